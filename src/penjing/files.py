@@ -1,0 +1,92 @@
+"""Files that are written whole or not at all, and where penjing keeps its own.
+
+Does not know: what is in a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from penjing.errors import DiskFull
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+def home() -> Path:
+    """The folder of everything penjing keeps: PENJING_HOME, else the platform's data directory."""
+    given = os.environ.get("PENJING_HOME", "")
+    if given:
+        return Path(given).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("penjing", appauthor=False)
+
+
+def human(size: float) -> str:
+    """A size in bytes for people, in powers of 1000: `human(1_500_000) == '1.5 MB'`."""
+    for unit in UNITS:
+        if abs(size) < 1000 or unit == UNITS[-1]:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return ""
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Raises DiskFull if the disk of `folder` (or of its nearest existing parent) has less than `needed` bytes free."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise DiskFull(path=str(folder), needed=human(needed), free=human(free))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A binary stream whose content becomes `path` when the block ends, and leaves no trace when it fails.
+
+    Raises DiskFull where the disk is. The data reaches the disk before the name does (fsync, rename, fsync of the
+    folder), so that after a power cut there is the old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            free = shutil.disk_usage(path.parent).free
+            raise DiskFull(path=str(path.parent), needed="?", free=human(free)) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` last through a power cut; a no-op where folders cannot be opened (Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write a small file whole or not at all; returns `path`."""
+    with writing(path) as stream:
+        stream.write(content)
+    return path
