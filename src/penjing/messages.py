@@ -20,13 +20,13 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """Base of all values here: immutable, compared by content, defaults left out when encoded."""
 
 
-class Text(Value, tag="text"):
+class Text(Value, tag="text", frozen=True):
     """A run of text, exactly as given: tags inside it are content, never markup."""
 
     text: str
 
 
-class Image(Value, tag="image"):
+class Image(Value, tag="image", frozen=True):
     """An image: its bytes with their media type, or the URL it was named by."""
 
     data: bytes = b""
@@ -35,7 +35,7 @@ class Image(Value, tag="image"):
     detail: str = ""
 
 
-class Audio(Value, tag="audio"):
+class Audio(Value, tag="audio", frozen=True):
     """A piece of sound: its bytes and their format (`wav`, `mp3`)."""
 
     data: bytes
@@ -45,7 +45,7 @@ class Audio(Value, tag="audio"):
 Part = Text | Image | Audio
 
 
-class ToolCall(Value):
+class ToolCall(Value, frozen=True):
     """The model asks for a tool. `arguments` is the JSON text exactly as the model wrote it."""
 
     id: str
@@ -53,7 +53,7 @@ class ToolCall(Value):
     arguments: str
 
 
-class Tool(Value):
+class Tool(Value, frozen=True):
     """A tool the model may ask for. `parameters` is a JSON schema."""
 
     name: str
@@ -62,7 +62,7 @@ class Tool(Value):
     strict: bool = False
 
 
-class Message(Value):
+class Message(Value, frozen=True):
     """One turn. `parts` keep their order. A tool's answer names its call in `tool_call_id`."""
 
     role: Role
@@ -78,7 +78,7 @@ class Message(Value):
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
 
-class Sampling(Value):
+class Sampling(Value, frozen=True):
     """How tokens are drawn. None leaves the engine's own default. Probabilities in [0, 1], penalties as in the
     OpenAI API reference; `extra` holds the engine's own options (min_p, mirostat, grammar ...), checked by name."""
 
@@ -95,14 +95,14 @@ class Sampling(Value):
     extra: dict[str, object] = {}
 
 
-class Wire(Value):
+class Wire(Value, frozen=True):
     """The bytes a request came as, and the dialect they are in (`openai`, `anthropic`, ...)."""
 
     dialect: str
     body: bytes
 
 
-class Request(Value):
+class Request(Value, frozen=True):
     """A conversation to be continued (`messages`), or a bare text to be continued (`prompt`)."""
 
     model: str
@@ -125,7 +125,7 @@ class Request(Value):
     wire: Wire | None = None
 
 
-class Delta(Value, tag="delta"):
+class Delta(Value, tag="delta", frozen=True):
     """More of answer `index` (0-based)."""
 
     index: int = 0
@@ -134,14 +134,14 @@ class Delta(Value, tag="delta"):
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-class Finish(Value, tag="finish"):
+class Finish(Value, tag="finish", frozen=True):
     """Answer `index` is complete."""
 
     index: int = 0
     reason: FinishReason = "stop"
 
 
-class Usage(Value, tag="usage"):
+class Usage(Value, tag="usage", frozen=True):
     """Token counts of the whole request; `cached_tokens` of the prompt came from the KV cache."""
 
     prompt_tokens: int
@@ -149,13 +149,13 @@ class Usage(Value, tag="usage"):
     cached_tokens: int = 0
 
 
-class Chunk(Value, tag="chunk"):
+class Chunk(Value, tag="chunk", frozen=True):
     """Bytes in the request's own dialect, to be passed on untouched."""
 
     body: bytes
 
 
-class Failure(Value, tag="failure"):
+class Failure(Value, tag="failure", frozen=True):
     """The answer ends here with an error. `code` and `kind` as in `penjing.errors`."""
 
     code: str
