@@ -66,8 +66,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except OSError as error:
         if error.errno in NO_ROOM:
-            free = shutil.disk_usage(path.parent).free
-            raise DiskFull(path=str(path.parent), needed="?", free=human(free)) from error
+            written, free = temporary.stat().st_size, shutil.disk_usage(path.parent).free
+            raise DiskFull(path=str(path.parent), needed=f"> {human(written)}", free=human(free)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
