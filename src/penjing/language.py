@@ -41,10 +41,12 @@ def catalogue(language: str) -> dict[str, str]:
 
 
 def say(template: str, /, *, language: str | None = None, **facts: object) -> str:
-    """`template` in the reader's language with `facts` filled in.
+    """`template` in the reader's language with `facts` filled in; a fact that is itself an entry is translated too.
 
     >>> say("{count} models", language="en", count=2)
     '2 models'
     """
-    chosen = catalogue(language or current()).get(template, template)
-    return chosen.format(**facts) if facts else chosen
+    entries = catalogue(language or current())
+    chosen = entries.get(template, template)
+    shown = {name: entries.get(fact, fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    return chosen.format(**shown) if facts else chosen
