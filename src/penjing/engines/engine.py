@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from penjing.progress import Progress as Progress
+
 
 @dataclass(frozen=True)
 class Address:
@@ -37,14 +39,6 @@ class Capabilities:
     tools: bool = True
     reasoning: bool = False
     metadata: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far loading is: a fraction in [0, 1] and a word for the stage (`reading`, `loading`, `warming`)."""
-
-    fraction: float
-    stage: str
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What a model on disk is, from its headers alone: a `.gguf` file (or its first shard) or a checkpoint folder.
+"""What a model on disk is, from its headers alone: a `.gguf` file (or one of its shards) or a checkpoint folder.
 
 Nothing is believed before it is checked against the file's size, so that a damaged or hostile file costs a few pages
 of memory and ends in a typed error.
@@ -8,56 +8,36 @@ Does not know: how much memory a model needs (`plan.memory`), how to load or con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from penjing.errors import ModelNotFound
+from penjing.probe import checkpoint, single
+from penjing.probe.facts import Model
+from penjing.probe.faults import ManyModels, NotAModel, NoWeights
+from penjing.probe.looks import look
 from penjing.probe.tensor import Tensor
 
 __all__ = ["Model", "Tensor", "read"]
 
 
-@dataclass(frozen=True)
-class Model:
-    """Facts of a model. Counts are 0 (and texts empty) where the header does not say.
-
-    `parameters` counts every number in the tensors, tied ones once; `bytes` is what the tensors take on disk.
-    `context` is what it was trained for, in tokens. `sliding_window` in tokens, 0 where every layer sees everything.
-    `key_length` and `value_length` are the widths of one head. `quantization` is the label of most of the weights
-    (`"Q8_0"`, `"BF16"`). `architecture` is llama.cpp's name in a GGUF, `model_type` in a checkpoint. `metadata` holds
-    every scalar of the header and no array (an array is replaced by its length)."""
-
-    path: Path
-    format: Literal["gguf", "safetensors"]
-    architecture: str
-    name: str = ""
-    parameters: int = 0
-    bytes: int = 0
-    tensors: tuple[Tensor, ...] = field(default=(), repr=False)
-    files: tuple[Path, ...] = ()
-    context: int = 0
-    layers: int = 0
-    embedding: int = 0
-    heads: int = 0
-    kv_heads: int = 0
-    key_length: int = 0
-    value_length: int = 0
-    feed_forward: int = 0
-    vocabulary: int = 0
-    sliding_window: int = 0
-    experts: int = 0
-    quantization: str = ""
-    bits_per_weight: float = 0.0
-    chat_template: str = field(default="", repr=False)
-    tokenizer_model: str = ""
-    tokenizer_pre: str = ""
-    has_vision: bool = False
-    pooling: str = ""
-    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
-
-
 def read(path: Path) -> Model:
     """The model at `path`. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, each with what was wrong and where."""
-    raise ModelNotFound(model=str(path))
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise ModelNotFound(model=str(path))
+    if not path.is_file():
+        raise NotAModel(path=str(path), start="a device or socket, not a file's bytes")
+    kind = look(path)
+    return single.read(path) if kind == "gguf" else checkpoint.read_file(path)
+
+
+def _folder(path: Path) -> Model:
+    if checkpoint.present(path):
+        return checkpoint.read(path)
+    names = [name for name in sorted(path.glob("*.gguf")) if single.first_shard(name) == name]
+    if len(names) > 1:
+        raise ManyModels(path=str(path), names=", ".join(name.name for name in names), first=str(names[0]))
+    if names:
+        return read(names[0])
+    raise NoWeights(model=str(path), path=str(path))

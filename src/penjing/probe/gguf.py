@@ -1,0 +1,159 @@
+"""The header of one GGUF file (versions 2 and 3, little-endian).
+
+Format: github.com/ggml-org/ggml/blob/master/docs/gguf.md. Read without `gguf` because that library trusts the file's
+counts, and because a probe must not cost an import of numpy.
+
+Does not know: what the metadata mean; files in several shards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penjing.probe.faults import Truncated, UnknownFormatVersion, UnknownTensorType, WrongByteOrder
+from penjing.probe.ggml import TYPES
+from penjing.probe.tensor import Tensor
+from penjing.probe.view import View, viewing
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+WIDTHS = {"B": 1, "b": 1, "?": 1, "H": 2, "h": 2, "I": 4, "i": 4, "f": 4, "Q": 8, "q": 8, "d": 8}
+STRING, ARRAY = 8, 9
+DEFAULT_ALIGNMENT = 32
+# Limits far beyond any real model; they keep a hostile file from costing more than a moment.
+MOST_KEYS = 1 << 16
+MOST_TENSORS = 1 << 18
+MOST_STRINGS = 1 << 24
+MOST_DIMENSIONS = 4
+LONGEST_KEY = (1 << 16) - 1
+LONGEST_NAME = 1 << 10
+LONGEST_KEPT_ARRAY = 1 << 10
+
+
+@dataclass(frozen=True)
+class Header:
+    """`metadata`: scalars, strings and short numeric arrays (as tuples). `lengths`: how many items each array has."""
+
+    version: int
+    metadata: dict[str, object] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+    tensors: tuple[Tensor, ...] = ()
+    data: int = 0
+
+
+def read(path: Path) -> Header:
+    """Read and check the header of `path`. Raises ModelCorrupt, ModelUnsupported, ModelNotFound."""
+    with viewing(path) as view:
+        view.raw(len(MAGIC), "the magic")
+        version = _version(view)
+        tensor_count = view.count("Q", "the number of tensors", min(MOST_TENSORS, view.left // 24))
+        key_count = view.count("Q", "the number of metadata entries", min(MOST_KEYS, view.left // 12))
+        metadata: dict[str, object] = {}
+        lengths: dict[str, int] = {}
+        for _ in range(key_count):
+            key = _text(view, "a metadata key", LONGEST_KEY)
+            if key in metadata or key in lengths:
+                view.refuse("a metadata key", repr(key), "each occurs once")
+            _value(view, key, metadata, lengths)
+        infos = [_info(view) for _ in range(tensor_count)]
+        alignment = _alignment(view, metadata)
+        data = -(-view.at // alignment) * alignment
+        tensors = _place(view, infos, data, alignment)
+        return Header(version, metadata, lengths, tensors, data)
+
+
+def _version(view: View) -> int:
+    version = int(view.number("I", "the version"))
+    if version in VERSIONS:
+        return version
+    if version and version & 0xFFFF == 0:  # 3 written big-endian reads as 3 << 24
+        raise WrongByteOrder(path=str(view.path), order="big")
+    raise UnknownFormatVersion(path=str(view.path), version=version)
+
+
+def _text(view: View, part: str, most: int) -> str:
+    length = view.count("Q", f"the length of {part}", most)
+    return view.raw(length, part).decode("utf-8", "replace")
+
+
+def _value(view: View, key: str, metadata: dict[str, object], lengths: dict[str, int]) -> None:
+    kind = int(view.number("I", f"the type of {key}"))
+    if kind == STRING:
+        metadata[key] = _text(view, key, view.size)
+    elif kind == ARRAY:
+        _array(view, key, metadata, lengths)
+    elif kind in SCALARS:
+        metadata[key] = view.number(SCALARS[kind], key)
+    else:
+        view.refuse(f"the type of {key}", kind, "0 to 12")
+
+
+def _array(view: View, key: str, metadata: dict[str, object], lengths: dict[str, int]) -> None:
+    kind = int(view.number("I", f"the item type of {key}"))
+    if kind == STRING:
+        lengths[key] = view.count("Q", f"the length of {key}", min(MOST_STRINGS, view.left // 8))
+        for _ in range(lengths[key]):
+            length = view.count("Q", f"the length of a text in {key}", view.size)
+            view.need(length, key)
+            view.at += length
+    elif kind in SCALARS:
+        width = WIDTHS[SCALARS[kind]]
+        lengths[key] = view.count("Q", f"the length of {key}", view.left // width)
+        if lengths[key] <= LONGEST_KEPT_ARRAY:
+            metadata[key] = tuple(view.number(SCALARS[kind], key) for _ in range(lengths[key]))
+        else:
+            view.at += lengths[key] * width
+    else:
+        view.refuse(f"the item type of {key}", kind, "a number or text type")
+
+
+def _alignment(view: View, metadata: dict[str, object]) -> int:
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1) or alignment > view.size:
+        view.refuse("general.alignment", alignment, "a power of two")
+    return int(alignment)  # type: ignore[call-overload, no-any-return]
+
+
+def _info(view: View) -> tuple[str, tuple[int, ...], int, int]:
+    name = _text(view, "a tensor's name", LONGEST_NAME)
+    dimensions = view.count("I", f"the number of dimensions of {name}", MOST_DIMENSIONS)
+    shape = tuple(int(view.number("Q", f"the shape of {name}")) for _ in range(dimensions))
+    kind = int(view.number("I", f"the type of {name}"))
+    offset = int(view.number("Q", f"the offset of {name}"))
+    return name, shape[::-1], kind, offset
+
+
+def _place(
+    view: View, infos: list[tuple[str, tuple[int, ...], int, int]], data: int, alignment: int
+) -> tuple[Tensor, ...]:
+    """Check every tensor's place against the file and against its neighbours."""
+    tensors = []
+    for name, shape, kind, offset in infos:
+        if kind not in TYPES:
+            raise UnknownTensorType(path=str(view.path), tensor=name, type=kind)
+        label, block, width = TYPES[kind]
+        row = shape[-1] if shape else 1
+        if row % block:
+            view.refuse(f"the row length of {name}", row, f"a multiple of {block} in {label}")
+        if offset % alignment:
+            view.refuse(f"the offset of {name}", offset, f"a multiple of {alignment}")
+        tensor = Tensor(name, shape, label, data + offset, 0, view.path.name)
+        tensors.append(Tensor(name, shape, label, data + offset, tensor.elements // block * width, view.path.name))
+    if len({tensor.name for tensor in tensors}) < len(tensors):
+        view.refuse("the list of tensors", "one that names a tensor twice", "each occurs once")
+    _bounds(view, sorted(tensors, key=lambda tensor: tensor.offset))
+    return tuple(tensors)
+
+
+def _bounds(view: View, ordered: list[Tensor]) -> None:
+    end = 0
+    for tensor in ordered:
+        if tensor.offset < end:
+            view.refuse(f"the offset of {tensor.name}", tensor.offset, "it overlaps the tensor before it")
+        end = tensor.offset + tensor.bytes
+    if end > view.size:
+        cut = next(tensor for tensor in ordered if tensor.offset + tensor.bytes > view.size)
+        missing = end - view.size
+        raise Truncated(path=str(view.path), size=view.size, wanted=end, missing=missing, part=cut.name)

@@ -1,0 +1,21 @@
+"""How far long work is, told to whoever asked for it.
+
+Does not know: who shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A fraction in [0, 1] and a word for the stage (`reading`, `converting`, `loading`, `warming`)."""
+
+    fraction: float
+    stage: str
+
+
+Report = Callable[[Progress], None]
+"""Called many times a second; an exception it raises (KeyboardInterrupt included) cancels the work cleanly."""

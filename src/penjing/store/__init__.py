@@ -1,0 +1,1 @@
+"""Store: where models are kept and found."""
