@@ -1,1 +1,1 @@
-
+"""HTTP in front of engines: dialects, policies, metrics."""
