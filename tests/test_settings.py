@@ -169,6 +169,23 @@ def test_any_bytes_in_a_file_are_settings_or_an_error(content: bytes) -> None:
     assert isinstance(found, settings.Loaded) or "penjing.toml" in str(found)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A schema with a check of its own."""
+
+    rate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.rate % 2 == 0:
+            raise SettingError(name="rate", value=self.rate, wanted="odd", source="the dataclass")
+
+
+def test_the_dataclass_own_check_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENJING_TAP_RATE", "4")
+    with pytest.raises(SettingError, match=r"tap\.rate = 4 \(from PENJING_TAP_RATE\) is not odd"):
+        load(Checked, "tap")
+
+
 def test_messages_are_in_the_readers_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENJING_LANGUAGE", "zh")
     with pytest.raises(SettingError) as caught:

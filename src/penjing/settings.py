@@ -68,7 +68,12 @@ def load(kind: type[T], section: str, given: Mapping[str, object] | None = None)
             if name not in values:
                 values[name] = _convert(raw, fields[name], name=f"{section}.{name}", source=source, lax=lax)
                 sources[name] = source
-    return Loaded(kind(**values), sources)
+    try:
+        return Loaded(kind(**values), sources)
+    except SettingError as error:  # the dataclass's own check, which cannot know where the value came from
+        name = str(error.facts["name"])
+        facts = {**error.facts, "name": f"{section}.{name}", "source": sources.get(name, DEFAULT)}
+        raise SettingError(**facts) from error
 
 
 def places() -> tuple[Path, ...]:

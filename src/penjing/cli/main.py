@@ -1,0 +1,133 @@
+"""`penjing`: finds the verb, runs it, and turns whatever goes wrong into a sentence and an exit status.
+
+Exit status: 0 done, 1 penjing's own mistake, 2 the command, 3 the model, 4 the machine, 5 the engine, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from penjing.cli import talk
+from penjing.cli.usage import NoSuchVerb, NoSuchVerbNear, translate
+from penjing.cli.verb import Verb, option
+from penjing.errors import PenjingError
+from penjing.language import say
+
+VERBS = {
+    "chat": ("penjing.cli.chat.verb:chat", "Talk to a model on this machine."),
+    "serve": ("penjing.cli.serve:serve", "Serve a model to programs that speak OpenAI's API."),
+    "explain": ("penjing.cli.explain:explain", "Show how a model would be run here, and why."),
+    "probe": ("penjing.cli.probe:probe", "Show what this machine, or a model, is."),
+    "doctor": ("penjing.cli.doctor:doctor", "Check what works here, and what to do about the rest."),
+}
+INTERRUPTED = 130
+HELP = "A ChatGPT-like model on hardware you own: talk to it here, or serve it to other programs."
+
+
+class Mistake(PenjingError):
+    """An error nobody foresaw. Facts: `kind`, `detail`."""
+
+    template = "penjing made a mistake ({kind}): {detail}"
+    hint = "Run the same command with --debug and report what it shows."
+
+
+class Penjing(Verb, click.Group):
+    """The group of verbs. A verb's module is imported when it is run, its summary stands in VERBS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        found: click.Command = getattr(import_module(module), name)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from difflib import get_close_matches
+
+        if args[0] in VERBS or args[0].startswith("-"):
+            return super().resolve_command(ctx, args)
+        near = get_close_matches(args[0], VERBS, n=1)
+        raise NoSuchVerbNear(name=args[0], near=near[0]) if near else NoSuchVerb(name=args[0])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return click.Group.parse_args(self, ctx, args or ["--help"])
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section(say("Commands")):
+            formatter.write_dl([(name, say(summary)) for name, (_, summary) in VERBS.items()])
+        Verb.format_options(self, ctx, formatter)
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import penjing
+
+        click.echo(f"penjing {penjing.__version__}")
+        ctx.exit()
+
+
+@click.command(
+    "penjing",
+    cls=Penjing,
+    help=HELP,
+    subcommand_metavar="COMMAND [ARGS]...",
+    examples=(
+        ("penjing chat", "Talk to the built-in model."),
+        ("penjing serve", "Serve it on http://127.0.0.1:8000/v1."),
+        ("penjing COMMAND --help", "Everything about one command."),
+    ),
+)
+@option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def penjing() -> None:
+    """The root of all verbs."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status; whatever goes wrong has been said on stderr."""
+    try:
+        status: Any = penjing.main(list(arguments), prog_name="penjing", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _pipe_closed()
+    except Exception as error:
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        known = foreseen(error)
+        talk.complain(known)
+        return known.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def foreseen(error: Exception) -> PenjingError:
+    """Any exception as one that has a sentence."""
+    if isinstance(error, PenjingError):
+        return error
+    if isinstance(error, click.ClickException):
+        return translate(error)
+    return Mistake(kind=type(error).__name__, detail=str(error))
+
+
+def _pipe_closed() -> int:
+    """Whoever read our output went away (`penjing ... | head`): no error, and nothing for Python to say at exit."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

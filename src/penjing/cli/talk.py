@@ -1,0 +1,77 @@
+"""How penjing speaks on a terminal: data to stdout, talk to stderr, every error in one form.
+
+    error: what was wrong, and where
+    next:  what to type
+
+Does not know: any verb.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from penjing.language import say
+
+if TYPE_CHECKING:
+    from penjing.errors import PenjingError
+
+RED, YELLOW, DIM, PLAIN = "\033[31m", "\033[33m", "\033[2m", "\033[0m"
+_quiet = False
+
+
+def hush() -> None:
+    """From now on only errors are said (`--quiet`)."""
+    global _quiet
+    _quiet = True
+
+
+def quiet() -> bool:
+    """Whether only errors are said."""
+    return _quiet
+
+
+def colours(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that wants colour (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, colour: str, stream: TextIO) -> str:
+    """`text` in `colour` where `stream` shows colours."""
+    return f"{colour}{text}{PLAIN}" if colours(stream) else text
+
+
+def note(template: str, /, **facts: object) -> None:
+    """Say one line on stderr."""
+    if not _quiet:
+        print(say(template, language=None, **facts), file=sys.stderr, flush=True)
+
+
+def warn(template: str, /, **facts: object) -> None:
+    """Say one line on stderr that should be noticed."""
+    if not _quiet:
+        print(
+            f"{painted(say('warning:'), YELLOW, sys.stderr)} {say(template, language=None, **facts)}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def data(text: str) -> None:
+    """Print what was asked for on stdout."""
+    print(text, flush=True)
+
+
+def data_json(value: object) -> None:
+    """Print what was asked for as one JSON document on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2), flush=True)
+
+
+def complain(error: PenjingError) -> None:
+    """Say what was wrong and what to type next, on stderr."""
+    print(f"{painted(say('error:'), RED, sys.stderr)} {error.message()}", file=sys.stderr)
+    if advice := error.advice():
+        print(f"{painted(say('next:'), YELLOW, sys.stderr)} {advice}", file=sys.stderr)
+    sys.stderr.flush()
