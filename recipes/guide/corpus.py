@@ -1,0 +1,118 @@
+"""Writes the corpus of `guide`: train.jsonl and the yardstick heldout.jsonl, the same bytes for the same seed.
+
+    python -m recipes.guide.corpus --output DIR [--seed 0]
+
+Knows nothing of tokens or models. The yardstick is drawn from wordings (and, outside the guide's world, words and whole
+topics, and pairs of numbers) that training never sees; whatever training would repeat of it by chance is drawn again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from . import memory, outside, sums
+from .dialogue import about, conversation, first, follow, system, think
+from .facts import LANGS, load
+from .noise import normal, type_like_people
+from .turn import Turn
+
+TRAIN = 200_000
+SINGLE = 0.62
+REFUSALS = 320
+SUMS = 120
+FOLLOWUPS = 170
+MEMORY = 40
+
+
+def row(turns: Sequence[Turn], prompt: str | None, kind: str | None = None) -> dict[str, Any]:
+    """One line of the corpus; the last turn names it."""
+    last = turns[-1]
+    messages: list[dict[str, str]] = [{"role": "system", "content": prompt}] if prompt else []
+    for turn in turns:
+        messages.append({"role": "user", "content": turn.question})
+        answer = {"role": "assistant", "content": turn.answer}
+        messages.append(answer | ({"reasoning": turn.reasoning} if turn.reasoning else {}))
+    rest = {"lang": last.lang, "kind": kind or last.kind, "fact": last.fact, "template": last.template, "key": last.key}
+    return {"messages": messages, **rest}
+
+
+def _typed(turn: Turn, rng: random.Random, much: float) -> Turn:
+    return replace(turn, question=type_like_people(turn.question, turn.lang, rng, much))
+
+
+def heldout(seed: int) -> Iterator[dict[str, Any]]:
+    """The yardstick: every fact in every language in unseen wordings, then sums, memory, follow-ups, refusals."""
+    rng = random.Random(f"heldout {seed}")
+    seen: set[str] = set()
+
+    def fresh(turn: Turn) -> Turn | None:
+        turn = _typed(turn, rng, 0.5)
+        if (text := normal(turn.question)) in seen:
+            return None
+        seen.add(text)
+        return turn
+
+    def lines(turns: Iterable[Turn | None]) -> Iterator[dict[str, Any]]:
+        for turn in turns:
+            if turn is not None:
+                yield row([turn], system(turn.lang, rng, True) if rng.random() < 0.15 else None)
+
+    for lang in LANGS:
+        yield from lines(fresh(about(fact, rng, True)) for fact in load(lang) for _ in range(2))
+        yield from lines(fresh(memory.choose(lang, rng, True)) for _ in range(MEMORY))
+        yield from lines(fresh(memory.need(lang, rng, True)) for _ in range(MEMORY))
+        yield from lines(fresh(sums.ask(lang, rng, True)) for _ in range(SUMS))
+        yield from lines(fresh(outside.ask(lang, rng, True)) for _ in range(REFUSALS))
+        for _ in range(FOLLOWUPS):
+            before = first(lang, rng)
+            while before.kind in ("greeting", "refusal"):
+                before = first(lang, rng)
+            turns = [replace(before, reasoning=None), _typed(follow(before, rng, True), rng, 0.5)]
+            yield row(turns, None, "followup")
+
+
+def train(seed: int, kept: set[str]) -> Iterator[dict[str, Any]]:
+    """Training dialogues; `kept` holds the yardstick's questions, which never appear."""
+    rng = random.Random(f"train {seed}")
+    made = 0
+    while made < TRAIN:
+        lang = LANGS[made % 2]
+        turns = [first(lang, rng)] if rng.random() < SINGLE else conversation(lang, rng)
+        turns = [_typed(turn, rng, 1.0) for turn in turns]
+        if any(normal(turn.question) in kept for turn in turns):
+            continue
+        if rng.random() < 0.04:
+            turns = [think(turn) for turn in turns]
+        made += 1
+        yield row(turns, system(lang, rng) if rng.random() < 0.2 else None, "followup" if len(turns) > 1 else None)
+
+
+def write(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Writes rows as JSON lines and returns how many."""
+    count = 0
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for count, line in enumerate(rows, 1):  # noqa: B007
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the corpus of the embedded model guide.")
+    parser.add_argument("--output", type=Path, required=True, help="folder for train.jsonl and heldout.jsonl")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    yardstick = list(heldout(options.seed))
+    kept = {normal(line["messages"][-2]["content"]) for line in yardstick}
+    print(f"heldout.jsonl: {write(options.output / 'heldout.jsonl', yardstick)} lines")
+    print(f"train.jsonl: {write(options.output / 'train.jsonl', train(options.seed, kept))} lines")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Reads the written facts and phrases; a Fact is one answer that can be asked for in many wordings."""
+
+from __future__ import annotations
+
+import random
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+LANGS = ("en", "zh")
+Key = list[list[str]]
+_MARK = re.compile(r"<([^<>]*)>")
+
+
+def read(name: str) -> dict[str, Any]:
+    """A data file of this folder, such as `facts/talk`."""
+    with open(HERE / f"{name}.toml", "rb") as file:
+        return tomllib.load(file)
+
+
+def plain(marked: str) -> str:
+    """The answer as it is said: `<a|b>` becomes `a`."""
+    return _MARK.sub(lambda found: found[1].split("|")[0], marked)
+
+
+def key_of(answers: Sequence[str]) -> Key:
+    """The groups marked in the wordings of one answer; the n-th marks of all wordings are alternatives."""
+    marks = [[mark.replace("`", "").strip().split("|") for mark in _MARK.findall(answer)] for answer in answers]
+    if len({len(groups) for groups in marks}) != 1 or not marks[0]:
+        raise ValueError(f"every wording needs the same number of <marks>, at least one: {answers}")
+    return [sorted({alternative for groups in same for alternative in groups}) for same in zip(*marks, strict=True)]
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Questions for one fact: those of training and those kept for the yardstick, each with its template's name."""
+
+    train: tuple[tuple[str, str], ...]
+    held: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing the guide knows in one language."""
+
+    id: str
+    kind: str
+    lang: str
+    subject: str
+    intent: str
+    marked: tuple[str, ...]
+    wordings: Wordings
+    slots: tuple[Mapping[str, str], ...] = ({},)
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.marked)
+
+    def answer(self, rng: random.Random) -> str:
+        return plain(rng.choice(self.marked))
+
+    def ask(self, rng: random.Random, held: bool = False) -> tuple[str, str]:
+        """A question and its template's name."""
+        name, template = rng.choice(self.wordings.held if held else self.wordings.train)
+        return fill(template, rng.choice(self.slots)), name
+
+    def short(self) -> str | None:
+        """The answer's first clause where that is shorter and still says something of the key."""
+        marked = self.marked[0]
+        first = re.split(r"(?<=[.;:])\s" if self.lang == "en" else r"(?<=[。；：])", marked)[0]
+        if len(first) > 0.8 * len(marked) or not _MARK.search(first) or marked.count("`", 0, len(first)) % 2:
+            return None
+        return first.rstrip(".;:。；：") + ("." if self.lang == "en" else "。")
+
+
+def fill(template: str, slots: Mapping[str, str]) -> str:
+    """The template with its {slots} filled; other braces stay."""
+    for name, word in slots.items():
+        template = template.replace("{" + name + "}", word)
+    return template
+
+
+def wordings(name: str, table: Mapping[str, Any], lang: str) -> Wordings:
+    """The `q` and `held` lists of a table in one language, each wording named."""
+    return Wordings(
+        tuple((f"{name}.{lang}.{i}", q) for i, q in enumerate(table.get("q", {}).get(lang, []))),
+        tuple((f"{name}.{lang}.held{i}", q) for i, q in enumerate(table.get("held", {}).get(lang, []))),
+    )
+
+
+def _wordings_list(answer: str | list[str]) -> tuple[str, ...]:
+    return (answer,) if isinstance(answer, str) else tuple(answer)
+
+
+def _named(file: str, lang: str, what: str) -> list[Fact]:
+    """Facts of named things, one an intent; `what` names the templates of the intent `what`."""
+    intents = read("phrases/intents")
+    facts = []
+    for subject, table in read(f"facts/{file}").items():
+        slots = tuple({"x": name} for name in table["names"][lang])
+        for intent in (name for name in table if name != "names"):
+            template = what if intent == "what" else intent
+            marked = _wordings_list(table[intent][lang])
+            asked = wordings(template, intents[template], lang)
+            facts.append(Fact(f"{subject}.{intent}", "fact", lang, subject, intent, marked, asked, slots))
+    return facts
+
+
+def _own(file: str, kind: str, lang: str) -> list[Fact]:
+    """Facts with questions of their own."""
+    return [
+        Fact(name, kind, lang, name, "own", _wordings_list(table["a"][lang]), wordings(name, table, lang))
+        for name, table in read(f"facts/{file}").items()
+    ]
+
+
+def _pairs(lang: str) -> list[Fact]:
+    asked = wordings("compare", read("phrases/intents")["compare"], lang)
+    facts = []
+    for name, table in read("facts/compare").items():
+        a, b = table["pair"][lang]
+        slots = ({"a": a, "b": b}, {"a": b, "b": a})
+        facts.append(Fact(name, "fact", lang, name, "compare", _wordings_list(table["a"][lang]), asked, slots))
+    return facts
+
+
+@cache
+def load(lang: str) -> tuple[Fact, ...]:
+    """All written facts in one language, in the order of the files."""
+    return tuple(
+        _named("concepts", lang, "what")
+        + _named("commands", lang, "command")
+        + _own("howto", "fact", lang)
+        + _pairs(lang)
+        + _own("talk", "greeting", lang)
+    )

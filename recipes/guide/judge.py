@@ -1,0 +1,28 @@
+"""The yardstick's judge: does an answer hold the key, and does it refuse? Knows nothing of models or files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_REFUSAL = {"en": ("built-in guide", "penjing pull"), "zh": ("内置", "penjing pull")}
+
+
+def holds(answer: str, alternative: str) -> bool:
+    """Whether the words stand in the answer, with no digit beside a number (3.5 is not in 13.5)."""
+    pattern = re.escape(alternative.lower())
+    if alternative[:1].isdigit():
+        pattern = r"(?<![\d.])" + pattern
+    if alternative[-1:].isdigit():
+        pattern += r"(?!\d|\.\d)"
+    return re.search(pattern, answer.lower()) is not None
+
+
+def passes(answer: str, key: Sequence[Sequence[str]]) -> bool:
+    """Whether every group of the key has at least one alternative in the answer."""
+    return all(any(holds(answer, alternative) for alternative in group) for group in key)
+
+
+def is_refusal(answer: str, lang: str) -> bool:
+    """Whether the answer says that this is beyond the guide and how to pull a larger model."""
+    return all(marker in answer.lower() for marker in _REFUSAL[lang])

@@ -1,0 +1,64 @@
+"""Questions from outside the guide's world, and the one honest answer to them."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from .facts import key_of, plain, read, wordings
+from .turn import Turn
+
+_PHRASES = read("phrases/outside")
+_SLOTS = _PHRASES["slots"]
+_TOPICS = [name for name in _PHRASES if name not in ("slots", "answers")]
+# topics with many shapes and words are drawn more often
+_WEIGHT = {"knowledge": 4, "hard": 3, "nonsense": 2, "life": 2}
+_SLOT = re.compile(r"\{(\w+?)\d?\}")
+_ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sh sk sl sn sp st t th tr v w z".split()
+_VOWELS = "a e i o u ai ea ee oo ou".split()
+_CODAS = ["", "", "b", "ck", "d", "g", "l", "ll", "m", "n", "nd", "p", "r", "rk", "s", "sh", "t", "x", "zz"]
+_CHARS = "天地山水火木花鸟云雨风雪石桥灯门窗书笔纸衣帽车船路田米豆瓜果茶酒盐糖红绿蓝黑白东西南北春夏秋冬手脚头眼耳口"
+
+
+def invented(lang: str, rng: random.Random) -> str:
+    """A word that does not exist."""
+    if lang == "zh" and rng.random() < 0.6:
+        return "".join(rng.choice(_CHARS) for _ in range(rng.randint(2, 4)))
+    syllables = range(rng.randint(1, 3))
+    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in syllables)
+
+
+def _fill(text: str, lang: str, rng: random.Random, held: bool) -> str:
+    def word(found: re.Match[str]) -> str:
+        if found[1] == "word":
+            return invented(lang, rng)
+        if found[1] == "big":
+            return str(rng.randint(1000, 999999))
+        words = _SLOTS[found[1]]
+        return str(rng.choice((words["held"] if held else words["q"])[lang]))
+
+    return _SLOT.sub(word, text)
+
+
+def ask(lang: str, rng: random.Random, held: bool = False) -> Turn:
+    """A question the guide cannot answer, with its refusal."""
+    while True:
+        topics = _TOPICS if held else [name for name in _TOPICS if not name.startswith("held-")]
+        topic = rng.choices(topics, [_WEIGHT.get(name, 1) for name in topics])[0]
+        asked = wordings(topic, _PHRASES[topic], lang)
+        pool = asked.held if held else asked.train
+        if pool:
+            break
+    template, text = rng.choice(pool)
+    question = _fill(text, lang, rng, held)
+    return Turn(question, refusal(lang, rng), refusal_key(lang), lang, "refusal", f"outside.{topic}", template)
+
+
+def refusal(lang: str, rng: random.Random) -> str:
+    """What the guide says when it does not know."""
+    return plain(rng.choice(_PHRASES["answers"][lang]))
+
+
+def refusal_key(lang: str) -> list[list[str]]:
+    """What a judge looks for in a refusal."""
+    return key_of(_PHRASES["answers"][lang])
