@@ -1,0 +1,176 @@
+"""From a model, a machine and what a person asked for to the worker's `Settings`, each choice with its reason.
+
+Pure: the same facts give the same settings, and `penjing serve --explain` prints what is used, not a retelling.
+
+Does not know: how the facts were read (`prepare`), how a worker is run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from penjing.engines.llamacpp import room
+from penjing.engines.llamacpp.devices import Device, choose, layers_that_fit
+from penjing.engines.llamacpp.options import SOURCE, EngineOptions
+from penjing.engines.llamacpp.settings import Settings
+from penjing.errors import SettingError
+from penjing.files import human
+from penjing.language import say
+from penjing.plan import memory
+from penjing.probe.facts import Model
+from penjing.probe.machine import Machine
+
+T = TypeVar("T")
+BATCH, UBATCH = 2048, 512
+"""Tokens submitted and computed at once: llama.cpp's own defaults."""
+BLOCK = 32
+"""Numbers in a block of a quantized KV cache; a head must be a multiple."""
+PROMPT_CACHE = 8192
+"""MiB of finished conversations kept at most (llama.cpp's own default), and the share of free memory they may take."""
+PROMPT_CACHE_SHARE = 0.1
+MIB = 1 << 20
+
+ASKED = "you asked for it"
+REASONS = {
+    "device": "what the installed library and this machine have",
+    "gpu_layers": "how many of {layers} layers fit the free memory of the GPU ({free})",
+    "no_gpu": "there is no GPU that the installed library can use",
+    "threads": "one for each fast physical core; more would wait for the same memory",
+    "kv_type": "exact; q8_0 halves the memory of the context at almost no loss",
+    "rope_scale": "positions as the model was trained",
+    "batch": "prompt tokens handed over at once: llama.cpp's own default",
+    "ubatch": "prompt tokens computed at once: larger only helps GPUs",
+    "embedding_batch": "a text to embed must be computed in one piece",
+    "flash_attention": "llama.cpp uses it wherever the device has it",
+    "cache_ram": "MiB for finished conversations, which then go on without being read again; a tenth of what is free",
+    "mmap": "the weights stay in the file's pages, shared with other programs and loaded as needed",
+    "embeddings": "the model's header says how to pool",
+    "no_embeddings": "a chat model; --embeddings turns them on",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting and why: `reason` is a template for `penjing.language.say`, filled with `facts`. `overridden` when a
+    person chose the value."""
+
+    name: str
+    value: object
+    reason: str
+    facts: dict[str, object] = field(default_factory=dict)
+    overridden: bool = False
+
+    def why(self, language: str | None = None) -> str:
+        """The reason in `language` (default: the reader's)."""
+        return say(self.reason, language=language, **self.facts)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """The worker's `settings`, the `choices` that led to them in reading order, and the memory they need."""
+
+    settings: Settings
+    choices: tuple[Choice, ...]
+    need: memory.Need
+
+
+class Sheet:
+    """Collects choices while they are made."""
+
+    def __init__(self) -> None:
+        self.choices: list[Choice] = []
+
+    def choose(self, name: str, asked: T | None, derived: T, reason: str, **facts: object) -> T:
+        """`asked` where a person asked, else `derived` for `reason`; either is noted."""
+        if asked is not None:
+            self.choices.append(Choice(name, asked, ASKED, {}, overridden=True))
+            return asked
+        self.choices.append(Choice(name, derived, reason, facts))
+        return derived
+
+
+def derive(
+    model: Model, machine: Machine, options: EngineOptions, *, name: str = "", devices: tuple[Device, ...] = ()
+) -> Derived:
+    """Settings for `model` on `machine`; `devices` are those the installed library can use.
+
+    Raises ModelTooBig where it does not fit, DeviceUnavailable where the device asked for is not there, SettingError
+    where two options exclude each other.
+    """
+    sheet = Sheet()
+    gpus = choose(options.device, devices)
+    kinds = ", ".join(dict.fromkeys(gpu.kind for gpu in gpus)) or "cpu"
+    sheet.choose("device", None if options.device == "auto" else kinds, kinds, REASONS["device"])
+    threads = sheet.choose("threads", options.threads, machine.performance_cores, REASONS["threads"])
+    kv_type = sheet.choose("kv_type", options.kv_type, "f16", REASONS["kv_type"])
+    check_kv_type(model, options, kv_type)
+    rope_scale = sheet.choose("rope_scale", options.rope_scale, 1.0, REASONS["rope_scale"])
+    embeddings = _embeddings(sheet, model, options)
+    batch, ubatch = _batches(sheet, options, embeddings)
+    free = machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
+    fit = room.fit(model, free, options, room.Terms(kv_type, ubatch, rope_scale))
+    for found in fit.choices:
+        sheet.choose(found.name, found.asked, found.value, found.reason, **found.facts)
+    gpu_layers = _gpu_layers(sheet, model, options, gpus, fit.need)
+    flash = None if options.flash_attention is None else ("on" if options.flash_attention else "off")
+    settings = Settings(
+        model=str(model.path),
+        name=name or model.name or model.path.stem,
+        context=fit.context,
+        pool=fit.pool,
+        slots=fit.slots,
+        threads=threads,
+        batch=batch,
+        ubatch=ubatch,
+        flash_attention=sheet.choose("flash_attention", flash, "auto", REASONS["flash_attention"]),
+        kv_type=kv_type,
+        rope_scale=float(rope_scale),
+        gpu_layers=gpu_layers,
+        mmap=sheet.choose("mmap", None if options.mmap else False, True, REASONS["mmap"]),
+        embeddings=embeddings,
+        pooling="mean" if embeddings and model.pooling in ("", "none") else "",
+        lora=options.adapters,
+        cache_ram=_cache_ram(sheet, free - fit.need.total),
+        log_level=options.log_level,
+    )
+    return Derived(settings, tuple(sheet.choices), fit.need)
+
+
+def check_kv_type(model: Model, options: EngineOptions, kv_type: str) -> None:
+    """Raises SettingError where llama.cpp could not keep the cache in `kv_type`."""
+    if not kv_type.startswith("q"):
+        return
+    if options.flash_attention is False:
+        raise SettingError(
+            name="kv_type", value=kv_type, wanted="f32, f16 or bf16 without flash attention", source=SOURCE
+        )
+    if model.key_length % BLOCK or model.value_length % BLOCK:
+        raise SettingError(name="kv_type", value=kv_type, wanted="f32, f16 or bf16 for this model", source=SOURCE)
+
+
+def _embeddings(sheet: Sheet, model: Model, options: EngineOptions) -> bool:
+    pools = model.pooling not in ("", "none")
+    reason = REASONS["embeddings" if pools else "no_embeddings"]
+    return sheet.choose("embeddings", True if options.embeddings else None, pools, reason)
+
+
+def _batches(sheet: Sheet, options: EngineOptions, embeddings: bool) -> tuple[int, int]:
+    batch = sheet.choose("batch", options.batch, BATCH, REASONS["batch"])
+    if embeddings:
+        return batch, sheet.choose("ubatch", options.ubatch, batch, REASONS["embedding_batch"])
+    return batch, sheet.choose("ubatch", options.ubatch, min(UBATCH, batch), REASONS["ubatch"])
+
+
+def _gpu_layers(sheet: Sheet, model: Model, options: EngineOptions, gpus: tuple[Device, ...], need: memory.Need) -> int:
+    if not gpus:
+        return sheet.choose("gpu_layers", None, 0, REASONS["no_gpu"])
+    free = human(sum(gpu.memory_free for gpu in gpus))
+    fitting = layers_that_fit(model, need, gpus)
+    facts = {"layers": model.layers + 1, "free": free}
+    return sheet.choose("gpu_layers", options.gpu_layers, fitting, REASONS["gpu_layers"], **facts)
+
+
+def _cache_ram(sheet: Sheet, left: int) -> int:
+    size = max(0, min(PROMPT_CACHE, int(left * PROMPT_CACHE_SHARE) // MIB))
+    return sheet.choose("cache_ram", None, size, REASONS["cache_ram"])

@@ -1,0 +1,91 @@
+"""The devices the installed library can compute on, and how much of a model goes there.
+
+Which backends a library has is decided when it is built, so it is asked, in a process of its own: loading it into
+this one would cost 100 MB and its threads.
+
+Does not know: drivers, what is in the machine but not usable by the library.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from penjing.errors import DeviceUnavailable, EngineStartFailed
+from penjing.plan.memory import Need
+from penjing.probe.facts import Model
+
+PATIENCE = 30.0
+"""Seconds the library may take to list its devices (a first CUDA start is slow)."""
+KINDS = {"cuda": "cuda", "metal": "metal", "mtl": "metal", "vulkan": "vulkan", "rocm": "rocm", "sycl": "sycl"}
+"""The library's device names without their number, to ours."""
+SPARE = 0.1
+"""Share of a GPU's free memory left alone: fragments, the desktop, the library's own context."""
+
+
+class BackendMissing(DeviceUnavailable):
+    """Facts: `device`, `present` (comma-separated)."""
+
+    template = "Device '{device}' cannot be used: the installed llama.cpp library finds only {present}."
+    hint = "Install the xllamacpp wheel built for {device} (its README lists them), or use --device auto."
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device of the library: `kind` is `cpu`, `cuda`, `metal`, `vulkan` ...; memory in bytes."""
+
+    name: str
+    kind: str
+    description: str = ""
+    memory_free: int = 0
+    memory_total: int = 0
+    gpu: bool = False
+
+
+def parse(text: str) -> tuple[Device, ...]:
+    """Devices from what `worker --devices` prints."""
+    found = []
+    for entry in json.loads(text):
+        bare = entry["name"].rstrip("0123456789").lower()
+        found.append(Device(**{**entry, "kind": KINDS.get(bare, bare)}))
+    return tuple(found)
+
+
+@functools.cache
+def installed() -> tuple[Device, ...]:
+    """The devices of the installed library, asked once. Raises EngineStartFailed where it cannot be loaded at all."""
+    command = (sys.executable, "-m", "penjing.engines.llamacpp.worker", "--devices")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        return parse(done.stdout)
+    except subprocess.CalledProcessError as error:
+        raise EngineStartFailed(model="llama.cpp", detail=error.stderr.strip()[-400:]) from error
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise EngineStartFailed(model="llama.cpp", detail=str(error)) from error
+
+
+def choose(wanted: str, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """The GPUs to use; none for the processor. Raises BackendMissing for a kind the library does not have."""
+    gpus = tuple(device for device in devices if device.gpu)
+    if wanted == "cpu" or (wanted == "auto" and not gpus):
+        return ()
+    chosen = tuple(device for device in gpus if wanted in ("auto", device.kind))
+    if not chosen:
+        present = ", ".join(dict.fromkeys(device.kind for device in devices)) or "cpu"
+        raise BackendMissing(device=wanted, present=present)
+    return chosen
+
+
+def layers_that_fit(model: Model, need: Need, gpus: tuple[Device, ...]) -> int:
+    """How many layers, counting the output as one, fit the free memory of `gpus`; 0 without any.
+
+    Each layer takes its share of the weights and of the KV cache; every GPU needs the compute buffers of its own.
+    """
+    if not gpus:
+        return 0
+    room = sum(int(gpu.memory_free * (1 - SPARE)) - need.compute for gpu in gpus)
+    layer = (need.weights + need.kv) / (model.layers + 1)
+    return max(0, min(model.layers + 1, int(room / layer)))

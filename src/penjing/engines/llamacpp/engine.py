@@ -1,0 +1,204 @@
+"""llama.cpp as an engine: settings derived, a worker started, its address and capabilities told.
+
+Does not know: restarting (`operate.supervise`), requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penjing.engines.engine import Address, Capabilities, Progress
+from penjing.engines.llamacpp.derive import Derived
+from penjing.engines.llamacpp.footprint import Footprint, resident, weigh
+from penjing.engines.llamacpp.options import EngineOptions
+from penjing.engines.llamacpp.prepare import prepare
+from penjing.engines.llamacpp.process import Process
+from penjing.engines.llamacpp.settings import Settings
+from penjing.engines.never import never
+from penjing.errors import EngineLoading, EngineStartFailed
+
+if TYPE_CHECKING:
+    import aiohttp
+
+PATIENCE = 5.0
+"""Seconds the worker may take to answer /health or /props."""
+READ, LOADED = 0.05, 0.95
+"""Progress after the header is read, and when only the answer to /health is missing."""
+
+
+class LlamaCpp:
+    """The GGUF at `model`, served under `name`. `derived` holds the settings and their reasons once `start` was called;
+    the file is closed and the worker gone after `stop`."""
+
+    def __init__(self, model: Path, name: str, options: EngineOptions | None = None) -> None:
+        self.model = model
+        self.options = options or EngineOptions()
+        self.derived: Derived | None = None
+        self._name = name
+        self._process: Process | None = None
+        self._address: Address | None = None
+        self._capabilities: Capabilities | None = None
+        self._progress = Progress(0.0, "reading")
+        self._client: aiohttp.ClientSession | None = None
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f"LlamaCpp({str(self.model)!r}, {self._name!r})"
+
+    @property
+    def name(self) -> str:
+        """The name clients ask for."""
+        return self._name
+
+    @property
+    def address(self) -> Address:
+        """The worker's socket. Raises EngineLoading before it is ready."""
+        if self._address is None:
+            raise EngineLoading(model=self._name, percent=round(self.progress.fraction * 100))
+        return self._address
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the loaded model can do. Raises EngineLoading before it is ready."""
+        if self._capabilities is None:
+            raise EngineLoading(model=self._name, percent=round(self.progress.fraction * 100))
+        return self._capabilities
+
+    @property
+    def progress(self) -> Progress:
+        """While loading: the share of the memory it needs that the worker holds already."""
+        if self._progress.stage == "loading" and self._process and self.derived:
+            share = resident(self._process.pid) / max(self.derived.need.total, 1)
+            return Progress(min(READ + share * (LOADED - READ), LOADED), "loading")
+        return self._progress
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 when there is none."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def log(self) -> Path | None:
+        """The file the worker's own words go to; None before the first start."""
+        return self._process.log if self._process else None
+
+    async def start(self) -> None:
+        """Load. Raises ModelError, SettingError and DeviceUnavailable before, EngineStartFailed after the worker was
+        started; in every case nothing is left running."""
+        if self._process is not None:
+            return
+        self._stopping = False
+        self._progress = Progress(0.0, "reading")
+        self.derived = await asyncio.to_thread(prepare, self.model, self._name, self.options)
+        process = self._process = Process(self.derived.settings)
+        settings = process.settings = listening(self.derived.settings, process.folder)
+        self._progress = Progress(READ, "loading")
+        try:
+            await process.start(self._hear)
+            self._address = address(settings, process.address)
+            self._client = client(self._address)
+            self._capabilities = await self._ask_capabilities()
+        except BaseException:
+            await self.stop()
+            raise
+        self._progress = Progress(1.0, "ready")
+
+    def _hear(self, said: dict[str, object]) -> None:
+        if said["event"] == "ready":
+            self._progress = Progress(LOADED, "warming")
+
+    async def ready(self) -> bool:
+        """Whether /health says so."""
+        import aiohttp
+
+        if self._client is None:
+            return False
+        try:
+            async with self._client.get("/health") as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+            return False
+
+    async def ended(self) -> str:
+        """Wait until the worker ends by itself; never returns after `stop`."""
+        process = self._process
+        if process is not None:
+            how = await process.wait()
+            if not self._stopping:
+                return how
+        return await never()
+
+    async def stop(self) -> None:
+        """End the worker and remove its folder."""
+        self._stopping = True
+        process, self._process = self._process, None
+        session, self._client = self._client, None
+        self._address = self._capabilities = None
+        self._progress = Progress(0.0, "stopped")
+        if session is not None:
+            await session.close()
+        if process is not None:
+            await process.stop()
+
+    async def footprint(self) -> Footprint:
+        """What the worker takes of the machine's memory now; zeros when it is not running."""
+        return await asyncio.to_thread(weigh, self.pid, self.model)
+
+    async def _ask_capabilities(self) -> Capabilities:
+        import aiohttp
+
+        assert self._client is not None
+        assert self.derived is not None
+        try:
+            async with self._client.get("/props") as answer:
+                props: dict[str, Any] = await answer.json()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise EngineStartFailed(model=self._name, detail=f"/props: {error}") from error
+        return capabilities(self._name, self.derived, props)
+
+
+def listening(settings: Settings, folder: Path) -> Settings:
+    """`settings` with a place to listen: a socket in `folder`, on Windows a port with a key nobody else knows."""
+    if sys.platform == "win32":
+        return dataclasses.replace(settings, key=secrets.token_urlsafe(24))
+    return dataclasses.replace(settings, socket=str(folder / "engine.sock"))
+
+
+def address(settings: Settings, told: str) -> Address:
+    """How to reach a worker that told where it listens."""
+    if settings.socket:
+        return Address("http://engine", socket=settings.socket)
+    return Address(told, headers={"Authorization": f"Bearer {settings.key}"})
+
+
+def client(place: Address) -> aiohttp.ClientSession:
+    """A session whose requests go to `place`."""
+    import aiohttp
+
+    connector = aiohttp.UnixConnector(place.socket) if place.socket else aiohttp.TCPConnector()
+    patience = aiohttp.ClientTimeout(total=PATIENCE)
+    return aiohttp.ClientSession(place.url, connector=connector, headers=place.headers, timeout=patience)
+
+
+def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabilities:
+    """From llama.cpp's /props: context of a slot, slots, modalities, and what the chat template knows of."""
+    can = props.get("chat_template_caps") or {}
+    modalities = props.get("modalities") or {}
+    template = str(props.get("chat_template") or "")
+    return Capabilities(
+        model=name,
+        context=int(props["default_generation_settings"]["n_ctx"]),
+        slots=int(props["total_slots"]),
+        chat=bool(template),
+        embeddings=derived.settings.embeddings,
+        vision=bool(modalities.get("vision")),
+        audio=bool(modalities.get("audio")),
+        tools=bool(can.get("supports_tools", True)),
+        reasoning="enable_thinking" in template or "<think>" in template,
+        metadata={"quantization": props.get("model_ftype", ""), "pool": derived.settings.pool},
+    )

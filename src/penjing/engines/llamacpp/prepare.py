@@ -1,0 +1,28 @@
+"""Reads what `derive` needs and derives: the way from a path and options to everything a start needs.
+
+Does not know: processes, HTTP.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from penjing.engines.llamacpp import devices
+from penjing.engines.llamacpp.derive import Derived, derive
+from penjing.engines.llamacpp.options import EngineOptions
+from penjing.errors import ModelNotFound
+from penjing.probe import machine, model
+
+
+def prepare(path: Path, name: str, options: EngineOptions) -> Derived:
+    """Settings for the GGUF at `path` on this machine now, with reasons (`penjing serve --explain`).
+
+    Raises ModelError, DeviceUnavailable or SettingError before anything is loaded.
+    """
+    facts = model.read(path)
+    here = machine.read(gpus=options.device != "cpu")
+    for adapter, _ in options.adapters:
+        if not Path(adapter).is_file():
+            raise ModelNotFound(model=adapter)
+    usable = devices.installed() if options.device not in ("cpu", "auto") or here.gpus else ()
+    return derive(facts, here, options, name=name, devices=usable)

@@ -1,0 +1,147 @@
+"""One worker process: started, listened to, ended, and everything it leaves behind removed.
+
+Its log goes to `logs/` under penjing's home, its socket to a private folder under the system's temporary one (a Unix
+socket's path may have some 100 bytes only, so it cannot live under a home of any length).
+
+Does not know: what the worker does, HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from penjing.engines.llamacpp.settings import Settings
+from penjing.errors import EngineStartFailed
+from penjing.files import home
+
+COMMAND = (sys.executable, "-m", "penjing.engines.llamacpp.worker")
+GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
+LOG_LIMIT = 4 << 20
+"""Bytes a log may have when a worker starts; a longer one becomes `NAME.log.1`."""
+TAIL = 600
+"""Characters of the log that an error repeats."""
+PREFIX = "penjing-"
+
+
+class Process:
+    """A worker of `settings`. `address` is what it listens on, once `start` has returned."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folder = run_folder()
+        self.log = log_path(settings.name)
+        self.address = ""
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        self._child: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 when it is not running."""
+        return self._child.pid if self._child and self._child.returncode is None else 0
+
+    async def start(self, hear: Callable[[dict[str, object]], None]) -> None:
+        """Return when it is ready; `hear` gets every report. Raises EngineStartFailed with the end of its log."""
+        with self.log.open("ab") as log:
+            self._child = await asyncio.create_subprocess_exec(
+                *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
+            )
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        with suppress(ConnectionError):  # it is gone already; its log says why
+            self._child.stdin.write(self.settings.encode())
+            await self._child.stdin.drain()
+        async for line in self._child.stdout:
+            said: dict[str, object] = json.loads(line)
+            hear(said)
+            if said["event"] == "failed":
+                raise EngineStartFailed(model=self.settings.name, detail=self.tail() or said["detail"])
+            if said["event"] == "ready":
+                self.address = str(said["address"])
+                return
+        how = await self.wait()
+        raise EngineStartFailed(model=self.settings.name, detail=f"{how}. {self.tail()}".strip())
+
+    async def wait(self) -> str:
+        """Until it ends; how: `killed by SIGKILL`, `exit status 1`."""
+        assert self._child is not None
+        return ending(await self._child.wait())
+
+    async def stop(self) -> None:
+        """SIGTERM, after GRACE seconds SIGKILL; then its folder is removed."""
+        child, self._child = self._child, None
+        if child is not None and child.returncode is None:
+            with suppress(ProcessLookupError):
+                child.terminate()
+            try:
+                await asyncio.wait_for(child.wait(), GRACE)
+            except asyncio.TimeoutError:
+                with suppress(ProcessLookupError):
+                    child.kill()
+                await child.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def tail(self) -> str:
+        """The last words of this worker's log that tell of trouble, else its last words."""
+        try:
+            with self.log.open("rb") as stream:
+                stream.seek(self._log_start)
+                lines = stream.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        return telling(lines)
+
+
+def telling(lines: list[str]) -> str:
+    """The errors among llama.cpp's log lines (their level is `E`), without time stamps; without any the last lines."""
+    errors = [match.group(1) for line in lines if (match := re.match(r"[\d.]+ E (.*)", line))]
+    chosen = errors or [line for line in lines if line.strip()][-5:]
+    return "; ".join(" ".join(line.split()) for line in chosen)[-TAIL:]
+
+
+def ending(status: int) -> str:
+    """An exit status in words.
+
+    >>> ending(-9), ending(1)
+    ('killed by SIGKILL', 'exit status 1')
+    """
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def run_folder() -> Path:
+    """A new private folder for a socket, named after this process; those of processes that are gone are removed."""
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) > 60:
+        parent = Path("/tmp")
+    for old in parent.glob(f"{PREFIX}*-*"):
+        owner = old.name.split("-")[1]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
+
+
+def log_path(name: str) -> Path:
+    """Where the log of the engine `name` goes; a full one is set aside."""
+    folder = home() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (re.sub(r"[^\w.-]+", "_", name) + ".log")
+    if path.exists() and path.stat().st_size > LOG_LIMIT:
+        path.replace(path.with_name(path.name + ".1"))
+    return path

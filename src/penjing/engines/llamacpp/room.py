@@ -1,0 +1,145 @@
+"""How long a conversation may be and how many run at once, so that everything fits the memory that is free.
+
+The promise is honest: the KV cache has room for every slot's whole context, so no answer is ended because another
+conversation grew. Only a person who asks for both a context and a number of slots may be refused.
+
+Does not know: GPUs, threads; what is asked for beyond context and slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from penjing.engines.llamacpp.options import EngineOptions
+from penjing.errors import ModelTooBig
+from penjing.files import human
+from penjing.plan import memory
+from penjing.probe.facts import Model
+
+SLOTS = 4
+"""Conversations at once unless asked: a family or a small office; more cost memory, not speed."""
+SPARE = 0.1
+"""Share of the free memory that is left to everybody else."""
+CACHE_SHARE = 0.5
+"""Share of what is left after the weights that the KV cache may take unless a context was asked for."""
+COMFORT, SHORTEST = 8192, 512
+"""Tokens: fewer slots are given before a conversation gets less than the first; below the second it is of no use."""
+UNTRAINED = 4096
+"""Context in tokens for a model whose header does not say what it was trained for."""
+FOUR_BITS = 4.85 / 8
+"""Bytes a parameter at Q4_K_M, on average (llama.cpp, quantize README)."""
+
+TRAINED = "all that the model was trained for (times rope_scale)"
+FITS = "tokens of one conversation: what fits {free} of free memory; the model was trained for {trained}"
+POOL = "tokens of KV cache ({size}): every one of {slots} conversations has its whole context"
+SLOTS_DEFAULT = "conversations at once; the KV cache has room for all of them"
+SLOTS_FEWER = "conversations at once; more would leave each less than {comfort} tokens"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the size of the cache depends on besides the model: `rope_scale` stretches the trained context."""
+
+    kv_type: str = "f16"
+    ubatch: int = 512
+    rope_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A choice to be noted: what was asked, what was found, the template of the reason and its facts."""
+
+    name: str
+    asked: int | None
+    value: int
+    reason: str
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """`context`, `pool` in tokens; `need` in bytes."""
+
+    context: int
+    pool: int
+    slots: int
+    need: memory.Need
+    choices: tuple[Found, ...]
+
+
+def fit(model: Model, free: int, options: EngineOptions, terms: Terms) -> Fit:
+    """Context and slots that fit `free` bytes. Raises ModelTooBig, naming what would fit."""
+    budget = int(free * (1 - SPARE))
+    trained = int((model.context or UNTRAINED) * terms.rope_scale)
+    asked_slots = options.parallel
+    if options.max_context is not None:
+        context = options.max_context
+        slots = asked_slots or _most_slots(model, budget, context, terms)
+    else:
+        slots = asked_slots or _comfortable_slots(model, budget, trained, terms)
+        context = _context(model, budget, slots, trained, terms)
+    need = memory.need(model, max(context, 1), slots, terms.kv_type, terms.ubatch)
+    if (context < min(SHORTEST, trained) and options.max_context is None) or need.total > budget:
+        raise too_big(model, free, budget, terms, trained, options)
+    return Fit(context, context * slots, slots, need, _choices(options, context, slots, need, free, trained))
+
+
+def _choices(
+    options: EngineOptions, context: int, slots: int, need: memory.Need, free: int, trained: int
+) -> tuple[Found, ...]:
+    long = TRAINED if context == trained else FITS
+    few = SLOTS_DEFAULT if slots == SLOTS else SLOTS_FEWER
+    return (
+        Found("context", options.max_context, context, long, {"free": human(free), "trained": trained}),
+        Found("parallel", options.parallel, slots, few, {"comfort": COMFORT}),
+        Found("kv_cache", None, context * slots, POOL, {"size": human(need.kv), "slots": slots}),
+    )
+
+
+def _most_slots(model: Model, budget: int, context: int, terms: Terms) -> int:
+    """As many slots as fit with `context` tokens each, 1 to SLOTS."""
+    for slots in range(SLOTS, 1, -1):
+        if memory.need(model, context, slots, terms.kv_type, terms.ubatch).total <= budget:
+            return slots
+    return 1
+
+
+def _comfortable_slots(model: Model, budget: int, trained: int, terms: Terms) -> int:
+    """As many slots as leave each a comfortable context, 1 to SLOTS."""
+    for slots in range(SLOTS, 1, -1):
+        if _context(model, budget, slots, trained, terms) >= min(COMFORT, trained):
+            return slots
+    return 1
+
+
+def _context(model: Model, budget: int, slots: int, trained: int, terms: Terms) -> int:
+    """Tokens of each of `slots` conversations: within the cache's share, or within all of `budget` where that is too
+    short to be of use; 0 where nothing fits."""
+    least = memory.need(model, 1, 1, terms.kv_type, terms.ubatch).total
+    modest = least + int((budget - least) * CACHE_SHARE)
+    for limit in (modest, budget):
+        longest = memory.largest_context(model, limit, slots, terms.kv_type, terms.ubatch, most=trained)
+        if longest >= min(SHORTEST, trained):
+            return min(longest, trained)
+    return 0
+
+
+def too_big(model: Model, free: int, budget: int, terms: Terms, trained: int, options: EngineOptions) -> ModelTooBig:
+    """The refusal, with what would fit: a shorter context, fewer bits, or a smaller model. Numbers and flags only, so
+    that it reads the same in every language."""
+    context, slots = options.max_context or min(SHORTEST, trained), options.parallel or 1
+    fits = []
+    longest = memory.largest_context(model, budget, slots, terms.kv_type, terms.ubatch, most=trained)
+    if longest:
+        fits.append(f"--max-context {longest}")
+    if slots > 1 and memory.need(model, context, 1, terms.kv_type, terms.ubatch).total <= budget:
+        fits.append("--parallel 1")
+    rest = memory.need(model, context, slots, terms.kv_type, terms.ubatch).total - model.bytes
+    smaller = int(model.parameters * FOUR_BITS)
+    if smaller < model.bytes * 0.8 and smaller + rest <= budget:
+        fits.append(f"--bits 4 ({human(smaller)})")
+    if not fits:
+        billions = max(0.0, (budget - rest) / FOUR_BITS / 1e9)
+        fits.append(f"≤ {billions:.1f} B, --bits 4")
+    need = memory.need(model, context, slots, terms.kv_type, terms.ubatch).total
+    return ModelTooBig(path=str(model.path), needed=human(need), free=human(free), fits=", ".join(fits))

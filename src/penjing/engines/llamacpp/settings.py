@@ -1,0 +1,56 @@
+"""What one worker is started with: every value decided, nothing left to the library's guess.
+
+Crosses the process border as one line of JSON. Only the standard library is used, because the worker imports it.
+
+Does not know: how the values were chosen (`derive`), what the library calls them (`worker`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Paths as text; `context`, `pool`, `batch`, `ubatch` in tokens; `cache_ram` in MiB.
+
+    `context` is what one conversation may use; `pool` is the KV cache that all `slots` share, at least `context`.
+    `flash_attention`: `auto`, `on`, `off`. `gpu_layers`: layers on the GPU, counting the output as one; 0 for none.
+    `rope_scale`: how many times longer than trained positions may run (1 for as trained). `pooling`: `""` for the
+    model's own. `lora`: pairs of path and weight. With `socket` the worker listens on that Unix socket, else on a free
+    port of 127.0.0.1 where every request must carry `key`.
+    """
+
+    model: str
+    name: str
+    context: int
+    pool: int
+    slots: int
+    threads: int
+    batch: int
+    ubatch: int
+    flash_attention: str = "auto"
+    kv_type: str = "f16"
+    rope_scale: float = 1.0
+    gpu_layers: int = 0
+    mmap: bool = True
+    embeddings: bool = False
+    pooling: str = ""
+    lora: tuple[tuple[str, float], ...] = ()
+    cache_ram: int = 0
+    log_level: str = "info"
+    socket: str = ""
+    key: str = dataclasses.field(default="", repr=False)
+
+    def encode(self) -> bytes:
+        """One line of JSON, ended by a newline."""
+        return json.dumps(dataclasses.asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: bytes) -> Settings:
+        """The settings `encode` wrote. Raises TypeError or ValueError for anything else."""
+        fields = json.loads(line)
+        fields["lora"] = tuple((str(path), float(weight)) for path, weight in fields["lora"])
+        return cls(**fields)

@@ -1,0 +1,180 @@
+"""The child process that holds one model: `python -m penjing.engines.llamacpp.worker`.
+
+    stdin   one line of `Settings`; it stays open, and its end means that the parent is gone
+    stdout  reports, one JSON object a line: `loading`, then `ready` or `failed`
+    stderr  the library's own log
+
+With `--devices` it prints the devices the installed library can use, as JSON, and exits. Only the standard library
+and xllamacpp are imported: a cold start counts every millisecond.
+
+Does not know: how its settings were chosen, who talks to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from penjing.engines.llamacpp.settings import Settings
+
+SPIN_COUNT = "1000"
+"""OpenMP threads spin this often before they sleep. Without a bound, two threads beside one busy program decode 60
+times slower (1.6 tokens/s instead of 95 on two cores); with it nothing is lost on a quiet machine."""
+HTTP_THREADS = 64
+"""Connections beyond the slots that are served at once: waiting requests must not keep /health from answering."""
+VERBOSITY = {"error": 1, "warning": 2, "info": 3, "debug": 5}
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Load, report, serve until told to stop; the exit status of the process."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    if sys.argv[1:] == ["--devices"]:
+        return print_devices()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to stop
+    die_with_parent()
+    reports = take_stdout()
+    settings = Settings.decode(sys.stdin.buffer.readline())
+    stop_reader, stop_writer = os.pipe()
+    watch_parent()
+    report(reports, event="loading")
+    try:
+        server = load(settings)
+    except (RuntimeError, ImportError, OSError, ValueError, AttributeError) as error:
+        report(reports, event="failed", detail=str(error))
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: os.write(stop_writer, b"."))
+    report(reports, event="ready", address=server.listening_address)
+    wait(stop_reader)
+    del server
+    return 0
+
+
+def take_stdout() -> int:
+    """A private descriptor of stdout; what the library prints there goes to stderr from now on."""
+    reports = os.dup(1)
+    os.dup2(2, 1)
+    return reports
+
+
+def report(descriptor: int, **fields: object) -> None:
+    """One line to the parent; a parent that is gone is noticed elsewhere."""
+    with suppress(OSError):
+        os.write(descriptor, json.dumps(fields).encode() + b"\n")
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the parent's thread ends; other systems rely on `watch_parent`."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the call
+        os._exit(1)
+
+
+def watch_parent() -> None:
+    """A thread that ends this process when stdin does."""
+
+    def watch() -> NoReturn:
+        while os.read(0, 4096):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def wait(stop_reader: int) -> None:
+    """Until SIGTERM. Signals may reach any of the library's threads, hence the pipe."""
+    while True:
+        with suppress(InterruptedError):
+            select.select([stop_reader], [], [])
+            return
+
+
+def load(settings: Settings) -> Any:
+    """The library's server, loaded and listening."""
+    import xllamacpp
+
+    return xllamacpp.Server(parameters(xllamacpp, settings))
+
+
+def parameters(library: Any, settings: Settings) -> Any:
+    """`settings` in the library's own words (llama.cpp's `common_params`)."""
+    params = library.CommonParams()
+    params.model.path = settings.model
+    params.model_alias = {settings.name}
+    params.verbosity = VERBOSITY[settings.log_level]
+    params.fit_params = False  # everything was fitted by us, with reasons
+    memory_parameters(library, params, settings)
+    compute_parameters(library, params, settings)
+    server_parameters(library, params, settings)
+    return params
+
+
+def memory_parameters(library: Any, params: Any, settings: Settings) -> None:
+    """The KV cache and how the weights are held."""
+    params.n_ctx = settings.pool
+    params.n_parallel = settings.slots
+    params.kv_unified = True
+    params.kv_unified_per_slot = settings.context
+    params.cache_type_k = params.cache_type_v = getattr(library.ggml_type, f"GGML_TYPE_{settings.kv_type.upper()}")
+    params.cache_ram_mib = settings.cache_ram
+    modes = library.llama_load_mode
+    params.load_mode = modes.LLAMA_LOAD_MODE_MMAP if settings.mmap else modes.LLAMA_LOAD_MODE_NONE
+    if settings.rope_scale != 1:
+        params.rope_scaling_type = library.llama_rope_scaling_type.LLAMA_ROPE_SCALING_TYPE_LINEAR
+        params.rope_freq_scale = 1 / settings.rope_scale
+    if settings.lora:
+        params.lora_adapters = [library.CommonAdapterLoraInfo(path, weight) for path, weight in settings.lora]
+
+
+def compute_parameters(library: Any, params: Any, settings: Settings) -> None:
+    """Threads, batches, attention, GPU."""
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
+    params.n_batch, params.n_ubatch = settings.batch, settings.ubatch
+    flash = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}[settings.flash_attention]
+    params.flash_attn_type = getattr(library.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{flash}")
+    params.n_gpu_layers = settings.gpu_layers
+    if settings.gpu_layers == 0:
+        params.no_kv_offload = params.no_op_offload = True
+
+
+def server_parameters(library: Any, params: Any, settings: Settings) -> None:
+    """What is listened on and answered."""
+    params.hostnames = [settings.socket or "127.0.0.1"]
+    params.port = 0
+    params.api_keys = [settings.key] if settings.key else []
+    params.n_threads_http = settings.slots + HTTP_THREADS
+    params.endpoint_metrics = params.endpoint_slots = True
+    params.ui = False
+    params.use_jinja = True
+    params.reasoning_format = library.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
+    params.embedding = settings.embeddings
+    if settings.pooling:
+        pooling = f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}"
+        params.pooling_type = getattr(library.llama_pooling_type, pooling)
+
+
+def print_devices() -> int:
+    """Devices of the installed library: name, description, memory in bytes, and whether it is a GPU."""
+    import xllamacpp
+
+    kinds = xllamacpp.ggml_backend_dev_type
+    gpus = {kinds.GGML_BACKEND_DEVICE_TYPE_GPU, kinds.GGML_BACKEND_DEVICE_TYPE_IGPU}
+    shown = ("name", "description", "memory_free", "memory_total")
+    devices = xllamacpp.get_device_info()
+    print(json.dumps([{key: one[key] for key in shown} | {"gpu": one["type"] in gpus} for one in devices]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

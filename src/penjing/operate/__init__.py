@@ -1,0 +1,1 @@
+"""Keeping engines well once they run."""

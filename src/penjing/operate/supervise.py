@@ -1,0 +1,185 @@
+"""An engine that comes back: restarts the one it wraps when it ends by itself, and gives up when that is hopeless.
+
+It is itself an engine, so whoever talks to engines needs not know. Its own `ended` returns only when it has given up.
+
+Does not know: what kind of engine it keeps, requests that were running (their connections break; who holds them tells).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from penjing.engines.engine import Address, Capabilities, Engine, Progress
+from penjing.errors import EngineLoading, EngineStartFailed, PenjingError
+
+State = Literal["stopped", "loading", "ready", "restarting", "failed"]
+
+
+class EngineGaveUp(EngineStartFailed):
+    """Facts: `model`, `times`, `seconds`, `detail` (how it ended last)."""
+
+    template = "The engine of {model} ended {times} times within {seconds} s and is not started again: {detail}"
+    hint = "Look into its log, then start penjing again; a smaller --max-context or --parallel needs less memory."
+    code = "engine_gave_up"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Gives up when more than `restarts` are needed within `window` seconds. The first restart comes at once, the
+    second after `delay` seconds, each further one after twice as long, at most `longest`."""
+
+    restarts: int = 5
+    window: float = 300.0
+    delay: float = 0.5
+    longest: float = 30.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to the engine `name`: its new state, why, and how often it was restarted so far."""
+
+    name: str
+    state: State
+    detail: str = ""
+    restarts: int = 0
+
+
+class Supervised:
+    """`engine`, kept alive. `state` and `restarts` tell how it fares; `hear` is called with every Change."""
+
+    def __init__(
+        self, engine: Engine, patience: Patience | None = None, hear: Callable[[Change], None] | None = None
+    ) -> None:
+        self.engine = engine
+        self.restarts = 0
+        self.detail = ""
+        self.last_outage = 0.0
+        self._patience = patience or Patience()
+        self._hear = hear
+        self._state: State = "stopped"
+        self._endings: deque[float] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._gave_up: asyncio.Event = asyncio.Event()
+
+    @property
+    def state(self) -> State:
+        """`stopped`, `loading`, `ready`, `restarting` or `failed`."""
+        return self._state
+
+    @property
+    def name(self) -> str:
+        """The name clients ask for."""
+        return self.engine.name
+
+    @property
+    def address(self) -> Address:
+        """Raises EngineLoading while it is restarted, EngineGaveUp once it is not any more."""
+        self._require_ready()
+        return self.engine.address
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Raises as `address` does."""
+        self._require_ready()
+        return self.engine.capabilities
+
+    @property
+    def progress(self) -> Progress:
+        """How far (re)loading is."""
+        return self.engine.progress
+
+    def _require_ready(self) -> None:
+        if self._state == "failed":
+            raise self._surrender()
+        if self._state != "ready":
+            raise EngineLoading(model=self.name, percent=round(self.progress.fraction * 100))
+
+    async def start(self) -> None:
+        """Start the engine and watch over it. The first start is not repeated: what it raises is for the caller."""
+        if self._task is not None:
+            return
+        self._endings.clear()
+        self._gave_up.clear()
+        self._become("loading")
+        try:
+            await self.engine.start()
+        except BaseException as error:
+            self._become("failed", str(error))
+            raise
+        self._become("ready")
+        self._task = asyncio.create_task(self._watch(), name=f"supervise {self.name}")
+
+    async def ready(self) -> bool:
+        """Whether the engine answers now."""
+        return self._state == "ready" and await self.engine.ready()
+
+    async def ended(self) -> str:
+        """Wait until restarting is given up; why."""
+        await self._gave_up.wait()
+        return str(self._surrender())
+
+    async def stop(self) -> None:
+        """Stop watching, then the engine."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self.engine.stop()
+        self._become("stopped")
+
+    async def _watch(self) -> None:
+        while True:
+            how = await self.engine.ended()
+            fell = time.monotonic()
+            if not await self._restart(how):
+                self._become("failed", self.detail)
+                self._gave_up.set()
+                return
+            self.last_outage = time.monotonic() - fell
+            self._become("ready", f"back after {self.last_outage:.2f} s")
+
+    async def _restart(self, how: str) -> bool:
+        """Try until it runs again; False when patience is at its end."""
+        while True:
+            self.detail = how
+            self._become("restarting", how)
+            await self.engine.stop()
+            if not self._note_ending():
+                return False
+            await asyncio.sleep(self._delay())
+            self.restarts += 1
+            try:
+                await self.engine.start()
+            except PenjingError as error:
+                how = str(error)
+            else:
+                return True
+
+    def _note_ending(self) -> bool:
+        now = time.monotonic()
+        self._endings.append(now)
+        while self._endings and now - self._endings[0] > self._patience.window:
+            self._endings.popleft()
+        return len(self._endings) <= self._patience.restarts
+
+    def _delay(self) -> float:
+        """Seconds before the next start: 0, delay, 2 delay, 4 delay ..."""
+        earlier = len(self._endings) - 1
+        return min(self._patience.delay * 2 ** (earlier - 1), self._patience.longest) if earlier else 0.0
+
+    def _surrender(self) -> EngineGaveUp:
+        return EngineGaveUp(
+            model=self.name, times=len(self._endings), seconds=round(self._patience.window), detail=self.detail
+        )
+
+    def _become(self, state: State, detail: str = "") -> None:
+        self._state = state
+        if self._hear is not None:
+            self._hear(Change(self.name, state, detail, self.restarts))
