@@ -18,7 +18,8 @@ from penjing.language import say
 if TYPE_CHECKING:
     from penjing.errors import PenjingError
 
-RED, YELLOW, DIM, PLAIN = "\033[31m", "\033[33m", "\033[2m", "\033[0m"
+RED, GREEN, YELLOW, PLAIN = "\033[31m", "\033[32m", "\033[33m", "\033[0m"
+CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _quiet = False
 
 
@@ -41,6 +42,11 @@ def colours(stream: TextIO) -> bool:
 def painted(text: str, colour: str, stream: TextIO) -> str:
     """`text` in `colour` where `stream` shows colours."""
     return f"{colour}{text}{PLAIN}" if colours(stream) else text
+
+
+def printable(text: str) -> str:
+    """`text` without the control characters that could steer a terminal; a model's words are not to be trusted."""
+    return text.translate(CONTROLS)
 
 
 def note(template: str, /, **facts: object) -> None:

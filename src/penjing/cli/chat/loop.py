@@ -1,0 +1,147 @@
+"""The conversation on a terminal: read a line, answer it or run its command, until the person leaves.
+
+Ctrl-C stops an answer, Ctrl-D leaves. Does not know: HTTP, how the engine is kept alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from penjing.cli import talk
+from penjing.cli.chat import conversation, prompt
+from penjing.cli.chat.commands import ARGUMENTS, COMMANDS, dispatch
+from penjing.cli.chat.screen import Plain, Screen
+from penjing.cli.chat.session import Answer, Session
+from penjing.cli.chat.stats import line_of
+from penjing.errors import DiskFull, EngineDied, PenjingError
+from penjing.language import say
+
+
+class Chat:
+    """What the commands work on."""
+
+    def __init__(self, session: Session, console: Console) -> None:
+        self.session = session
+        self.console = console
+        self.draft = ""
+        self.leaving = False
+        self.answering: asyncio.Task[Answer] | None = None
+
+    async def run(self) -> None:
+        """Talk until the person leaves."""
+        reader = prompt.session({name: command.summary for name, command in COMMANDS.items()}, ARGUMENTS)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupted)
+        while not self.leaving:
+            default, self.draft = self.draft, ""
+            try:
+                line = await reader.prompt_async(default=default, handle_sigint=False)
+            except KeyboardInterrupt:
+                self.tell("Ctrl-D leaves.")
+                continue
+            except EOFError:
+                return
+            try:
+                await self.take(line)
+            except PenjingError as error:
+                talk.complain(error)
+
+    async def take(self, line: str) -> None:
+        """One line: a command, or something to answer."""
+        if line.startswith("/"):
+            await dispatch(self, line)
+        elif line.strip():
+            self.session.conversation.add("user", line.strip())
+            await self.answer()
+
+    async def answer(self) -> None:
+        """Answer the conversation as it is, on the screen."""
+        await self.session.back()
+        draw = Screen if self.session.settings.markdown else Plain
+        try:
+            with quiet_keys(), draw(self.console) as screen:
+                self.answering = asyncio.ensure_future(
+                    self.session.answer(lambda delta: screen.feed(delta.text, delta.reasoning))
+                )
+                answer = await self.answering
+        except asyncio.CancelledError:
+            if self.answering is None or not self.answering.cancelled():
+                raise
+            self.tell("stopped")
+        except EngineDied as error:
+            talk.complain(error)
+            await self.session.back()
+            self.tell("The engine is back and the conversation is kept: /regenerate asks again.")
+        else:
+            self._after(answer)
+        finally:
+            self.answering = None
+            self._keep()
+
+    def _after(self, answer: Answer) -> None:
+        if answer.finish == "length":
+            self.tell("The answer was cut short: it reached the limit of tokens. /clear makes room.")
+        if self.session.settings.stats:
+            self.console.print(Text(line_of(answer), style="dim"))
+        self.console.print()
+
+    def _keep(self) -> None:
+        """The conversation survives whatever happens next; a full disk does not end it."""
+        try:
+            path = conversation.path_of(conversation.LAST)
+            conversation.save(self.session.conversation, path, self.session.engine.name)
+        except (DiskFull, OSError) as error:
+            talk.warn("The conversation is not kept: {detail}", detail=str(error))
+
+    async def switch(self, name: str) -> None:
+        """Go on with another model. Raises what opening and starting it raises; then the one at hand stays."""
+        from dataclasses import replace
+
+        from penjing.cli.model import Chosen, engine_options, open_engine
+
+        chosen = replace(self.session.opened.chosen, name=name) if name.startswith("http") else Chosen(name)
+        with self.console.status(say("Loading {model} ...", model=name)):
+            opened = await asyncio.to_thread(open_engine, chosen, engine_options({}, parallel=1))
+            await self.session.switch(opened)
+
+    def _interrupted(self) -> None:
+        if self.answering is not None:
+            self.answering.cancel()
+
+    def tell(self, template: str, /, **facts: object) -> None:
+        """Say one line, dimmed."""
+        self.console.print(Text(say(template, language=None, **facts), style="dim"))
+
+    def table(self, rows: list[tuple[str, str]]) -> None:
+        """Two columns; the second is a template."""
+        table = Table.grid(padding=(0, 2))
+        for name, meaning in rows:
+            table.add_row(Text(name, style="green"), Text(say(meaning)))
+        self.console.print(table)
+
+
+@contextmanager
+def quiet_keys() -> Iterator[None]:
+    """Keys typed while an answer is drawn are not echoed into it; they wait for the next prompt."""
+    import termios
+
+    descriptor = sys.stdin.fileno()
+    try:
+        before = termios.tcgetattr(descriptor)
+    except termios.error:
+        yield
+        return
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(descriptor, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal may have been closed
+            termios.tcsetattr(descriptor, termios.TCSANOW, before)

@@ -1,0 +1,180 @@
+"""One conversation with one engine: what is said is kept, an engine that dies comes back, a question can be stopped.
+
+Does not know: terminals. Both the interactive loop and the one-shot answer stand on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penjing.cli.chat.answer import Clock, ConnectionLost, ask
+from penjing.cli.chat.conversation import Conversation
+from penjing.cli.model import Opened
+from penjing.engines.engine import Engine
+from penjing.errors import EngineDied, EngineError, PenjingError, SettingError
+from penjing.messages import Delta, Finish, FinishReason
+from penjing.operate.supervise import Supervised
+
+NEXT_LOOK = 0.05  # seconds between two looks at an engine that is coming back
+LOOKS = 20  # within which a supervisor has noticed that its engine died
+PATIENCE = 120.0  # seconds an engine may take to come back
+GENERATION = "generation_config.json"
+TAKEN_OVER = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "repetition_penalty": "repeat_penalty",
+}
+"""Names in a checkpoint's generation_config.json and in the request."""
+
+
+class EngineGone(EngineError):
+    """It did not come back. Facts: `model`, `seconds`."""
+
+    template = "The engine of {model} did not come back within {seconds} s."
+    hint = "Save the conversation with /save, leave, and start again."
+    code = "engine_gone"
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """Section `[chat]`. None leaves a sampling value to the model."""
+
+    system: str = ""
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    think: bool | None = None
+    stats: bool = False
+    markdown: bool = True
+
+    def __post_init__(self) -> None:
+        self._within("temperature", 0, 5)
+        self._within("top_p", 0, 1)
+        self._within("top_k", 0, 1 << 20)
+        self._within("max_tokens", 1, 1 << 30)
+
+    def _within(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if value is not None and not low <= value <= high:
+            raise SettingError(name=name, value=value, wanted=f"{low} ... {high}", source="")
+
+
+@dataclass
+class Answer:
+    """What came back. `finish` is empty for one that was stopped by the person."""
+
+    clock: Clock = field(default_factory=Clock)
+    text: str = ""
+    reasoning: str = ""
+    finish: FinishReason | str = ""
+
+
+Hear = Callable[[Delta], None]
+
+
+class Session:
+    """Holds the engine and the conversation."""
+
+    def __init__(self, opened: Opened, settings: ChatSettings) -> None:
+        self.opened = opened
+        self.settings = settings
+        self.conversation = Conversation()
+        self.conversation.system = settings.system
+        self.think = settings.think
+        self.defaults = generation_defaults(opened.file, opened.chosen.name)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that answers."""
+        return self.opened.engine
+
+    async def answer(self, hear: Hear) -> Answer:
+        """Ask with the conversation as it is; the answer joins it, also where it was stopped (cancelled) halfway.
+
+        Raises PenjingError; what was said stays in the conversation, so that the question can be asked again.
+        """
+        answer = Answer()
+        address, model = self.engine.address, self.engine.capabilities.model
+        answer.clock.start()
+        try:
+            async for event in ask(address, model, self.body()):
+                answer.clock.hear(event)
+                if isinstance(event, Delta):
+                    answer.text += event.text
+                    answer.reasoning += event.reasoning
+                    hear(event)
+                elif isinstance(event, Finish):
+                    answer.finish = event.reason
+        except ConnectionLost as error:
+            raise await self._why(error, answer) from error
+        except asyncio.CancelledError:
+            self._keep(answer)
+            raise
+        self._keep(answer)
+        return answer
+
+    def _keep(self, answer: Answer) -> None:
+        if answer.text or answer.finish:
+            self.conversation.add("assistant", answer.text, answer.reasoning)
+
+    def body(self) -> dict[str, object]:
+        """The request, without what `ask` adds."""
+        body: dict[str, object] = {**self.defaults, "messages": self.conversation.wire()}
+        for name in ("temperature", "top_p", "top_k", "seed", "max_tokens"):
+            if (value := getattr(self.settings, name)) is not None:
+                body[name] = value
+        if self.think is not None:
+            body["chat_template_kwargs"] = {"enable_thinking": self.think}
+        return body
+
+    async def _why(self, error: ConnectionLost, answer: Answer) -> PenjingError:
+        """An engine of ours that broke off has died, as its supervisor notices; another's is only out of reach."""
+        engine = self.engine
+        for _ in range(LOOKS):  # a closed pipe is seen before the end of the process behind it
+            if isinstance(engine, Supervised) and engine.state == "ready":
+                await asyncio.sleep(NEXT_LOOK)
+        if not isinstance(engine, Supervised) or engine.state == "ready":
+            return error
+        return EngineDied(model=self.engine.name, how=engine.detail, begun=bool(answer.text))
+
+    async def back(self) -> None:
+        """Wait until our engine, restarted by its supervisor, answers again. Raises EngineError when it gave up."""
+        if not isinstance(self.engine, Supervised):
+            return
+        until = time.monotonic() + PATIENCE
+        while not await self.engine.ready():
+            if self.engine.state == "failed":
+                self.engine.address  # noqa: B018 - raises why it gave up
+            if time.monotonic() > until:
+                raise EngineGone(model=self.engine.name, seconds=round(PATIENCE))
+            await asyncio.sleep(NEXT_LOOK)
+
+    async def switch(self, opened: Opened) -> None:
+        """Go on with another model; the one at hand stays when the other cannot be started."""
+        await opened.engine.start()
+        before, self.opened = self.opened, opened
+        self.defaults = generation_defaults(opened.file, opened.chosen.name)
+        await before.engine.stop()
+
+
+def generation_defaults(file: Path | None, name: str) -> dict[str, object]:
+    """How the model's makers want it sampled: `generation_config.json` beside the file or in the folder named."""
+    if file is None:
+        return {}
+    for path in (Path(name) / GENERATION, file.parent / GENERATION):
+        try:
+            wishes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found: dict[str, object] = {ours: wishes[theirs] for theirs, ours in TAKEN_OVER.items() if wishes.get(theirs)}
+        return {**found, "temperature": 0.0} if wishes.get("do_sample") is False else found
+    return {}

@@ -1,0 +1,128 @@
+"""The verb `chat`: decides between a conversation and one answer, starts the engine, and imports while it loads."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from penjing.cli import talk
+from penjing.cli.model import model_options
+from penjing.cli.verb import option, verb
+from penjing.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from penjing.cli.chat.session import Session
+
+TURN = ("system", "temperature", "top_p", "top_k", "seed", "max_tokens", "think", "stats", "markdown")
+PATIENCE = 0.4  # seconds before loading is shown, and between two looks at it
+SCREEN = ("penjing.cli.chat.loop",)
+EXAMPLES = (
+    ("penjing chat", "Talk to the built-in model."),
+    ("penjing chat ./model.gguf", "Talk to a model of your own."),
+    ("penjing chat http://office:8000", "Talk to a server that speaks OpenAI's API."),
+    ('penjing chat -p "What is a KV cache?"', "One answer on stdout."),
+    ("penjing chat < question.txt", "The question from a file or a pipe."),
+)
+
+
+class NothingAsked(InputError):
+    """Facts: none."""
+
+    template = "There is nothing to answer: the input was empty."
+    hint = 'Give a question: penjing chat -p "What is quantization?"'
+
+
+@verb("chat", help="Talk to a model on this machine, or to a server.", examples=EXAMPLES)
+@model_options
+@option("--prompt", "-p", metavar="TEXT", envvar="PROMPT", show_envvar=True, help="Answer this and exit.")
+@option("--json", "as_json", is_flag=True, help="Print one JSON object with the answer, its counts and its speed.")
+@option("--load", metavar="NAME|FILE", help="Take up a kept conversation; 'last' is the one before.")
+@option("--system", metavar="TEXT", help="What the model is told first.")
+@option("--temperature", metavar="NUMBER", help="How freely words are drawn; 0 always takes the likeliest.")
+@option("--top-p", metavar="NUMBER", help="Draw from the likeliest words that together have this probability.")
+@option("--top-k", metavar="COUNT", help="Draw from so many likeliest words.")
+@option("--seed", metavar="NUMBER", help="The same seed draws the same words.")
+@option("--max-tokens", metavar="COUNT", help="Longest answer.")
+@option("--think/--no-think", default=None, help="Let the model think before it answers, where it can.")
+@option("--stats", is_flag=True, default=None, help="Show time to the first token and tokens per second.")
+@option("--markdown/--no-markdown", default=None, help="Draw Markdown on a terminal, or show the text as it is.")
+def chat(**given: Any) -> None:
+    """The door: settings, the question, the engine."""
+    from penjing.cli.chat.session import ChatSettings, Session
+    from penjing.cli.model import SECTIONS, chosen, engine_options, open_engine
+    from penjing.settings import load, require_sections
+
+    require_sections(SECTIONS)
+    settings = load(ChatSettings, "chat", {name: given[name] for name in TURN}).value
+    question = _question(given["prompt"], as_json=given["as_json"])
+    opened = open_engine(chosen(given), engine_options(given, parallel=1))
+    session = Session(opened, settings)
+    if given["load"]:
+        from penjing.cli.chat import conversation
+
+        session.conversation, _ = conversation.load(conversation.path_of(given["load"]))
+    asyncio.run(_run(session, question, as_json=given["as_json"]))
+
+
+def _question(given: str | None, *, as_json: bool) -> str | None:
+    """The one question to answer, or None for a conversation. Raises NothingAsked for empty input."""
+    if given is None:
+        if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
+            return None
+        if sys.stdin.isatty():
+            talk.note("Type the question, then Ctrl-D.")
+        given = sys.stdin.read()
+    if not given.strip():
+        raise NothingAsked
+    return given.strip()
+
+
+async def _run(session: Session, question: str | None, *, as_json: bool) -> None:
+    main = asyncio.current_task()
+    assert main is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, main.cancel)  # the engine must not outlive us
+    starting = asyncio.ensure_future(session.engine.start())
+    try:
+        await asyncio.to_thread(_import_meanwhile, conversation=question is None)
+        await _started(session, starting)
+        if question is None:
+            from penjing.cli.chat.loop import Chat
+
+            await Chat(session, _console()).run()
+        else:
+            from penjing.cli.chat.once import answer_once
+
+            await answer_once(session, question, as_json=as_json)
+    finally:
+        starting.cancel()
+        await session.engine.stop()
+
+
+async def _started(session: Session, starting: asyncio.Future[None]) -> None:
+    """Wait for the engine, showing how far it is where that takes long."""
+    from penjing.cli.progress import shown
+
+    with shown() as report:
+        while not starting.done():
+            done, _ = await asyncio.wait({starting}, timeout=PATIENCE)
+            if not done:
+                report(session.engine.progress)
+    await starting
+
+
+def _import_meanwhile(*, conversation: bool) -> None:
+    """What will be needed when the engine is ready: the worker loads while this process imports."""
+    for name in ("aiohttp", *(SCREEN if conversation else ())):
+        import_module(name)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)

@@ -1,0 +1,141 @@
+"""The verb `doctor`: tries what penjing needs, one thing after another, and says what to do about what fails."""
+
+from __future__ import annotations
+
+import asyncio
+import locale
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from penjing.cli import talk
+from penjing.cli.verb import option, verb
+from penjing.errors import PenjingError
+from penjing.files import home, human, write_whole
+from penjing.language import say
+
+OLDEST = (3, 10)
+ENOUGH_DISK = 5_000_000_000
+"""Bytes that a 7 B model at 4 bits takes."""
+EXAMPLES = (("penjing doctor", "Check this installation."),)
+FAILED = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: whether it went well, what was found, and what to type where it did not."""
+
+    name: str
+    ok: bool
+    detail: str
+    next: str = ""
+
+
+@verb("doctor", help="Check what works here, and what to do about the rest.", examples=EXAMPLES)
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> int:
+    """The door; exit status 1 where a check failed."""
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            show(finding)
+    if as_json:
+        talk.data_json([asdict(finding) for finding in findings])
+    return 0 if all(finding.ok for finding in findings) else FAILED
+
+
+def show(finding: Finding) -> None:
+    """One line, and the next step under it where there is one."""
+    sign = talk.painted("✓", talk.GREEN, sys.stdout) if finding.ok else talk.painted("✗", talk.RED, sys.stdout)
+    talk.data(f"{sign} {finding.name}: {finding.detail}")
+    if finding.next:
+        talk.data(f"  {say('next:')} {finding.next}")
+
+
+def examine() -> Iterator[Finding]:
+    """All checks, the quick ones first."""
+    for name, check in CHECKS.items():
+        yield judged(say(name), check)
+
+
+def judged(name: str, check: Callable[[], tuple[str, str]]) -> Finding:
+    """What a check found; one that raises a PenjingError has failed with its message and advice."""
+    try:
+        detail, advice = check()
+    except PenjingError as error:
+        return Finding(name, False, error.message(), error.advice())
+    return Finding(name, not advice, detail, advice)
+
+
+def python() -> tuple[str, str]:
+    """Found and advice."""
+    found = f"{platform.python_version()} ({platform.system()} {platform.machine()})"
+    return found, "" if sys.version_info >= OLDEST else say("Install Python 3.10 or newer.")
+
+
+def text() -> tuple[str, str]:
+    """Whether Chinese can be printed."""
+    encoding = (sys.stdout.encoding or locale.getpreferredencoding()).lower()
+    return encoding, "" if encoding.replace("-", "") == "utf8" else "export PYTHONUTF8=1"
+
+
+def folder() -> tuple[str, str]:
+    """Whether penjing's own folder can be written, and how much room there is."""
+    import shutil
+
+    place = home()
+    try:
+        write_whole(place / ".doctor", b"written by penjing doctor\n").unlink()
+    except OSError as error:
+        return f"{place}: {error.strerror}", "export PENJING_HOME=DIR"
+    free = shutil.disk_usage(place).free
+    found = say("{path}, {free} free", path=place, free=human(free))
+    return found, "" if free > ENOUGH_DISK else say("Free some space: a model of 7 B at 4 bits takes 5 GB.")
+
+
+def memory() -> tuple[str, str]:
+    """What models fit."""
+    from penjing.probe import machine
+
+    here = machine.read(gpus=False)
+    return say("{free} free of {total}", free=human(here.memory_available), total=human(here.memory_total)), ""
+
+
+def library() -> tuple[str, str]:
+    """Whether llama.cpp's wheel loads, and the devices it can use."""
+    from penjing.engines.llamacpp.devices import installed
+
+    return ", ".join(f"{device.name} ({device.kind})" for device in installed()) or "cpu", ""
+
+
+def engine() -> tuple[str, str]:
+    """Whether the built-in model answers."""
+    from penjing.cli.chat.session import ChatSettings, Session
+    from penjing.cli.model import Chosen, open_engine
+    from penjing.engines.llamacpp import EngineOptions
+
+    async def answer() -> float:
+        session = Session(open_engine(Chosen(), EngineOptions(max_context=512, parallel=1)), ChatSettings(max_tokens=4))
+        session.conversation.add("user", "Hello")
+        begun = time.perf_counter()
+        try:
+            await session.engine.start()
+            said = await session.answer(lambda delta: None)
+        finally:
+            await session.engine.stop()
+        return said.clock.first - begun
+
+    return say("the built-in model answered after {seconds:.2f} s", seconds=asyncio.run(answer())), ""
+
+
+CHECKS: dict[str, Callable[[], tuple[str, str]]] = {
+    "Python": python,
+    "Text": text,
+    "Folder": folder,
+    "Memory": memory,
+    "llama.cpp": library,
+    "Engine": engine,
+}

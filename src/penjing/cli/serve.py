@@ -1,0 +1,79 @@
+"""The verb `serve`: one server that speaks OpenAI's API, for one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from penjing.cli import talk
+from penjing.cli.model import Opened, model_options
+from penjing.cli.verb import option, verb
+from penjing.errors import SettingError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EXAMPLES = (
+    ("penjing serve", "Serve the built-in model on http://127.0.0.1:8000/v1."),
+    ("penjing serve ./model.gguf --parallel 4", "A model of your own, four conversations at once."),
+    ("penjing serve ./checkpoint --bits 4", "A checkpoint folder, quantized to 4 bits."),
+    ("penjing serve --host 0.0.0.0 --api-key KEY", "For the whole network, with a key."),
+    ("penjing serve --explain", "What it would run with, and why."),
+)
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Section `[serve]`. `cors` are origins whose pages may call from a browser (`*` for all)."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_keys: tuple[str, ...] = ()
+    cors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingError(name="port", value=self.port, wanted="a port (0 ... 65535)", source="")
+
+
+@verb("serve", help="Serve a model to programs that speak OpenAI's API.", examples=EXAMPLES)
+@model_options
+@option(
+    "--embeddings", is_flag=True, default=None, help="Answer /v1/embeddings: a model that turns texts into vectors."
+)
+@option("--host", metavar="ADDRESS", help="Where to listen; 127.0.0.1 where not given, 0.0.0.0 for the whole network.")
+@option("--port", metavar="NUMBER", help="Which port; 8000 where not given, 0 for any that is free.")
+@option(
+    "--api-key",
+    "api_keys",
+    metavar="KEY",
+    multiple=True,
+    envvar="PENJING_API_KEY",
+    show_envvar=True,
+    help="A key that requests must carry; may be given again.",
+)
+@option("--cors-origin", "cors", metavar="ORIGIN", multiple=True, help="Let pages of this origin call; '*' for all.")
+@option("--explain", is_flag=True, help="Print each choice with its reason, and exit.")
+@option("--json", "as_json", is_flag=True, help="With --explain: print JSON.")
+def serve(**given: Any) -> None:
+    """The door."""
+    from penjing.cli.model import SECTIONS, chosen, engine_options, open_engine
+    from penjing.settings import load, require_sections
+
+    require_sections(SECTIONS)
+    if given["explain"]:
+        from penjing.cli.explain import show
+
+        show(chosen(given), engine_options(given), as_json=given["as_json"])
+        return
+    settings = load(ServeSettings, "serve", {name: given[name] for name in ("host", "port", "api_keys", "cors")}).value
+    if settings.host not in LOOPBACK and not settings.api_keys:
+        talk.warn("Anybody who can reach {host} can use this server: it has no --api-key.", host=settings.host)
+    _run(open_engine(chosen(given), engine_options(given)), settings)
+
+
+def _run(opened: Opened, settings: ServeSettings) -> None:
+    from penjing.gateway.app import Gateway
+    from penjing.gateway.options import GatewayOptions
+    from penjing.gateway.serve import run
+
+    options = GatewayOptions(api_keys=settings.api_keys, cors=settings.cors)
+    run(Gateway({opened.engine.name: opened.engine}, options), settings.host, settings.port)
