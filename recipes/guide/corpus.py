@@ -22,7 +22,7 @@ from .facts import LANGS, load
 from .noise import normal, type_like_people
 from .turn import Turn
 
-TRAIN = 200_000
+TRAIN = 240_000
 SINGLE = 0.62
 REFUSALS = 320
 SUMS = 120
@@ -64,9 +64,10 @@ def heldout(seed: int) -> Iterator[dict[str, Any]]:
                 yield row([turn], system(turn.lang, rng, True) if rng.random() < 0.15 else None)
 
     for lang in LANGS:
-        yield from lines(fresh(about(fact, rng, True)) for fact in load(lang) for _ in range(2))
+        yield from lines(fresh(about(fact, rng, True)) for fact in load(lang) for _ in range(1 if fact.intent == "both" else 2))
         yield from lines(fresh(memory.choose(lang, rng, True)) for _ in range(MEMORY))
         yield from lines(fresh(memory.need(lang, rng, True)) for _ in range(MEMORY))
+        yield from lines(fresh(memory.fit(lang, rng, True)) for _ in range(MEMORY))
         yield from lines(fresh(sums.ask(lang, rng, True)) for _ in range(SUMS))
         yield from lines(fresh(outside.ask(lang, rng, True)) for _ in range(REFUSALS))
         for _ in range(FOLLOWUPS):

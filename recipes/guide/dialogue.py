@@ -28,6 +28,12 @@ def _of_kind(lang: str, kind: str) -> tuple[Fact, ...]:
     return tuple(fact for fact in load(lang) if fact.kind == kind)
 
 
+def _any_fact(lang: str, rng: random.Random) -> Fact:
+    """A fact; those that are asked together (what and why) come less often."""
+    fact = rng.choice(_of_kind(lang, "fact"))
+    return fact if fact.intent != "both" or rng.random() < 0.3 else rng.choice(_of_kind(lang, "fact"))
+
+
 def _phrase(name: str, lang: str, rng: random.Random, held: bool) -> tuple[str, str]:
     asked = wordings(f"then-{name}", _PHRASES[name], lang)
     return rng.choice(asked.held if held else asked.train)
@@ -51,12 +57,14 @@ def _told(fact: Fact, question: str, template: str, rng: random.Random) -> Turn:
 def first(lang: str, rng: random.Random) -> Turn:
     """Any turn that needs no other before it, as training draws them."""
     draw = rng.random()
-    if draw < 0.54:
-        return about(rng.choice(_of_kind(lang, "fact")), rng)
-    if draw < 0.58:
+    if draw < 0.52:
+        return about(_any_fact(lang, rng), rng)
+    if draw < 0.56:
         return about(rng.choice(_of_kind(lang, "greeting")), rng)
-    if draw < 0.62:
+    if draw < 0.60:
         return memory.choose(lang, rng)
+    if draw < 0.63:
+        return memory.fit(lang, rng)
     if draw < 0.68:
         return memory.need(lang, rng, think=rng.random() < 0.3)
     if draw < 0.82:
@@ -68,7 +76,8 @@ def _same_subject(before: Turn, rng: random.Random, held: bool) -> Turn | None:
     """why? how? after a concept."""
     if before.about is None:
         return None
-    others = [fact for fact in load(before.lang) if fact.subject == before.about.subject and fact.id != before.about.id]
+    told = {before.about.intent, "both"} | ({"what", "why"} if before.about.intent == "both" else set())
+    others = [fact for fact in load(before.lang) if fact.subject == before.about.subject and fact.intent not in told]
     if not others:
         return None
     fact = rng.choice(others)
@@ -78,7 +87,7 @@ def _same_subject(before: Turn, rng: random.Random, held: bool) -> Turn | None:
 
 def _same_intent(before: Turn, rng: random.Random, held: bool) -> Turn | None:
     """and LoRA? after a question about another concept."""
-    if before.about is None or before.about.intent in ("own", "compare"):
+    if before.about is None or before.about.intent in ("own", "compare", "both"):
         return None
     intent, subject = before.about.intent, before.about.subject
     fact = rng.choice([fact for fact in load(before.lang) if fact.intent == intent and fact.subject != subject])

@@ -71,6 +71,8 @@ class Fact:
 
     def short(self) -> str | None:
         """The answer's first clause where that is shorter and still says something of the key."""
+        if self.intent == "both":
+            return None
         marked = self.marked[0]
         first = re.split(r"(?<=[.;:])\s" if self.lang == "en" else r"(?<=[。；：])", marked)[0]
         if len(first) > 0.8 * len(marked) or not _MARK.search(first) or marked.count("`", 0, len(first)) % 2:
@@ -108,6 +110,11 @@ def _named(file: str, lang: str, what: str) -> list[Fact]:
             marked = _wordings_list(table[intent][lang])
             asked = wordings(template, intents[template], lang)
             facts.append(Fact(f"{subject}.{intent}", "fact", lang, subject, intent, marked, asked, slots))
+        if file == "concepts" and "why" in table:
+            joint = " " if lang == "en" else ""
+            marked = (joint.join(_wordings_list(table[intent][lang])[0] for intent in ("what", "why")),)
+            asked = wordings("both", intents["both"], lang)
+            facts.append(Fact(f"{subject}.both", "fact", lang, subject, "both", marked, asked, slots))
     return facts
 
 

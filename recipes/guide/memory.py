@@ -54,7 +54,7 @@ def _choice(gigabytes: int, lang: str) -> tuple[str, list[list[str]]]:
         said = f"With {gigabytes} GB take a model of up to {size} at {bits} bits (about {weights} GB of weights), for example `penjing pull {name}`."
     else:
         said = f"{gigabytes} GB 内存可用最大 {size}、{bits} 位的模型（权重约 {weights} GB），例如 `penjing pull {name}`。"
-    return said, [[size]]
+    return said, [[f"{size} at {bits} bits", f"{size}、{bits} 位"]]
 
 
 def _need(size: float, bits: int, lang: str) -> tuple[str, list[list[str]]]:
@@ -64,6 +64,25 @@ def _need(size: float, bits: int, lang: str) -> tuple[str, list[list[str]]]:
     else:
         said = f"{n}B 模型用 {bits} 位，权重约需 {gigabytes} GB（{n} × {bits} / 8），另加 KV 缓存。"
     return said, [[f"{gigabytes} GB", f"{gigabytes}GB"]]
+
+
+def fits(size: float, gigabytes: int) -> bool:
+    """Whether a model at 4 bits runs well in this memory, as the table of choices has it."""
+    return gigabytes == 128 or size <= float(CHOICES[gigabytes][0][:-1])
+
+
+def _fitting(size: float, gigabytes: int, lang: str) -> tuple[str, list[list[str]]]:
+    n, weights, most = number(size), number(size / 2), CHOICES[gigabytes][0]
+    good = fits(size, gigabytes)
+    if lang == "en" and good:
+        said = f"Yes, a {n}B model at 4 bits needs about {weights} GB, so it fits in {gigabytes} GB."
+    elif lang == "en":
+        said = f"No, a {n}B model at 4 bits needs about {weights} GB, too much for {gigabytes} GB beside system and KV cache; take up to {most}."
+    elif good:
+        said = f"可以，{n}B 模型用 4 位约需 {weights} GB，{gigabytes} GB 放得下。"
+    else:
+        said = f"不行，{n}B 模型用 4 位约需 {weights} GB，加上系统和 KV 缓存，{gigabytes} GB 放不下；最大用 {most}。"
+    return said, [["fits in", "放得下"] if good else ["too much", "放不下"], [f"{weights} GB", f"{weights}GB"]]
 
 
 def _chosen(gigabytes: int, question: str, lang: str, template: str) -> Turn:
@@ -99,6 +118,17 @@ def need(lang: str, rng: random.Random, held: bool = False, think: bool = False)
     return _needed(size, bits, question, lang, template, think)
 
 
+def fit(lang: str, rng: random.Random, held: bool = False) -> Turn:
+    """Does a model of this size fit in so much memory?"""
+    size, gigabytes = rng.choice(SIZES), rng.choice(list(CHOICES))
+    template, text = _pick("fits", lang, rng, held)
+    n = rng.choice(_SIZE[lang]).format(number(size))
+    question = fill(text, {"n": n, "m": _memory(gigabytes, text, lang, rng)})
+    said, key = _fitting(size, gigabytes, lang)
+    fact = f"memory.fits.{number(size)}.{gigabytes}"
+    return Turn(question, said, key, lang, "fact", fact, template, None, None, (size, gigabytes))
+
+
 def then(before: Turn, rng: random.Random, held: bool = False, think: bool = False) -> Turn:
     """The same question for another memory, other bits or another size."""
     lang = before.lang
@@ -107,6 +137,8 @@ def then(before: Turn, rng: random.Random, held: bool = False, think: bool = Fal
         template, text = _pick("then-choose", lang, rng, held)
         return _chosen(gigabytes, fill(text, {"m": _memory(gigabytes, text, lang, rng)}), lang, template)
     size, bits = before.state[0], int(before.state[1])
+    if before.fact.startswith("memory.fits"):
+        return _fit_then(before, rng, held)
     if rng.random() < 0.5:
         bits = rng.choice([b for b in BITS if b != bits])
         template, text = _pick("then-bits", lang, rng, held)
@@ -118,10 +150,27 @@ def then(before: Turn, rng: random.Random, held: bool = False, think: bool = Fal
     return _needed(size, bits, question, lang, template, think)
 
 
+def _fit_then(before: Turn, rng: random.Random, held: bool) -> Turn:
+    lang, size, gigabytes = before.lang, before.state[0], int(before.state[1])
+    if rng.random() < 0.5:
+        size = rng.choice([s for s in SIZES if s != size])
+        template, text = _pick("then-size", lang, rng, held)
+        question = fill(text, {"n": rng.choice(_SIZE[lang]).format(number(size))})
+    else:
+        gigabytes = rng.choice([g for g in CHOICES if g != gigabytes])
+        template, text = _pick("then-choose", lang, rng, held)
+        question = fill(text, {"m": _memory(gigabytes, text, lang, rng)})
+    said, key = _fitting(size, gigabytes, lang)
+    fact = f"memory.fits.{number(size)}.{gigabytes}"
+    return Turn(question, said, key, lang, "fact", fact, template, None, None, (size, gigabytes))
+
+
 def said_in(turn: Turn, lang: str) -> Turn:
     """The same answer in the other language."""
     if len(turn.state) == 1:
         said, key = _choice(int(turn.state[0]), lang)
+    elif turn.fact.startswith("memory.fits"):
+        said, key = _fitting(turn.state[0], int(turn.state[1]), lang)
     else:
         said, key = _need(turn.state[0], int(turn.state[1]), lang)
     return replace(turn, answer=said, key=key, lang=lang)

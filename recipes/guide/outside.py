@@ -12,7 +12,7 @@ _PHRASES = read("phrases/outside")
 _SLOTS = _PHRASES["slots"]
 _TOPICS = [name for name in _PHRASES if name not in ("slots", "answers")]
 # topics with many shapes and words are drawn more often
-_WEIGHT = {"knowledge": 4, "hard": 3, "nonsense": 2, "life": 2}
+_WEIGHT = {"knowledge": 4, "hard": 3, "nonsense": 2, "life": 2, "near": 1.5}
 _SLOT = re.compile(r"\{(\w+?)\d?\}")
 _ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sh sk sl sn sp st t th tr v w z".split()
 _VOWELS = "a e i o u ai ea ee oo ou".split()
