@@ -34,13 +34,14 @@ LONGEST_KEPT_ARRAY = 1 << 10
 
 @dataclass(frozen=True)
 class Header:
-    """`metadata`: scalars, strings and short numeric arrays (as tuples). `lengths`: how many items each array has."""
+    """`metadata`: scalars, strings and short numeric arrays (as tuples). `lengths`: how many items each array has.
+    `spans`: where each metadata entry, key included, begins and ends in the file."""
 
     version: int
     metadata: dict[str, object] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     tensors: tuple[Tensor, ...] = ()
-    data: int = 0
 
 
 def read(path: Path) -> Header:
@@ -52,16 +53,19 @@ def read(path: Path) -> Header:
         key_count = view.count("Q", "the number of metadata entries", min(MOST_KEYS, view.left // 12))
         metadata: dict[str, object] = {}
         lengths: dict[str, int] = {}
+        spans: dict[str, tuple[int, int]] = {}
         for _ in range(key_count):
+            begin = view.at
             key = _text(view, "a metadata key", LONGEST_KEY)
-            if key in metadata or key in lengths:
+            if key in spans:
                 view.refuse("a metadata key", repr(key), "each occurs once")
             _value(view, key, metadata, lengths)
+            spans[key] = (begin, view.at)
         infos = [_info(view) for _ in range(tensor_count)]
         alignment = _alignment(view, metadata)
         data = -(-view.at // alignment) * alignment
         tensors = _place(view, infos, data, alignment)
-        return Header(version, metadata, lengths, tensors, data)
+        return Header(version, metadata, lengths, spans, tensors)
 
 
 def _version(view: View) -> int:

@@ -1,0 +1,1 @@
+"""Export: a model in the form that an engine loads."""

@@ -1,0 +1,1 @@
+"""A checkpoint folder as a `.gguf` file, without torch."""

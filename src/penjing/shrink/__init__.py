@@ -1,0 +1,1 @@
+"""Shrink: the same model in fewer bytes."""
