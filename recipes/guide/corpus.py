@@ -20,6 +20,7 @@ from . import memory, outside, sums
 from .dialogue import about, conversation, first, follow, system, think
 from .facts import LANGS, load
 from .noise import normal, type_like_people
+from .rephrase import rephrase
 from .turn import Turn
 
 TRAIN = 240_000
@@ -85,6 +86,7 @@ def train(seed: int, kept: set[str]) -> Iterator[dict[str, Any]]:
     while made < TRAIN:
         lang = LANGS[made % 2]
         turns = [first(lang, rng)] if rng.random() < SINGLE else conversation(lang, rng)
+        turns = [replace(turn, question=rephrase(turn.question, turn.lang, rng)) for turn in turns]
         turns = [_typed(turn, rng, 1.0) for turn in turns]
         if any(normal(turn.question) in kept for turn in turns):
             continue

@@ -42,6 +42,13 @@ class Wordings:
 
     train: tuple[tuple[str, str], ...]
     held: tuple[tuple[str, str], ...]
+    framed: tuple[tuple[str, str], ...] = ()
+
+    def draw(self, rng: random.Random, held: bool = False) -> tuple[str, str]:
+        """A template and its name; of those for training, frames make up two fifths."""
+        if held:
+            return rng.choice(self.held)
+        return rng.choice(self.framed if self.framed and rng.random() < 0.4 else self.train)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Fact:
 
     def ask(self, rng: random.Random, held: bool = False) -> tuple[str, str]:
         """A question and its template's name."""
-        name, template = rng.choice(self.wordings.held if held else self.wordings.train)
+        name, template = self.wordings.draw(rng, held)
         return fill(template, rng.choice(self.slots)), name
 
     def short(self) -> str | None:
@@ -87,6 +94,27 @@ def fill(template: str, slots: Mapping[str, str]) -> str:
     return template
 
 
+@cache
+def framed(intent: str, lang: str) -> tuple[tuple[str, str], ...]:
+    """Every frame around every part of an intent; what equals a held wording is left out."""
+    frames = read("phrases/frames")
+    held = set(read("phrases/intents").get(intent, {}).get("held", {}).get(lang, []))
+    return tuple(
+        (f"{intent}.{lang}.{part}{i}.{j}", text)
+        for part in ("np", "cl")
+        for i, inner in enumerate(frames.get(intent, {}).get(part, {}).get(lang, []))
+        for j, frame in enumerate(frames["frame"][part][lang])
+        if (text := frame.replace("{" + part + "}", inner)) not in held
+    )
+
+
+@cache
+def shared(intent: str, lang: str) -> Wordings:
+    """The wordings of an intent, frames included."""
+    own = wordings(intent, read("phrases/intents")[intent], lang)
+    return Wordings(own.train, own.held, framed(intent, lang))
+
+
 def wordings(name: str, table: Mapping[str, Any], lang: str) -> Wordings:
     """The `q` and `held` lists of a table in one language, each wording named."""
     return Wordings(
@@ -101,19 +129,18 @@ def _wordings_list(answer: str | list[str]) -> tuple[str, ...]:
 
 def _named(file: str, lang: str, what: str) -> list[Fact]:
     """Facts of named things, one an intent; `what` names the templates of the intent `what`."""
-    intents = read("phrases/intents")
     facts = []
     for subject, table in read(f"facts/{file}").items():
         slots = tuple({"x": name} for name in table["names"][lang])
         for intent in (name for name in table if name != "names"):
             template = what if intent == "what" else intent
             marked = _wordings_list(table[intent][lang])
-            asked = wordings(template, intents[template], lang)
+            asked = shared(template, lang)
             facts.append(Fact(f"{subject}.{intent}", "fact", lang, subject, intent, marked, asked, slots))
         if file == "concepts" and "why" in table:
             joint = " " if lang == "en" else ""
             marked = (joint.join(_wordings_list(table[intent][lang])[0] for intent in ("what", "why")),)
-            asked = wordings("both", intents["both"], lang)
+            asked = shared("both", lang)
             facts.append(Fact(f"{subject}.both", "fact", lang, subject, "both", marked, asked, slots))
     return facts
 
@@ -127,7 +154,7 @@ def _own(file: str, kind: str, lang: str) -> list[Fact]:
 
 
 def _pairs(lang: str) -> list[Fact]:
-    asked = wordings("compare", read("phrases/intents")["compare"], lang)
+    asked = shared("compare", lang)
     facts = []
     for name, table in read("facts/compare").items():
         a, b = table["pair"][lang]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from .facts import key_of, plain, read, wordings
+from .facts import framed, key_of, plain, read, wordings
 from .turn import Turn
 
 _PHRASES = read("phrases/outside")
@@ -40,6 +40,16 @@ def _fill(text: str, lang: str, rng: random.Random, held: bool) -> str:
     return _SLOT.sub(word, text)
 
 
+def _framed(lang: str, rng: random.Random) -> tuple[str, str]:
+    """A frame of the guide's own intents around a word from outside, or around an outside question."""
+    intent = rng.choice(("what", "why", "cost", "how", "number", "example", "compare", "outside", "outside", "outside"))
+    template, text = rng.choice(framed(intent, lang))
+    kind = rng.choices(("thing", "near", "word"), (5, 3, 3))[0]
+    for slot, name in (("{x}", kind), ("{a}", kind), ("{b}", kind + "2")):
+        text = text.replace(slot, "{" + name + "}")
+    return f"outside.{template}", text
+
+
 def ask(lang: str, rng: random.Random, held: bool = False) -> Turn:
     """A question the guide cannot answer, with its refusal."""
     while True:
@@ -50,6 +60,8 @@ def ask(lang: str, rng: random.Random, held: bool = False) -> Turn:
         if pool:
             break
     template, text = rng.choice(pool)
+    if not held and rng.random() < 0.3:
+        template, text = _framed(lang, rng)
     question = _fill(text, lang, rng, held)
     return Turn(question, refusal(lang, rng), refusal_key(lang), lang, "refusal", f"outside.{topic}", template)
 
