@@ -1,1 +1,1 @@
-"""HTTP in front of engines: dialects, policies, metrics."""
+"""The gateway: one HTTP server in front of engines. Dialect in, policies, engine, policies, dialect out."""

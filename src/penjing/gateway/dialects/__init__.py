@@ -1,0 +1,1 @@
+"""Dialects: what a client speaks, to and from `penjing.messages`."""

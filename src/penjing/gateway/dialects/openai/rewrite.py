@@ -1,0 +1,80 @@
+"""The bytes an engine gets: the client's own, untouched, unless a field means something to penjing.
+
+Changed fields are swapped in the raw object; everything else stays byte for byte what the client wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from penjing.engines.engine import Capabilities
+from penjing.gateway.dialects.openai import wire
+
+DROP = object()
+SEED_BITS = (1 << 32) - 1
+RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def for_engine(body: bytes, parsed: wire.AnyBody, model: Capabilities) -> bytes:
+    """`body` as the engine of `model` should get it."""
+    changes = _changes(parsed, model)
+    return replaced(body, changes) if changes else body
+
+
+def replaced(body: bytes, changes: dict[str, object]) -> bytes:
+    """`body` with top-level fields set to new values, or left out where the value is DROP."""
+    fields: dict[str, object] = dict(RAW_OBJECT.decode(body))
+    for name, value in changes.items():
+        if value is DROP:
+            fields.pop(name, None)
+        else:
+            fields[name] = value
+    return msgspec.json.encode(fields)
+
+
+def _changes(parsed: wire.AnyBody, model: Capabilities) -> dict[str, object]:
+    changes: dict[str, object] = {}
+    if parsed.model != model.model:
+        changes["model"] = model.model
+    if isinstance(parsed, wire.EmbeddingBody):
+        return changes
+    if parsed.seed is not None and not 0 <= parsed.seed <= SEED_BITS:
+        changes["seed"] = parsed.seed & SEED_BITS  # engines take 32 bits, OpenAI's clients may send 64
+    if isinstance(parsed, wire.ChatBody):
+        _template(parsed, changes)
+        _tools(parsed, changes)
+        if any(message.role == "developer" for message in parsed.messages):
+            changes["messages"] = [_plain(message) for message in parsed.messages]
+    return changes
+
+
+def _template(parsed: wire.ChatBody, changes: dict[str, object]) -> None:
+    """`enable_thinking`, `reasoning_effort` and `return_reasoning` in the words of chat templates and the engine."""
+    switches: dict[str, object] = {}
+    if parsed.reasoning_effort is not None:
+        switches["reasoning_effort"] = parsed.reasoning_effort
+        switches["enable_thinking"] = parsed.reasoning_effort != "none"
+        changes["reasoning_effort"] = DROP
+    if parsed.enable_thinking is not None:
+        switches["enable_thinking"] = parsed.enable_thinking
+        changes["enable_thinking"] = DROP
+    if switches:
+        changes["chat_template_kwargs"] = {**switches, **(parsed.chat_template_kwargs or {})}
+    if parsed.return_reasoning is not None:
+        changes["return_reasoning"] = DROP
+        changes["reasoning_format"] = "auto"
+
+
+def _tools(parsed: wire.ChatBody, changes: dict[str, object]) -> None:
+    """A named tool is the only one offered, and required: engines know no other way to force it."""
+    if isinstance(parsed.tool_choice, wire.NamedTool):
+        wanted = parsed.tool_choice.function.name
+        changes["tools"] = [tool for tool in parsed.tools or () if tool.function.name == wanted]
+        changes["tool_choice"] = "required"
+
+
+def _plain(message: wire.ChatMessage) -> Any:
+    # Chat templates know no developer; OpenAI's older word for it is system.
+    return msgspec.structs.replace(message, role="system") if message.role == "developer" else message

@@ -1,0 +1,377 @@
+"""HTTP/1.1 as a server: connections in, one `Reply` for each request out.
+
+An asyncio protocol over httptools (Node's llhttp) instead of a web framework: a request costs a tenth of the CPU
+time, and an engine's bytes can go from socket to socket without a task in between (docs/decisions.md has the
+figures). Requests of one connection are answered one after the other, pipelined ones wait.
+
+Does not know: routes, JSON, engines. Not covered: HTTP/2, TLS, WebSocket (a reverse proxy's work).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+
+import httptools
+
+from penjing.gateway.options import Limits
+
+REASONS = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+WRITE_HIGH = 64 * 1024
+PIPELINE = 16
+SWEEP_SECONDS = 1.0
+LINGER_SECONDS = 2.0
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One request. Header names are lower case; of repeated headers the last counts."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+    peer: str = ""
+
+
+class Flow(Protocol):
+    """Whoever feeds a reply: told when the client reads too slowly, and when it reads again."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+Handler = Callable[[Incoming, "Reply"], Coroutine[Any, Any, None]]
+Refusal = Callable[[int, str], tuple[bytes, bytes]]
+"""Status and what was wrong to (content type, body): protocol errors in the shape of the application's own."""
+
+
+class Reply:
+    """The answer to one request: `send` it whole, or `begin`, `write` and `end` it as a stream."""
+
+    __slots__ = ("_chunked", "_connection", "_keep", "ended", "extra", "flow", "started", "status")
+
+    def __init__(self, connection: Connection, keep: bool, chunked: bool) -> None:
+        self._connection = connection
+        self._keep = keep
+        self._chunked = chunked
+        self.flow: Flow | None = None
+        self.extra: Headers = ()
+        self.started = False
+        self.ended = False
+        self.status = 0
+
+    def _head(self, status: int, content_type: bytes, headers: Headers) -> list[bytes]:
+        self.started = True
+        self.status = status
+        self._keep = self._keep and not self._connection.server.draining
+        lines = [b"HTTP/1.1 ", REASONS[status], b"\r\nContent-Type: ", content_type]
+        for name, value in (*headers, *self.extra):
+            lines += (b"\r\n", name, b": ", value)
+        if not self._keep:
+            lines.append(b"\r\nConnection: close")
+        return lines
+
+    def send(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
+        """The whole answer at once."""
+        lines = self._head(status, content_type, headers)
+        lines += (b"\r\nContent-Length: %d\r\n\r\n" % len(body), b"" if self._connection.head_only else body)
+        self._connection.transport.write(b"".join(lines))
+        self._finish()
+
+    def begin(self, status: int, content_type: bytes, headers: Headers = (), first: bytes = b"") -> None:
+        """Start a stream; `first` goes out with the head in one packet."""
+        if not self._chunked:
+            self._keep = False
+        lines = self._head(status, content_type, headers)
+        if self._chunked:
+            lines.append(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+            if first:
+                lines += (b"%x\r\n" % len(first), first, b"\r\n")
+        else:
+            lines += (b"\r\n\r\n", first)
+        self._connection.transport.write(b"".join(lines))
+
+    def write(self, data: bytes) -> None:
+        """More of the stream; `data` is not empty."""
+        self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self, last: bytes = b"") -> None:
+        """The stream is complete; `last` goes out with its end in one packet."""
+        if self._chunked:
+            tail = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+            self._connection.transport.write(tail)
+        elif last:
+            self._connection.transport.write(last)
+        self._finish()
+
+    def cut(self) -> None:
+        """Break the connection: the answer cannot be completed and the client must be able to tell."""
+        self.ended = True
+        self._connection.transport.abort()
+
+    async def drained(self) -> None:
+        """Wait until the client has room for more."""
+        await self._connection.drained()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client reads too slowly just now."""
+        return self._connection.write_paused
+
+    def _finish(self) -> None:
+        self.ended = True
+        if not self._keep:
+            self._connection.hang_up()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; also the callbacks of its parser."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.transport = cast(asyncio.Transport, None)
+        self.peer = ""
+        self.head_only = False
+        self.write_paused = False
+        self.deadline = 0.0
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[tuple[Incoming, bool, bool]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._reply: Reply | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._refused = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self._head_size = 0
+        self._in_body = False
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH)
+        name = transport.get_extra_info("peername")
+        self.peer = name[0] if isinstance(name, tuple) else ""
+        self.deadline = self.server.now() + self.server.limits.head_seconds
+        self.server.connections.add(self)
+        if len(self.server.connections) > self.server.limits.connections:
+            self.refuse(503, "Too many connections.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server.connections.discard(self)
+        self._waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+        self.resume_writing()
+        self.server.closed()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if not self._in_body:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.refuse(400, "Protocol upgrades are not supported.")
+        except httptools.HttpParserError as error:
+            self.refuse(400, f"The request is not valid HTTP/1.1: {error}")
+        if self._in_body:
+            self.deadline = self.server.now() + self.server.limits.body_seconds
+        elif self._head_size > self.server.limits.head:
+            self.refuse(431, f"The request's head is larger than {self.server.limits.head} bytes.")
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self._reply is not None and self._reply.flow is not None:
+            self._reply.flow.pause()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._reply is not None and self._reply.flow is not None:
+            self._reply.flow.resume()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    async def drained(self) -> None:
+        while self.write_paused and not self.transport.is_closing():
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    # the parser's side
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+        length = self._headers.get(b"content-length", b"")
+        if length and int(length) > self.server.limits.body:
+            self._too_large()
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._refused:
+            self.transport.write(CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size > self.server.limits.body:
+            self._too_large()
+        elif not self._refused:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._refused:
+            return
+        target = httptools.parse_url(self._url) if not self._url.startswith(b"/") else None
+        path, _, query = (target.path or b"/" if target else self._url).partition(b"?")
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        incoming = Incoming(
+            self._parser.get_method().decode("latin-1"),
+            path.decode("utf-8", "replace"),
+            query.decode("utf-8", "replace"),
+            self._headers,
+            body,
+            self.peer,
+        )
+        keep = self._parser.should_keep_alive()
+        chunked = self._parser.get_http_version() != "1.0"
+        self._reset()
+        self._waiting.append((incoming, keep, chunked))
+        if self._task is None:
+            self._next()
+        elif len(self._waiting) > PIPELINE:
+            self.refuse(503, "Too many pipelined requests.")
+
+    # answering
+
+    def _next(self) -> None:
+        if not self._waiting:
+            self.deadline = self.server.now() + self.server.limits.idle_seconds
+            if self.server.draining:
+                self.transport.close()
+            return
+        incoming, keep, chunked = self._waiting.popleft()
+        self.head_only = incoming.method == "HEAD"
+        self._reply = Reply(self, keep, chunked)
+        self._task = asyncio.get_running_loop().create_task(self.server.handler(incoming, self._reply))
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        reply, self._task, self._reply = self._reply, None, None
+        if not task.cancelled() and task.exception() is not None:
+            self.server.broken(cast(BaseException, task.exception()))
+        if reply is not None and not reply.ended:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self._next()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._task is not None
+
+    def _too_large(self) -> None:
+        self.refuse(413, f"The body is larger than {self.server.limits.body} bytes.")
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answer a request that never became one, and close."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        if self._task is None:
+            content_type, body = self.server.refusal(status, detail)
+            Reply(self, keep=False, chunked=False).send(status, content_type, body)
+        else:
+            self.transport.abort()
+
+    def hang_up(self) -> None:
+        """Close once everything is written. A client that is still sending gets a moment to read why: closing with
+        unread bytes would reset the connection under the answer."""
+        if self._refused and self.transport.can_write_eof():
+            self.deadline = self.server.now() + LINGER_SECONDS
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def expire(self, now: float) -> None:
+        """Close if the client kept us waiting too long."""
+        if self.busy or now < self.deadline:
+            return
+        if self._refused:
+            self.transport.abort()
+        elif self._head_size:
+            self.refuse(408, "The request did not arrive in time.")
+        else:
+            self.transport.close()
+
+
+class Server:
+    """All connections: limits, time-outs and the drain."""
+
+    def __init__(
+        self, handler: Handler, refusal: Refusal, broken: Callable[[BaseException], None], limits: Limits
+    ) -> None:
+        self.handler = handler
+        self.refusal = refusal
+        self.broken = broken
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self._loop = asyncio.get_running_loop()
+        self._empty: asyncio.Future[None] | None = None
+        self._sweep: asyncio.TimerHandle | None = self._loop.call_later(SWEEP_SECONDS, self._expire)
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def connection(self) -> Connection:
+        """The protocol factory for `create_server`."""
+        return Connection(self)
+
+    def closed(self) -> None:
+        """A connection is gone."""
+        if self._empty is not None and not self.connections and not self._empty.done():
+            self._empty.set_result(None)
+
+    def _expire(self) -> None:
+        now = self.now()
+        for connection in [each for each in self.connections if now >= each.deadline]:
+            connection.expire(now)
+        self._sweep = self._loop.call_later(SWEEP_SECONDS, self._expire)
+
+    async def drain(self, seconds: float) -> int:
+        """Let running answers finish for up to `seconds`, then cut; returns how many were cut."""
+        self.draining = True
+        for connection in list(self.connections):
+            if not connection.busy:
+                connection.transport.close()
+        if self.connections:
+            self._empty = self._loop.create_future()
+            await asyncio.wait([self._empty], timeout=seconds)
+        return self.cut()
+
+    def cut(self) -> int:
+        """Break every connection at once; returns how many there were."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        left = list(self.connections)
+        for connection in left:
+            connection.transport.abort()
+        return len(left)

@@ -1,0 +1,63 @@
+"""What is told about the models: OpenAI's list, and each engine's figures for /metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from penjing.engines.engine import Engine
+from penjing.errors import EngineLoading
+from penjing.gateway.metrics import Counter, Gauge
+from penjing.gateway.upstream import Pool
+
+STARTED = int(time.time())
+
+
+def listed(engines: Mapping[str, Engine]) -> bytes:
+    """The body of /v1/models."""
+    return msgspec.json.encode({"object": "list", "data": [_described(*pair) for pair in engines.items()]})
+
+
+def one(name: str, engine: Engine) -> bytes:
+    """The body of /v1/models/NAME."""
+    return msgspec.json.encode(_described(name, engine))
+
+
+def _described(name: str, engine: Engine) -> dict[str, object]:
+    said: dict[str, object] = {"id": name, "object": "model", "created": STARTED, "owned_by": "penjing"}
+    try:
+        can = engine.capabilities
+    except EngineLoading:
+        return said | {"ready": False}
+    abilities = ("chat", "embeddings", "vision", "audio", "tools", "reasoning")
+    said["ready"] = True
+    said["context_length"] = can.context
+    said["capabilities"] = [ability for ability in abilities if getattr(can, ability)]
+    return said
+
+
+async def metrics(engines: Mapping[str, Engine], pools: Mapping[str, Pool]) -> tuple[Counter, ...]:
+    """Figures that engines keep themselves, read when somebody asks."""
+    ready = Gauge("penjing_engine_ready", "1 when the engine answers.", ("model",))
+    slots = Gauge("penjing_engine_slots", "Requests the engine works on at once.", ("model",))
+    active = Gauge("penjing_engine_requests_active", "Requests handed to the engine.", ("model",))
+    queued = Gauge("penjing_engine_requests_queued", "Requests waiting for the engine.", ("model",))
+    restarts = Counter("penjing_engine_restarts_total", "Times the engine was started again.", ("model",))
+    memory = Gauge("penjing_engine_memory_bytes", "Memory of the engine's process.", ("model", "kind"))
+    for name, engine in engines.items():
+        up = engine.progress.fraction >= 1 and await engine.ready()
+        ready.set(name, to=int(up))
+        if up:
+            slots.set(name, to=engine.capabilities.slots)
+        pool = pools.get(name)
+        active.set(name, to=pool.active if pool else 0)
+        queued.set(name, to=pool.queued if pool else 0)
+        restarts.set(name, to=getattr(engine, "restarts", 0))
+        weigh = getattr(getattr(engine, "engine", engine), "footprint", None)  # of a supervised one: its engine's
+        if up and weigh is not None:
+            footprint = await weigh()
+            for kind in ("mapped", "mapped_resident", "resident", "private"):
+                memory.set(name, kind, to=getattr(footprint, kind))
+    return ready, slots, active, queued, restarts, memory

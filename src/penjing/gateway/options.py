@@ -1,0 +1,32 @@
+"""What an operator can set about the gateway. Everything else is derived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may take. Sizes in bytes, times in seconds."""
+
+    body: int = 32 * MEBIBYTE
+    head: int = 64 * 1024
+    head_seconds: float = 30.0
+    """To send a whole request head once its first byte came."""
+    body_seconds: float = 60.0
+    """Longest silence while a body is being sent."""
+    idle_seconds: float = 75.0
+    """How long a connection may rest between requests."""
+    connections: int = 10_000
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """`api_keys`: a request must carry one of them; none configured leaves the gateway open. `cors`: origins that
+    pages in a browser may call from (`*` for all); none by default."""
+
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    cors: tuple[str, ...] = ()
+    limits: Limits = Limits()
