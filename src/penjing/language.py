@@ -15,6 +15,8 @@ import os
 from importlib import resources
 
 LANGUAGES = ("en", "zh")
+PHRASES = frozenset(("detail", "feature", "wanted", "word"))
+"""Facts that penjing words itself: they are translated where they have an entry. All others are shown as they are."""
 ENVIRONMENT = ("PENJING_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 
 
@@ -41,12 +43,14 @@ def catalogue(language: str) -> dict[str, str]:
 
 
 def say(template: str, /, *, language: str | None = None, **facts: object) -> str:
-    """`template` in the reader's language with `facts` filled in; a fact that is itself an entry is translated too.
+    """`template` in the reader's language with `facts` filled in, PHRASES among them translated too.
 
     >>> say("{count} models", language="en", count=2)
     '2 models'
     """
     entries = catalogue(language or current())
     chosen = entries.get(template, template)
-    shown = {name: entries.get(fact, fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
-    return chosen.format(**shown) if facts else chosen
+    for name in PHRASES & facts.keys():
+        fact = facts[name]
+        facts[name] = entries.get(fact, fact) if isinstance(fact, str) else fact
+    return chosen.format(**facts) if facts else chosen

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from penjing.engines.engine import Engine
     from penjing.engines.llamacpp import EngineOptions
+    from penjing.operate.supervise import Change
 
 BITS = (4, 8, 16)
 SECTIONS = ("model", "engine", "serve", "chat")
@@ -118,8 +119,9 @@ def engine_options(given: dict[str, Any], **fallback: Any) -> EngineOptions:
     return replace(loaded.value, **left)
 
 
-def open_engine(chosen: Chosen, options: EngineOptions) -> Opened:
-    """An engine for the model, not started; a checkpoint is converted first, with its progress on stderr.
+def open_engine(chosen: Chosen, options: EngineOptions, hear: Callable[[Change], None] | None = None) -> Opened:
+    """An engine for the model, not started; a checkpoint is converted first, with its progress on stderr. `hear` is
+    told when the engine ends and comes back.
 
     Raises ModelError, SettingError, DiskFull before anything runs.
     """
@@ -139,4 +141,4 @@ def open_engine(chosen: Chosen, options: EngineOptions) -> Opened:
 
     with shown() as report:
         found = resolve(chosen.name, bits=chosen.bits, progress=report)
-    return Opened(Supervised(LlamaCpp(found.path, found.name, options)), chosen, found.path)
+    return Opened(Supervised(LlamaCpp(found.path, found.name, options), hear=hear), chosen, found.path)

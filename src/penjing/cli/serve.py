@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.model import Opened, model_options
 from penjing.cli.verb import option, verb
 from penjing.errors import SettingError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+if TYPE_CHECKING:
+    from penjing.gateway.serve import Said
+    from penjing.operate.supervise import Change
+
 EXAMPLES = (
     ("penjing serve", "Serve the built-in model on http://127.0.0.1:8000/v1."),
     ("penjing serve ./model.gguf --parallel 4", "A model of your own, four conversations at once."),
@@ -65,15 +69,45 @@ def serve(**given: Any) -> None:
         show(chosen(given), engine_options(given), as_json=given["as_json"])
         return
     settings = load(ServeSettings, "serve", {name: given[name] for name in ("host", "port", "api_keys", "cors")}).value
-    if settings.host not in LOOPBACK and not settings.api_keys:
-        talk.warn("Anybody who can reach {host} can use this server: it has no --api-key.", host=settings.host)
-    _run(open_engine(chosen(given), engine_options(given)), settings)
+    _run(open_engine(chosen(given), engine_options(given), hear=tell_change), settings)
 
 
 def _run(opened: Opened, settings: ServeSettings) -> None:
+    import logging
+
     from penjing.gateway.app import Gateway
     from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import run
 
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     options = GatewayOptions(api_keys=settings.api_keys, cors=settings.cors)
-    run(Gateway({opened.engine.name: opened.engine}, options), settings.host, settings.port)
+    name = opened.engine.name
+    run(Gateway({name: opened.engine}, options), settings.host, settings.port, announce=partial(tell, name))
+
+
+def tell(model: str, said: Said) -> None:
+    """What the server does, for the person who started it."""
+    if said.open:
+        talk.warn("Anybody who can reach this machine can use this server: it has no --api-key.")
+    if said.event == "listening":
+        talk.note("Listening on {url}/v1; {model} is loading.", url=said.url, model=model)
+    elif said.event == "ready":
+        talk.note(
+            "Ready. Base URL for OpenAI's SDK: {url}/v1, model: {model}. Ctrl-C stops.", url=said.url, model=model
+        )
+    elif said.event == "draining":
+        talk.note("Stopping: {left} answers are being finished; Ctrl-C again cuts them.", left=said.left)
+    elif said.event == "cut":
+        talk.warn("{left} answers were cut.", left=said.left)
+
+
+def tell_change(change: Change) -> None:
+    """What the supervisor did."""
+    if change.state == "restarting":
+        talk.warn("The engine of {model} ended ({how}); it is being restarted.", model=change.name, how=change.detail)
+    elif change.state == "ready" and change.restarts:
+        talk.note("The engine of {model} is back.", model=change.name)
+    elif change.state == "failed" and change.restarts:
+        talk.warn(
+            "The engine of {model} ended too often and is not restarted: {how}", model=change.name, how=change.detail
+        )

@@ -49,6 +49,14 @@ class ValueMissing(InputError):
     code = "value_missing"
 
 
+class ValueNotTaken(InputError):
+    """A flag was given a value. Facts: `name`, `path`."""
+
+    template = "{name} takes no value."
+    hint = "{path} --help shows how it is used."
+    code = "value_not_taken"
+
+
 class UsageFault(InputError):
     """Facts: `detail`, `path`."""
 
@@ -80,10 +88,18 @@ def _missing(error: exceptions.MissingParameter) -> PenjingError:
     return ValueMissing(name=error.param.get_error_hint(error.ctx) if error.param else "?", path=_path(error))
 
 
+def _value(error: exceptions.BadOptionUsage) -> PenjingError:
+    known = error.ctx.command.params if error.ctx else []
+    flag = any(
+        isinstance(option, click.Option) and option.is_flag and error.option_name in option.opts for option in known
+    )
+    return (ValueNotTaken if flag else ValueMissing)(name=error.option_name, path=_path(error))
+
+
 TABLE: dict[type[click.ClickException], Callable[..., PenjingError]] = {
     exceptions.NoSuchOption: _option,
     exceptions.MissingParameter: _missing,
-    exceptions.BadOptionUsage: lambda error: ValueMissing(name=error.option_name, path=_path(error)),
+    exceptions.BadOptionUsage: _value,
     exceptions.UsageError: lambda error: UsageFault(detail=error.format_message(), path=_path(error)),
     exceptions.FileError: lambda error: InputError(detail=error.format_message()),
 }

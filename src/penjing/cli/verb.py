@@ -52,7 +52,11 @@ class Verb(click.Command):
         self.context_settings = {**self.context_settings, "allow_extra_args": True}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        left = super().parse_args(ctx, args)
+        try:
+            left = super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser leaves it out of some
+            raise
         if ctx.args and not ctx.resilient_parsing:
             raise UnexpectedArgument(words=" ".join(ctx.args), path=ctx.command_path)
         return left
@@ -65,7 +69,8 @@ class Verb(click.Command):
         formatter.write_text(say(self.help or ""))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = [parameter.get_help_record(ctx) for parameter in self.get_params(ctx)]
+        options = (parameter for parameter in self.get_params(ctx) if isinstance(parameter, Option))
+        records = [option.get_help_record(ctx) for option in options]
         with formatter.section(say("Options")):
             formatter.write_dl([record for record in records if record])
         if self.examples:

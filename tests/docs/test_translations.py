@@ -1,0 +1,98 @@
+"""Everything a person can see has a Chinese entry with the same facts: calls in the code, errors, help, tables."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from penjing.cli.main import VERBS, penjing
+from penjing.cli.verb import Verb
+from penjing.language import catalogue
+
+SOURCE = Path(__file__).parents[2] / "src" / "penjing"
+SAYING = {"say", "note", "warn", "tell"}
+TABLES = {
+    "penjing.cli.progress": ("STAGES",),
+    "penjing.cli.doctor": ("CHECKS",),
+    "penjing.engines.llamacpp.derive": ("REASONS",),
+}
+"""Tables whose texts are said through a variable: their values where those are texts, else their keys."""
+UNTRANSLATED = re.compile(r"[{}\w]*|\{detail\}|\{line\}")
+
+
+def in_calls() -> Iterator[str]:
+    """Literal templates of calls that say something."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and called(node) in SAYING:
+                yield from (part.value for part in ast.walk(node.args[0]) if is_text(part))
+
+
+def called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(node.value)
+
+
+def in_wishes() -> Iterator[str]:
+    """What a SettingError says is wanted."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and called(node) == "SettingError":
+                wanted = (word.value for word in node.keywords if word.arg == "wanted")
+                yield from (word.value for word in wanted if is_text(word))
+
+
+def in_help() -> Iterator[str]:
+    """Help pages, examples and summaries."""
+    verbs = [penjing, *(penjing.get_command(None, name) for name in VERBS)]
+    yield from (summary for _, summary in VERBS.values())
+    for verb in verbs:
+        assert isinstance(verb, Verb)
+        yield str(verb.help)
+        yield from (meaning for _, meaning in verb.examples)
+        yield from (help for option in verb.params if (help := getattr(option, "help", None)))
+
+
+def in_tables() -> Iterator[str]:
+    from penjing.cli.chat.commands import COMMANDS
+
+    yield from (command.summary for command in COMMANDS.values())
+    for module, names in TABLES.items():
+        for name in names:
+            table = getattr(import_module(module), name)
+            yield from (value if isinstance(value, str) else key for key, value in table.items())
+
+
+def fields(template: str) -> set[str]:
+    return {name.split("!")[0] for _, name, _, _ in Formatter().parse(template) if name}
+
+
+EVERYTHING = sorted({*in_calls(), *in_wishes(), *in_help(), *in_tables()} - {"{detail}", "{line}"})
+
+
+@pytest.mark.parametrize("template", EVERYTHING)
+def test_it_has_a_chinese_entry_with_the_same_facts(template: str) -> None:
+    chinese = catalogue("zh")
+    assert template in chinese, f"no Chinese for {template!r}"
+    assert fields(chinese[template]) == fields(template)
+
+
+def test_the_scan_finds_what_is_said() -> None:
+    assert {"Saved: {path}", "a whole number", "Talk to a model on this machine.", "exact; q8_0"} <= {
+        part[:11] if part.startswith("exact") else part for part in EVERYTHING
+    }
+
+
+def test_every_page_of_the_catalogue_is_texts_by_texts() -> None:
+    for english, chinese in catalogue("zh").items():
+        assert isinstance(chinese, str)
+        assert fields(chinese) <= fields(english), english
