@@ -1,0 +1,159 @@
+"""Write the guide's manifest and its model card in both languages from what training and evaluation measured; nothing by hand.
+
+Knows nothing of how the numbers came about: it reads `run.json` and `quality.json` and fills `card.en.md` and `card.zh.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from penjing.manifest import Manifest, describe, save
+
+HERE = Path(__file__).parent
+CARDS = {"en": "README.md", "zh": "README.zh.md"}
+FILES = (
+    "guide.gguf",
+    "model.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "yardstick.jsonl",
+)
+WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "en": "English",
+        "zh": "Chinese",
+        "measure": "measure",
+        "questions": "questions",
+        "accuracy": "right, all questions inside its world",
+        "fact": "– facts",
+        "followup": "– follow-ups",
+        "arithmetic": "– arithmetic",
+        "greeting": "– greetings and about itself",
+        "refusals": "refusals of questions outside its world",
+        "false_refusals": "refusals of questions inside its world",
+        "perplexity": "perplexity of the held-out answers",
+        "early": "So that the yardstick can tell models apart: the same model after $epochs epoch(s) ($minutes minutes, rates not yet decayed):",
+        "no_accelerator": "no accelerator",
+        "preliminary": "\n**Preliminary**: weights of a short trial run; a fully trained model replaces them.\n",
+    },
+    "zh": {
+        "en": "英文",
+        "zh": "中文",
+        "measure": "指标",
+        "questions": "问题数",
+        "accuracy": "范围内全部问题答对",
+        "fact": "– 事实",
+        "followup": "– 追问",
+        "arithmetic": "– 算术",
+        "greeting": "– 问候与自我介绍",
+        "refusals": "范围外问题说明不会",
+        "false_refusals": "范围内问题误拒",
+        "perplexity": "留出答案的困惑度",
+        "early": "为了说明这把尺子分得出模型的好坏，同一模型训练 $epochs 轮后（$minutes 分钟，学习率尚未衰减）：",
+        "no_accelerator": "无加速卡",
+        "preliminary": "\n**初版**：权重来自短时间的试训练，之后由完整训练的模型替换。\n",
+    },
+}
+Record = dict[str, Any]
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def table(report: Record, words: dict[str, str]) -> str:
+    """One evaluation report as a Markdown table with a column for each language."""
+    languages = report["languages"]
+    kinds = sorted({kind for r in languages.values() for kind in r["accuracy_by_kind"]})
+    rows = [(words["questions"], [str(r["questions"]) for r in languages.values()])]
+    rows.append((words["accuracy"], [percent(r["accuracy"]) for r in languages.values()]))
+    for kind in sorted(kinds, key=list(words).index):
+        rows.append((words[kind], [percent(r["accuracy_by_kind"].get(kind)) for r in languages.values()]))
+    for name in ("refusals", "false_refusals"):
+        rows.append((words[name], [percent(r[name]) for r in languages.values()]))
+    if "perplexity" in report:
+        rows.append((words["perplexity"], [f"{report['perplexity'][language]:.3f}" for language in languages]))
+    head = [words["measure"], *(words[language] for language in languages)]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows])
+
+
+def values(run: Record, quality: Record, folder: Path, language: str, *, preliminary: bool) -> dict[str, str]:
+    """What the card's template asks for."""
+    words, machine, progress = WORDS[language], run["machine"], run["progress"]
+    early = ""
+    if "early" in quality:
+        when = quality["early"]["progress"]
+        told = {"epochs": f"{when['epochs']:.1f}", "minutes": f"{when['seconds'] / 60:.0f}"}
+        early = Template(words["early"]).substitute(told) + "\n\n" + table(quality["early"], words)
+    return {
+        **{name: str(value) for name, value in run["shape"].items()},
+        "parameters": f"{run['parameters']:,}",
+        "gguf_mb": f"{(folder / 'guide.gguf').stat().st_size / 1e6:.1f}",
+        "safetensors_mb": f"{(folder / 'model.safetensors').stat().st_size / 1e6:.1f}",
+        "processor": machine["processor"],
+        "cores": str(machine["cores"]),
+        "memory": str(machine["memory_gib"]),
+        "accelerator": machine["accelerator"] or words["no_accelerator"],
+        "minutes": f"{progress['seconds'] / 60:.0f}",
+        "steps": f"{progress['steps']:,}",
+        "tokens": f"{progress['tokens'] / 1e6:.1f}",
+        "epochs": f"{progress['epochs']:.1f}",
+        "torch": run["torch"],
+        "scores": table(quality["final"], words),
+        "early": early,
+        "preliminary": words["preliminary"] if preliminary else "",
+    }
+
+
+def manifest(run: Record, quality: Record, folder: Path, version: str) -> Manifest:
+    """What penjing knows of the model."""
+    shape = run["shape"]
+    facts = {
+        "architecture": "llama",
+        "parameters": run["parameters"],
+        "context": shape["context"],
+        "layers": shape["layers"],
+        "hidden": shape["hidden"],
+        "vocabulary": shape["vocab"],
+        "languages": ["en", "zh"],
+        "quantization": {"guide.gguf": "Q8_0", "model.safetensors": "BF16"},
+    }
+    return Manifest(
+        name="guide",
+        version=version,
+        licence="Apache-2.0",
+        facts=facts,
+        files=tuple(describe(folder / name, folder) for name in FILES),
+        recipe={"made_by": "make guide", **{k: run[k] for k in ("plan", "progress", "machine", "torch")}},
+        quality=quality,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, default=Path("build/guide/run/run.json"))
+    parser.add_argument("--quality", type=Path, default=Path("build/guide/quality.json"))
+    parser.add_argument("--folder", type=Path, default=Path("src/penjing/data/guide"))
+    parser.add_argument("--version", default="1")
+    parser.add_argument("--preliminary", action="store_true", help="say that the weights are from a short trial")
+    options = parser.parse_args()
+    run = json.loads(options.run.read_text(encoding="utf-8"))
+    quality = json.loads(options.quality.read_text(encoding="utf-8"))
+    for language, name in CARDS.items():
+        template = Template((HERE / f"card.{language}.md").read_text(encoding="utf-8"))
+        filled = values(run, quality, options.folder, language, preliminary=options.preliminary)
+        (options.folder / name).write_text(template.substitute(filled), encoding="utf-8")
+    save(manifest(run, quality, options.folder, options.version), options.folder)
+    print(f"manifest and cards -> {options.folder}")
+
+
+if __name__ == "__main__":
+    main()
