@@ -80,6 +80,7 @@ def sentence_pieces(path: Path, kind: str, marks: list[str], *, prefix: bool, or
     )
     path.mkdir(parents=True, exist_ok=True)
     (path / "tokenizer.model").write_bytes(content.getvalue())
+    (path.parent / "reference.model").write_bytes(content.getvalue())
     added = {str(600 + index): {"content": mark, "special": True} for index, mark in enumerate(marks)}
     specials = {"0": "<unk>", "1": "<s>", "2": "</s>"}
     decoder = {number: {"content": text, "special": True} for number, text in specials.items()} | added

@@ -37,6 +37,7 @@ class Engine:
         answer = self.server.handle_completions(request)
         answer = json.loads(answer) if isinstance(answer, (str, bytes)) else answer
         found = np.full(self.vocabulary, np.nan, np.float32)
+        assert answer["choices"][0]["logprobs"], str(answer)[:400]
         for entry in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]:
             found[entry["id"]] = entry["logprob"]
         return found
@@ -61,6 +62,7 @@ def running(path: Path, vocabulary: int, context: int = 128) -> Iterator[Engine]
     params.n_parallel = 1
     params.cpuparams.n_threads = 1
     params.n_gpu_layers = 0
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type(0)
     params.warmup = False
     params.verbosity = 0
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type(F32)

@@ -84,7 +84,8 @@ def _marks(found: Vocabulary, settings: dict[str, Any], config: Config) -> dict[
         elif listed and listed[0] < len(found.tokens):
             marks[key] = listed[0]
     ends = _ids(generation.get("eos_token_id")) or _ids(config.values.get("eos_token_id"))
-    others = [number for number in ends if number != marks.get("eos") and number < len(found.tokens)]
+    steering = [number for number in ends if number < len(found.tokens) and found.types[number] == vocabulary.CONTROL]
+    others = [number for number in steering if number != marks.get("eos")]
     marks |= dict(zip(("eot", "eom"), others, strict=False))
     return {f"{key}_token_id": number for key, number in marks.items()}
 
