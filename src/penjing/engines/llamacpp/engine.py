@@ -19,6 +19,7 @@ from penjing.engines.llamacpp.options import EngineOptions
 from penjing.engines.llamacpp.prepare import prepare
 from penjing.engines.llamacpp.process import Process
 from penjing.engines.llamacpp.settings import Settings
+from penjing.engines.llamacpp.stretch import stretched
 from penjing.engines.never import never
 from penjing.errors import EngineLoading, EngineStartFailed
 
@@ -96,9 +97,9 @@ class LlamaCpp:
         self._progress = Progress(0.0, "reading")
         self.derived = await asyncio.to_thread(prepare, self.model, self._name, self.options)
         process = self._process = Process(self.derived.settings)
-        settings = process.settings = listening(self.derived.settings, process.folder)
         self._progress = Progress(READ, "loading")
         try:
+            settings = process.settings = await asyncio.to_thread(placed, self.derived.settings, process.folder)
             await process.start(self._hear)
             self._address = address(settings, process.address)
             self._client = client(self._address)
@@ -162,8 +163,11 @@ class LlamaCpp:
         return capabilities(self._name, self.derived, props)
 
 
-def listening(settings: Settings, folder: Path) -> Settings:
-    """`settings` with a place to listen: a socket in `folder`, on Windows a port with a key nobody else knows."""
+def placed(settings: Settings, folder: Path) -> Settings:
+    """`settings` with a file that allows their context, and a place to listen: a socket in `folder`, on Windows a port
+    with a key nobody else knows. May copy the model (see `stretch`)."""
+    if settings.rope_scale != 1:
+        settings = dataclasses.replace(settings, model=str(stretched(Path(settings.model), settings.context)))
     if sys.platform == "win32":
         return dataclasses.replace(settings, key=secrets.token_urlsafe(24))
     return dataclasses.replace(settings, socket=str(folder / "engine.sock"))
