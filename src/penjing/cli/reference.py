@@ -1,0 +1,130 @@
+"""Writes the pages that are generated: `python -m penjing.cli.reference docs` fills docs/en and docs/zh.
+
+    cli.md       the help of every verb, as it is printed
+    settings.md  every setting: table, field, variable, default, meaning
+
+A test compares them with what this would write.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from penjing.cli.main import VERBS, penjing
+from penjing.cli.verb import Option
+from penjing.language import LANGUAGES, say
+from penjing.settings import wanted
+
+WIDTH = 100
+NOTICE = "<!-- Written by `python -m penjing.cli.reference docs`; edit the code instead. -->\n"
+
+
+def pages(language: str) -> dict[str, str]:
+    """File name to content of the generated pages in one language."""
+    with speaking(language):
+        return {"cli.md": commands(), "settings.md": settings()}
+
+
+def commands() -> str:
+    """The help of `penjing` and of each verb."""
+    parts = [NOTICE, f"# {say('Commands')}\n", "```text\n" + help_of(penjing, "penjing") + "\n```\n"]
+    for name in VERBS:
+        parts.append(f"## penjing {name}\n")
+        parts.append("```text\n" + help_of(verb(name), f"penjing {name}") + "\n```\n")
+    return "\n".join(parts)
+
+
+def settings() -> str:
+    """One table a section."""
+    from penjing.settings import PROJECT, SYSTEM, USER
+
+    intro = say(
+        "A value is taken from the first of these that has it: the command line, the environment, ./{project}, "
+        "PENJING_HOME/{user}, {system}. A name that is not listed here is an error.",
+        project=PROJECT,
+        user=USER,
+        system=SYSTEM,
+    )
+    parts = [NOTICE, f"# {say('Settings')}\n", intro + "\n"]
+    for section, kind in kinds().items():
+        heads = (say("field"), say("variable"), say("value"), say("default"), say("meaning"))
+        parts.append(f"## [{section}]\n")
+        parts.append(row(heads) + "\n" + row(["---"] * len(heads)))
+        parts.append("\n".join(row(cells) for cells in fields_of(section, kind)) + "\n")
+    return "\n".join(parts).replace("|\n\n|", "|\n|")
+
+
+def kinds() -> dict[str, type[Any]]:
+    """Section to the dataclass it fills."""
+    from penjing.cli.chat.session import ChatSettings
+    from penjing.cli.model import Chosen
+    from penjing.cli.serve import ServeSettings
+    from penjing.engines.llamacpp import EngineOptions
+
+    return {"model": Chosen, "engine": EngineOptions, "serve": ServeSettings, "chat": ChatSettings}
+
+
+def fields_of(section: str, kind: type[Any]) -> Iterator[list[str]]:
+    """The cells of each field."""
+    from typing import get_type_hints
+
+    hints = get_type_hints(kind, include_extras=True)
+    meanings = {option.name: option.help or "" for name in VERBS for option in verb(name).params if is_option(option)}
+    meanings["name"] = "A name, a .gguf file, a checkpoint folder, or a URL."
+    for field in dataclasses.fields(kind):
+        default = "" if field.default in (None, "", ()) else f"`{str(field.default).lower()}`"
+        variable = f"`PENJING_{section.upper()}_{field.name.upper()}`"
+        meaning = say(meanings.get(field.name, ""))
+        yield [f"`{field.name}`", variable, wanted(hints[field.name]), default, meaning.replace("|", "\\|")]
+
+
+def is_option(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, Option)
+
+
+def row(cells: Any) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def verb(name: str) -> click.Command:
+    """The command of one verb."""
+    found = penjing.get_command(click.Context(penjing), name)
+    assert found is not None
+    return found
+
+
+def help_of(command: click.Command, path: str) -> str:
+    """Its help page at a fixed width."""
+    return command.get_help(click.Context(command, info_name=path, terminal_width=WIDTH)).rstrip()
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Say everything in `language` until the block ends."""
+    before = os.environ.get("PENJING_LANGUAGE")
+    os.environ["PENJING_LANGUAGE"] = language
+    try:
+        yield
+    finally:
+        os.environ.pop("PENJING_LANGUAGE")
+        if before is not None:
+            os.environ["PENJING_LANGUAGE"] = before
+
+
+def main(docs: str) -> None:
+    """Write all pages under `docs`."""
+    for language in LANGUAGES:
+        for name, content in pages(language).items():
+            (Path(docs) / language / name).write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
