@@ -79,6 +79,13 @@ def heldout(seed: int) -> Iterator[dict[str, Any]]:
             yield row(turns, None, "followup")
 
 
+def never_trained(yardstick: Iterable[dict[str, Any]]) -> set[str]:
+    """The yardstick's questions and every held-back wording that is a whole question, in normal form."""
+    questions = {normal(line["messages"][-2]["content"]) for line in yardstick}
+    own = (fact for lang in LANGS for fact in load(lang) if fact.intent == "own")
+    return questions | {normal(text) for fact in own for _, text in fact.wordings.held}
+
+
 def train(seed: int, kept: set[str]) -> Iterator[dict[str, Any]]:
     """Training dialogues; `kept` holds the yardstick's questions, which never appear."""
     rng = random.Random(f"train {seed}")
@@ -112,9 +119,9 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     yardstick = list(heldout(options.seed))
-    kept = {normal(line["messages"][-2]["content"]) for line in yardstick}
     print(f"heldout.jsonl: {write(options.output / 'heldout.jsonl', yardstick)} lines")
-    print(f"train.jsonl: {write(options.output / 'train.jsonl', train(options.seed, kept))} lines")
+    rows = train(options.seed, never_trained(yardstick))
+    print(f"train.jsonl: {write(options.output / 'train.jsonl', rows)} lines")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ def _of_kind(lang: str, kind: str) -> tuple[Fact, ...]:
 
 
 def _any_fact(lang: str, rng: random.Random) -> Fact:
-    """A fact; those that are asked together (what and why) come less often."""
+    """A fact; those with questions of their own come more often, what and why together less."""
+    if rng.random() < 0.12:
+        return rng.choice([fact for fact in _of_kind(lang, "fact") if fact.intent == "own"])
     fact = rng.choice(_of_kind(lang, "fact"))
     return fact if fact.intent != "both" or rng.random() < 0.3 else rng.choice(_of_kind(lang, "fact"))
 

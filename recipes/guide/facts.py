@@ -14,6 +14,7 @@ from typing import Any
 HERE = Path(__file__).parent
 LANGS = ("en", "zh")
 Key = list[list[str]]
+_CHOICE = re.compile(r"\(([^()|]*(?:\|[^()|]*)+)\)")
 _MARK = re.compile(r"<([^<>]*)>")
 
 
@@ -45,10 +46,11 @@ class Wordings:
     framed: tuple[tuple[str, str], ...] = ()
 
     def draw(self, rng: random.Random, held: bool = False) -> tuple[str, str]:
-        """A template and its name; of those for training, frames make up two fifths."""
+        """A template and its name; of those for training, half are framed."""
         if held:
             return rng.choice(self.held)
-        return rng.choice(self.framed if self.framed and rng.random() < 0.4 else self.train)
+        name, text = rng.choice(self.framed if self.framed and rng.random() < 0.5 else self.train)
+        return name, _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), text)
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,14 @@ def _named(file: str, lang: str, what: str) -> list[Fact]:
 
 def _own(file: str, kind: str, lang: str) -> list[Fact]:
     """Facts with questions of their own."""
-    return [
-        Fact(name, kind, lang, name, "own", _wordings_list(table["a"][lang]), wordings(name, table, lang))
-        for name, table in read(f"facts/{file}").items()
-    ]
+    asked = read("phrases/asked")
+    facts = []
+    for name, table in read(f"facts/{file}").items():
+        own = wordings(name, table, lang)
+        more = tuple((f"{name}.{lang}.asked{i}", q) for i, q in enumerate(asked.get(name, {}).get(lang, [])))
+        marked = _wordings_list(table["a"][lang])
+        facts.append(Fact(name, kind, lang, name, "own", marked, Wordings(own.train, own.held, more)))
+    return facts
 
 
 def _pairs(lang: str) -> list[Fact]:
