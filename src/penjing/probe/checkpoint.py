@@ -33,7 +33,12 @@ NAMES_SHOWN = 5
 
 def present(folder: Path) -> bool:
     """Whether `folder` looks like a checkpoint, whole or not."""
-    return any((folder / name).exists() for name in (CONFIG, INDEX, ADAPTER)) or any(folder.glob("*.safetensors"))
+    return has_weights(folder) or any((folder / name).exists() for name in (CONFIG, ADAPTER))
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether `folder` has, or should have, .safetensors files."""
+    return (folder / INDEX).exists() or any(folder.glob("*.safetensors"))
 
 
 def load_json(path: Path) -> dict[str, Any]:

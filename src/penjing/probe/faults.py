@@ -127,14 +127,14 @@ class UnknownFormatVersion(ModelUnsupported):
     """Facts: `path`, `version`."""
 
     template = "{path} is a GGUF file of version {version}; versions 2 and 3 are known."
-    hint = "Take a newer file of the same model, or update penjing: pip install -U penjing"
+    hint = "Take a newer file of the same model, or update penjing."
 
 
 class UnknownTensorType(ModelUnsupported):
     """Facts: `path`, `tensor`, `type`."""
 
     template = "{path}: the tensor {tensor} has type {type}, which this version of penjing does not know."
-    hint = "Update penjing (pip install -U penjing), or take another quantization of the same model."
+    hint = "Update penjing, or take another quantization of the same model."
 
 
 class NoConfig(ModelUnsupported):

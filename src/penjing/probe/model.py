@@ -33,9 +33,9 @@ def read(path: Path) -> Model:
 
 
 def _folder(path: Path) -> Model:
-    if checkpoint.present(path):
-        return checkpoint.read(path)
     names = [name for name in sorted(path.glob("*.gguf")) if single.first_shard(name) == name]
+    if checkpoint.has_weights(path) or (not names and checkpoint.present(path)):
+        return checkpoint.read(path)
     if len(names) > 1:
         raise ManyModels(path=str(path), names=", ".join(name.name for name in names), first=str(names[0]))
     if names:

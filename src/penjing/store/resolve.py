@@ -1,6 +1,7 @@
 """From the MODEL a person types to a `.gguf` file an engine can load.
 
-`guide` is the built-in model, a `.gguf` file is itself, a checkpoint folder is converted once into the cache.
+`guide` is the built-in model, a `.gguf` file is itself (or a smaller copy of itself, with `bits`), a checkpoint
+folder is converted once into the cache.
 
 Does not know: URLs (those are `engines.remote`'s), engines, downloads.
 """
@@ -13,12 +14,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from penjing.errors import ModelNotFound
+from penjing.errors import ModelNotFound, ModelUnsupported, SettingError
 from penjing.probe import model as probe
+from penjing.probe.facts import Model
 from penjing.progress import Report
+from penjing.store import cache
 
 GUIDE = "guide"
 NEAR = 3
+NEAR_ENOUGH = 0.5
+DEFAULT_BITS = 16
+BITS = (4, 8, 16, 32)
+LABELS = {4: ("Q4", "IQ4"), 8: ("Q8",), 16: ("F16", "BF16"), 32: ("F32",)}
+PAGES = ("*.json", "*.jinja", "tokenizer.model")
 
 
 @dataclass(frozen=True)
@@ -38,17 +46,28 @@ class NoSuchModel(ModelNotFound):
     hint = "Try: penjing chat {first}"
 
 
+class NotALanguageModel(ModelUnsupported):
+    """A part that works beside a model. Facts: `path`, `kind`."""
+
+    template = "{path} is a part for a model ({kind}), not a model by itself."
+    hint = "Name the .gguf file of the model it belongs to."
+
+
 def resolve(name: str, *, bits: int | None = None, progress: Report | None = None) -> Resolved:
-    """The engine-ready file of `name`. `bits` (4, 8 or 16; None is 16 for a checkpoint and leaves a `.gguf` as it is)
-    chooses the quantization. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, DiskFull, SettingError."""
+    """The engine-ready file of `name`. `bits` (4, 8, 16 or 32) chooses the quantization; None means 16 for a
+    checkpoint and leaves a `.gguf` as it is. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, DiskFull,
+    SettingError; `progress` cancels by raising."""
+    if bits is not None and bits not in BITS:
+        raise SettingError(name="bits", value=bits, wanted="4, 8, 16 or 32", source="--bits")
     if name == GUIDE:
-        path = guide()
-        return Resolved(GUIDE, path, path, "guide")
+        return _guide(bits, progress)
     source = Path(name).expanduser()
     if not source.exists():
         raise _not_found(name, source)
     found = probe.read(source)
-    return Resolved(found.path.stem, found.path, source, "gguf")
+    if found.format == "gguf":
+        return Resolved(found.path.stem, _smaller(found, bits, progress), source, "gguf")
+    return Resolved(found.name, _converted(found, bits or DEFAULT_BITS, progress), source, "checkpoint")
 
 
 def guide() -> Path:
@@ -59,11 +78,50 @@ def guide() -> Path:
     return path
 
 
+def _guide(bits: int | None, progress: Report | None) -> Resolved:
+    path = guide()
+    found = probe.read(path)
+    if bits is not None and not _is(found, bits) and (path.parent / "config.json").is_file():
+        path = _converted(probe.read(path.parent), bits, progress)
+    else:
+        path = _smaller(found, bits, progress)
+    return Resolved(GUIDE, path, guide(), "guide")
+
+
+def _is(model: Model, bits: int) -> bool:
+    return model.quantization.startswith(LABELS[bits])
+
+
+def _smaller(model: Model, bits: int | None, progress: Report | None) -> Path:
+    """The `.gguf` itself, or its quantized copy in the cache."""
+    kind = str(model.metadata.get("general.type", "model"))
+    if kind != "model" or model.architecture == "clip":
+        raise NotALanguageModel(path=str(model.path), kind=kind if kind != "model" else model.architecture)
+    if bits is None or _is(model, bits):
+        return model.path
+    from penjing.shrink.quantize import quantize
+
+    name = cache.key(model.files, f"quantize {bits}")
+    return cache.made(name, lambda path: quantize(model.path, path, bits, report=progress), progress)
+
+
+def _converted(model: Model, bits: int, progress: Report | None) -> Path:
+    from penjing.export.gguf import convert, upstream
+
+    sources = {*model.files, *(page for pattern in PAGES for page in model.path.glob(pattern))}
+    ours = convert.supported(model.path)
+    make = convert.convert if ours else upstream.convert
+    name = cache.key(sources, f"{'own' if ours else 'upstream'} {bits}")
+    return cache.made(name, lambda path: make(model.path, path, bits, report=progress), progress)
+
+
 def _not_found(name: str, source: Path) -> ModelNotFound:
-    parent = source.parent
-    here = [entry for entry in parent.iterdir() if _a_model(entry)] if parent.is_dir() else []
+    try:
+        here = [entry for entry in source.parent.iterdir() if _a_model(entry)]
+    except OSError:  # the folder is not there or not ours to read
+        here = []
     names = [str(entry) for entry in here] + [GUIDE]
-    near = difflib.get_close_matches(name, names, NEAR, 0.5) or [
+    near = difflib.get_close_matches(name, names, NEAR, NEAR_ENOUGH) or [
         str(entry) for entry in here if source.stem.lower() in entry.name.lower()
     ]
     if not near:

