@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from secrets import token_hex
 from urllib.parse import unquote
 
@@ -21,12 +22,14 @@ from penjing.gateway.dialects.openai.check import check
 from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.health import LIVE, health
 from penjing.gateway.http import Headers, Incoming, Reply
+from penjing.gateway.merge import merged, several
 from penjing.gateway.metrics import CONTENT_TYPE, render
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.policy import chain, policies
+from penjing.gateway.reasoning import left_out
 from penjing.gateway.relay import EVENT_STREAM, STREAM_HEADERS, Relay
-from penjing.gateway.upstream import Answer, Pool
+from penjing.gateway.upstream import Answer, Pool, leave
 from penjing.messages import Chunk, Event, Failure
 
 log = logging.getLogger(__name__)
@@ -125,13 +128,13 @@ class Gateway:
     async def _ask(self, ask: Ask, reply: Reply, watch: observe.Watch) -> None:
         events = await self._call(ask)
         watch.named(self._chosen(ask.model)[0])
-        if isinstance(events, Answer):
-            try:
+        try:
+            if isinstance(events, Answer):
                 await self._pass_on(events, reply, watch)
-            finally:
-                events.cancel()
-        else:
-            await self._write(ask, events, reply, watch)
+            else:
+                await self._write(ask, events, reply, watch)
+        finally:
+            await leave(events)
 
     async def _engine(self, ask: Ask) -> AsyncIterable[Event]:
         """The end of the chain. Raises ModelNotFound, EngineError, InputError."""
@@ -141,11 +144,22 @@ class Gateway:
         capabilities = engine.capabilities
         check(ask.wire, capabilities)
         body = for_engine(ask.incoming.body, ask.wire, capabilities)
-        answer = await self._pool(name, engine).ask("POST", ask.route.path, body)
+        send = partial(self._send, self._pool(name, engine), ask.route.path)
+        if not several(ask.wire):
+            answer: AsyncIterable[Chunk] = await send(body)
+        else:
+            answer = await merged(body, ask.wire, send)
+        if getattr(ask.wire, "return_reasoning", None) is False:
+            return left_out(answer, ask.stream)
+        return answer
+
+    async def _send(self, pool: Pool, path: str, body: bytes) -> Answer:
+        """The engine's answer if it is one. Raises EngineError, InputError."""
+        answer = await pool.ask("POST", path, body)
         if answer.status == 200:
             return answer
         try:
-            raise errors.engine_error(answer.status, await answer.read(), name)
+            raise errors.engine_error(answer.status, await answer.read(), pool.model)
         finally:
             answer.cancel()
 
@@ -183,10 +197,10 @@ class Gateway:
             reply.send(200, JSON, body)
             return
         identity = f"chatcmpl-{token_hex(12)}"
-        last = b""
+        before = last = b""
         try:
             async for event in events:
-                last = _bytes(event, ask.model, identity)
+                before, last = last, _bytes(event, ask.model, identity)
                 watch.tokens(last.count(observe.EVENT))
                 if reply.started:
                     reply.write(last)
@@ -198,7 +212,7 @@ class Gateway:
                 raise
             reply.end(errors.error_event(error))
             return
-        watch.usage = observe.last_counts(last)
+        watch.usage = observe.last_counts(before + last)
         reply.end()
 
     # pages

@@ -38,7 +38,7 @@ class Counter:
 
     def lines(self) -> Iterator[str]:
         for values, value in self._values.items():
-            yield f"{self.name}{_braces(self.labels, values)} {value:g}"
+            yield f"{self.name}{_braces(self.labels, values)} {value!r}"
 
 
 class Gauge(Counter):

@@ -94,12 +94,13 @@ class Observed:
 class Watch:
     """One request being measured."""
 
-    __slots__ = ("_last", "_observed", "began", "label", "model", "status", "usage")
+    __slots__ = ("_events", "_last", "_observed", "began", "label", "model", "status", "usage")
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
         self.began = time.perf_counter()
         self._last = 0.0
+        self._events = 0
         self.model = ""
         self.label: tuple[str, ...] = ("",)
         self.status = ""
@@ -111,6 +112,7 @@ class Watch:
 
     def tokens(self, events: int) -> float:
         """`events` more were sent; returns seconds since the last ones."""
+        self._events += events
         now = time.perf_counter()
         since = now - self._last
         if self._last:
@@ -125,6 +127,9 @@ class Watch:
         observed = self._observed
         observed.requests.add(route, self.model, str(status))
         observed.seconds.observe((route,), time.perf_counter() - self.began)
+        if self.usage is None and self._events:
+            # An engine that does not count: an event is about a token.
+            self.usage = Usage(0, self._events)
         if self.usage is not None:
             observed.tokens.add(self.model, "prompt", by=self.usage.prompt_tokens)
             observed.tokens.add(self.model, "cached", by=self.usage.cached_tokens)

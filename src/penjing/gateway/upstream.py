@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
@@ -47,6 +47,13 @@ class EngineProtocol(EngineError):
 
     template = "The engine of {model} sent something that is not HTTP: {detail}"
     code = "engine_protocol"
+
+
+async def leave(events: AsyncIterable[object]) -> None:
+    """Tell whoever makes `events` that no more are wanted."""
+    close = getattr(events, "aclose", None)
+    if close is not None:
+        await close()
 
 
 class Sink(Protocol):
@@ -118,6 +125,10 @@ class Answer:
             self._done = True
             self._link.abort()
 
+    async def aclose(self) -> None:
+        """As `cancel`; what async iterators are closed with."""
+        self.cancel()
+
     # the link's side
 
     def feed(self, pieces: list[bytes]) -> None:
@@ -185,7 +196,7 @@ class Link(asyncio.Protocol):
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
         """Send `request`; the future holds the answer once its head is here."""
         self.used += 1
-        self.touched = self._complete = self._framed = False
+        self.touched = self._complete = self._framed = self._keep = False
         self._working = True
         self._content_type = b""
         self._parser = httptools.HttpResponseParser(self)
@@ -224,7 +235,7 @@ class Link(asyncio.Protocol):
             pieces, self._pieces = self._pieces, []
             self._answer.feed(pieces)
         if self._complete:
-            self._finish(self._parser.should_keep_alive())
+            self._finish(self._keep)
 
     def eof_received(self) -> None:
         if self._answer is not None and not self._framed:
@@ -255,6 +266,7 @@ class Link(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._complete = self._answer is not None
+        self._keep = self._parser.should_keep_alive()
 
     # the end of a request
 
