@@ -65,7 +65,8 @@ def heldout(seed: int) -> Iterator[dict[str, Any]]:
                 yield row([turn], system(turn.lang, rng, True) if rng.random() < 0.15 else None)
 
     for lang in LANGS:
-        yield from lines(fresh(about(fact, rng, True)) for fact in load(lang) for _ in range(1 if fact.intent == "both" else 2))
+        twice = ((fact, time) for fact in load(lang) for time in range(1 if fact.intent == "both" else 2))
+        yield from lines(fresh(about(fact, rng, True)) for fact, _ in twice)
         yield from lines(fresh(memory.choose(lang, rng, True)) for _ in range(MEMORY))
         yield from lines(fresh(memory.need(lang, rng, True)) for _ in range(MEMORY))
         yield from lines(fresh(memory.fit(lang, rng, True)) for _ in range(MEMORY))
@@ -106,9 +107,10 @@ def train(seed: int, kept: set[str]) -> Iterator[dict[str, Any]]:
 def write(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Writes rows as JSON lines and returns how many."""
     count = 0
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for count, line in enumerate(rows, 1):  # noqa: B007
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for line in rows:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            count += 1
     return count
 
 

@@ -12,10 +12,7 @@ from .facts import Fact, fill, key_of, load, plain, read, wordings
 from .turn import Turn
 
 _PHRASES = read("phrases/followups")
-_THINK = {
-    "en": {"fact": "This is about penjing's world; I know it.", "refusal": "This is outside what I know.", "greeting": "A friendly word."},
-    "zh": {"fact": "这是 penjing 的范围，我知道。", "refusal": "这超出了我的范围。", "greeting": "友好的话。"},
-}  # fmt: skip
+_THOUGHT = read("phrases/typing")["thought"]
 
 
 @cache
@@ -43,7 +40,7 @@ def _phrase(name: str, lang: str, rng: random.Random, held: bool) -> tuple[str, 
 
 def think(turn: Turn) -> Turn:
     """The turn with a short thought before its answer."""
-    return turn if turn.reasoning else replace(turn, reasoning=_THINK[turn.lang].get(turn.kind))
+    return turn if turn.reasoning else replace(turn, reasoning=_THOUGHT[turn.lang].get(turn.kind))
 
 
 def about(fact: Fact, rng: random.Random, held: bool = False) -> Turn:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 import re
-import tomllib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 HERE = Path(__file__).parent
 LANGS = ("en", "zh")
@@ -20,7 +25,7 @@ _MARK = re.compile(r"<([^<>]*)>")
 
 def read(name: str) -> dict[str, Any]:
     """A data file of this folder, such as `facts/talk`."""
-    with open(HERE / f"{name}.toml", "rb") as file:
+    with (HERE / f"{name}.toml").open("rb") as file:
         return tomllib.load(file)
 
 

@@ -51,16 +51,19 @@ def _choice(gigabytes: int, lang: str) -> tuple[str, list[list[str]]]:
     size, bits, name = CHOICES[gigabytes]
     weights = number(float(size[:-1]) * bits / 8)
     if lang == "en":
-        said = f"With {gigabytes} GB take a model of up to {size} at {bits} bits (about {weights} GB of weights), for example `penjing pull {name}`."
+        most = f"up to {size} at {bits} bits (about {weights} GB of weights)"
+        said = f"With {gigabytes} GB take a model of {most}, for example `penjing pull {name}`."
     else:
-        said = f"{gigabytes} GB 内存可用最大 {size}、{bits} 位的模型（权重约 {weights} GB），例如 `penjing pull {name}`。"
+        most = f"最大 {size}、{bits} 位的模型（权重约 {weights} GB）"
+        said = f"{gigabytes} GB 内存可用{most}，例如 `penjing pull {name}`。"
     return said, [[f"{size} at {bits} bits", f"{size}、{bits} 位"]]
 
 
 def _need(size: float, bits: int, lang: str) -> tuple[str, list[list[str]]]:
     n, gigabytes = number(size), number(size * bits / 8)
     if lang == "en":
-        said = f"A {n}B model at {bits} bits needs about {gigabytes} GB for the weights ({n} × {bits} / 8), plus the KV cache."
+        weights = f"{gigabytes} GB for the weights ({n} × {bits} / 8)"
+        said = f"A {n}B model at {bits} bits needs about {weights}, plus the KV cache."
     else:
         said = f"{n}B 模型用 {bits} 位，权重约需 {gigabytes} GB（{n} × {bits} / 8），另加 KV 缓存。"
     return said, [[f"{gigabytes} GB", f"{gigabytes}GB"]]
@@ -77,7 +80,8 @@ def _fitting(size: float, gigabytes: int, lang: str) -> tuple[str, list[list[str
     if lang == "en" and good:
         said = f"Yes, a {n}B model at 4 bits needs about {weights} GB, so it fits in {gigabytes} GB."
     elif lang == "en":
-        said = f"No, a {n}B model at 4 bits needs about {weights} GB, too much for {gigabytes} GB beside system and KV cache; take up to {most}."
+        room = f"too much for {gigabytes} GB beside system and KV cache; take up to {most}"
+        said = f"No, a {n}B model at 4 bits needs about {weights} GB, {room}."
     elif good:
         said = f"可以，{n}B 模型用 4 位约需 {weights} GB，{gigabytes} GB 放得下。"
     else:
@@ -92,7 +96,8 @@ def _chosen(gigabytes: int, question: str, lang: str, template: str) -> Turn:
 
 def _needed(size: float, bits: int, question: str, lang: str, template: str, think: bool) -> Turn:
     said, key = _need(size, bits, lang)
-    reasoning = f"{number(size)} × {bits} = {number(size * bits)}; {number(size * bits)} / 8 = {number(size * bits / 8)}"
+    product = number(size * bits)
+    reasoning = f"{number(size)} × {bits} = {product}; {product} / 8 = {number(size * bits / 8)}"
     fact = f"memory.need.{number(size)}.{bits}"
     return Turn(question, said, key, lang, "fact", fact, template, reasoning if think else None, None, (size, bits))
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 import random
 import re
 
-_BEFORE = {
-    "en": ["hey, ", "please ", "hi, ", "so ", "ok, ", "um, ", "quick question: ", "excuse me, ", "sorry, ", "hello! ",
-           "well, ", "and ", "hmm, ", "now, ", "hi! ", "one question: ", "just curious, ", "please tell me: "],
-    "zh": ["请问", "你好，", "那个，", "我想问一下，", "请教一下，", "麻烦问下，", "嗨，", "嗯，", "好的，", "问一下，",
-           "请问一下，", "对了，", "顺便问下，"],
-}  # fmt: skip
-_AFTER = {
-    "en": [" please", " thanks", "??", "?!", " ...", " pls", " thank you", " :)"],
-    "zh": ["谢谢", "呀", "啊", "？？", "，谢谢", "…", "！"],
-}
+from .facts import read
+
+_BEFORE, _AFTER = (read("phrases/typing")[part] for part in ("before", "after"))
 _EDGE = re.compile(r"(?<=[\u4e00-\u9fff])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[\u4e00-\u9fff])")
+_GAP = re.compile(r"(?<=[\u4e00-\u9fff]) | (?=[\u4e00-\u9fff])")
 
 
 def normal(text: str) -> str:
@@ -47,7 +41,7 @@ def type_like_people(text: str, lang: str, rng: random.Random, much: float = 1.0
     if rng.random() < 0.08 * much:
         text = (text.rstrip("?.!？。！ ") or text) + rng.choice(_AFTER[lang])
     if lang == "zh" and rng.random() < 0.35 * much:
-        text = _EDGE.sub(" ", text) if rng.random() < 0.5 else re.sub(r"(?<=[\u4e00-\u9fff]) | (?=[\u4e00-\u9fff])", "", text)
+        text = _EDGE.sub(" ", text) if rng.random() < 0.5 else _GAP.sub("", text)
     draw = rng.random()
     if draw < 0.25 * much:
         text = text.lower()

@@ -14,18 +14,15 @@ _TOPICS = [name for name in _PHRASES if name not in ("slots", "answers")]
 # topics with many shapes and words are drawn more often
 _WEIGHT = {"knowledge": 4, "hard": 3, "nonsense": 2, "life": 2, "near": 1.5}
 _SLOT = re.compile(r"\{(\w+?)\d?\}")
-_ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sh sk sl sn sp st t th tr v w z".split()
-_VOWELS = "a e i o u ai ea ee oo ou".split()
-_CODAS = ["", "", "b", "ck", "d", "g", "l", "ll", "m", "n", "nd", "p", "r", "rk", "s", "sh", "t", "x", "zz"]
-_CHARS = "天地山水火木花鸟云雨风雪石桥灯门窗书笔纸衣帽车船路田米豆瓜果茶酒盐糖红绿蓝黑白东西南北春夏秋冬手脚头眼耳口"
+_PARTS = read("phrases/typing")["invented"]
 
 
 def invented(lang: str, rng: random.Random) -> str:
     """A word that does not exist."""
     if lang == "zh" and rng.random() < 0.6:
-        return "".join(rng.choice(_CHARS) for _ in range(rng.randint(2, 4)))
+        return "".join(rng.choice(_PARTS["characters"]) for _ in range(rng.randint(2, 4)))
     syllables = range(rng.randint(1, 3))
-    return "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in syllables)
+    return "".join(rng.choice(_PARTS[part]) for _ in syllables for part in ("onsets", "vowels", "codas"))
 
 
 def _fill(text: str, lang: str, rng: random.Random, held: bool) -> str:

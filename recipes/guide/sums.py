@@ -38,7 +38,8 @@ def work(kind: str, a: int, b: int, result: int) -> str:
     if kind == "add" and (a > 9 or b > 9):
         ones, tens = a % 10 + b % 10, a // 10 + b // 10
         carry = f", carry {ones // 10}" if ones > 9 else ""
-        return f"{a % 10} + {b % 10} = {ones}{carry}; {a // 10} + {b // 10} + {ones // 10} = {tens + ones // 10}; {result}"
+        added = f"{a // 10} + {b // 10} + {ones // 10} = {tens + ones // 10}"
+        return f"{a % 10} + {b % 10} = {ones}{carry}; {added}; {result}"
     if kind == "subtract" and (a > 9 or b > 9):
         return f"{a} - {b // 10 * 10} = {a - b // 10 * 10}; {a - b // 10 * 10} - {b % 10} = {result}"
     if kind == "multiply":
