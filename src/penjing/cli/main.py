@@ -62,6 +62,12 @@ class Penjing(Verb, click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return click.Group.parse_args(self, ctx, args or ["--help"])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # here, since click would make it exit status 1
+            return _pipe_closed()
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(say("Commands")):
             formatter.write_dl([(name, say(summary)) for name, (_, summary) in VERBS.items()])
@@ -98,8 +104,6 @@ def run(arguments: Sequence[str]) -> int:
         status: Any = penjing.main(list(arguments), prog_name="penjing", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        return _pipe_closed()
     except Exception as error:
         if "--debug" in arguments:
             import traceback

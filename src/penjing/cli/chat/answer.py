@@ -141,7 +141,11 @@ async def _events(response: aiohttp.ClientResponse, model: str) -> AsyncIterator
         if name == b"error" or (name == b"data" and value.startswith(b'{"error"')):
             raise complaint(model, 200, value)
         if name == b"data" and value != b"[DONE]":
-            for event in read_chunk(json.loads(value)):
+            try:
+                events = read_chunk(json.loads(value))
+            except (ValueError, AttributeError, TypeError) as error:
+                raise ConnectionLost(model=model, detail="it sent something that is no event") from error
+            for event in events:
                 yield event
 
 

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from conftest import Shell
+
+import penjing
+from penjing.cli import main
+from penjing.cli.main import VERBS, run
+
+HEAVY = ("rich", "aiohttp", "numpy", "xllamacpp", "prompt_toolkit", "gguf", "msgspec", "uvloop", "jinja2", "psutil")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["nonsense"]])
+def test_help_imports_nothing_heavy(clean: Path, arguments: list[str]) -> None:
+    code = f"import sys; from penjing.cli.main import run; run({arguments!r}); print('|', *sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.rpartition("|")[2].split()
+    assert "click" in loaded
+    assert not [name for name in loaded if name.partition(".")[0] in HEAVY]
+
+
+def test_version(shell: Shell) -> None:
+    assert shell("--version").out == f"penjing {penjing.__version__}\n"
+
+
+def test_without_arguments_it_shows_its_help(shell: Shell) -> None:
+    assert shell() == shell("--help")
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+@pytest.mark.parametrize(("language", "usage"), [("en", "Usage: "), ("zh", "用法：")])
+def test_every_verb_has_a_page_in_both_languages(shell: Shell, verb: str, language: str, usage: str) -> None:
+    done = shell(*verb.split(), "--help", PENJING_LANGUAGE=language)
+    assert done.status == 0
+    assert done.out.startswith(usage)
+    assert done.err == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "language", "sentence", "following"),
+    [
+        ("chta", "en", "penjing has no command 'chta'.", "Did you mean: penjing chat"),
+        ("chta", "zh", "penjing 没有命令“chta”。", "是不是想用：penjing chat"),
+        ("xyz", "en", "penjing has no command 'xyz'.", "penjing --help shows the commands."),
+        ("serve --prot 1", "en", "penjing serve has no option --prot.", "Did you mean --port"),
+        ("serve --prot 1", "zh", "penjing serve 没有选项 --prot。", "是不是想用 --port"),
+        ("serve --qqqq", "en", "penjing serve has no option --qqqq.", "penjing serve --help shows its options."),
+        ("serve --port", "en", "--port needs a value.", "penjing serve --help shows which."),
+        ("chat --stats=3", "zh", "--stats 不带值。", "penjing chat --help 会说明用法。"),
+        ("serve a b c", "en", "penjing serve does not take 'b c'.", "penjing serve --help shows what it takes."),
+        ("serve --port x", "en", "Setting serve.port = 'x' (from --port) is not a whole number.", ""),
+        ("serve --port x", "zh", "设置 serve.port = 'x'（来自 --port）不合要求，应为：整数。", ""),
+        ("serve --threads 0", "en", "Setting engine.threads = 0 (from --threads) is not", ""),
+        ("chat -p x --top-p 7", "en", "Setting chat.top_p = 7.0 (from --top-p) is not 0 ... 1.", ""),
+        ("chat -p x --bits 5", "zh", "设置 model.bits = 5（来自 --bits）不合要求，应为：4、8 或 16。", ""),
+    ],
+)
+def test_a_wrong_command_line(shell: Shell, line: str, language: str, sentence: str, following: str) -> None:
+    done = shell(*line.split(), PENJING_LANGUAGE=language)
+    assert done.status == 2
+    assert done.out == ""
+    assert sentence in done.err
+    assert following in done.err
+
+
+def test_wrong_settings_files_are_named(shell: Shell) -> None:
+    Path("penjing.toml").write_text("[engin]\n")
+    assert "Unknown option 'engin' in penjing.toml." in shell("explain").err
+    Path("penjing.toml").write_text("[engine]\nthread = 3\n")
+    assert "Unknown option 'thread' in penjing.toml:2." in shell("explain").err
+    Path("penjing.toml").write_text("[engine\n")
+    done = shell("explain", PENJING_LANGUAGE="zh")
+    assert "penjing.toml 不是有效的设置文件" in done.err
+    assert done.status == 2
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> type[Exception]:
+    """The verb `probe` fails in a way nobody foresaw."""
+
+    def fail(*_: object) -> click.Command:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(main.Penjing, "get_command", fail)
+    return ZeroDivisionError
+
+
+def test_what_nobody_foresaw_is_a_sentence(broken: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["probe"]) == 1
+    error = capsys.readouterr().err
+    assert "penjing made a mistake (ZeroDivisionError): by zero" in error
+    assert "--debug" in error
+    assert "Traceback" not in error
+
+
+def test_debug_shows_where(broken: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["probe", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object) -> click.Command:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.Penjing, "get_command", interrupt)
+    assert run(["probe"]) == 130
+    assert "error" not in capsys.readouterr().err
+
+
+def test_a_closed_pipe_is_no_error(clean: Path) -> None:
+    line = f"{sys.executable} -m penjing probe --json | true"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_quiet_says_only_errors(shell: Shell) -> None:
+    assert "error:" in shell("explain", "none.gguf", "--quiet").err
