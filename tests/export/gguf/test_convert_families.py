@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 sentencepiece = pytest.importorskip("sentencepiece")
 
-from checkpoints import PROBES, SAMPLES, SHAPE, make  # noqa: E402
-from engine import Engine, running  # noqa: E402
+from llama_engine import Engine, running  # noqa: E402
+from tiny_checkpoints import PROBES, SAMPLES, SHAPE, make  # noqa: E402
 
 from penjing.export.gguf import convert  # noqa: E402
 from penjing.probe import model as probe  # noqa: E402

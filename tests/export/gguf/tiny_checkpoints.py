@@ -166,7 +166,9 @@ SAMPLES: dict[str, Sample] = {
         "Llama",
         llama3,
         {"head_dim": 32, "tie_word_embeddings": True}
-        | llama_rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32),
+        | llama_rope(
+            "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32
+        ),
     ),
     "llama-linear-bias": Sample("Llama", llama3, {"attention_bias": True} | llama_rope("linear", factor=4.0)),
     "mistral": Sample("Mistral", lambda path: llama_pieces(path, original=False), {"sliding_window": None}),
@@ -177,7 +179,9 @@ SAMPLES: dict[str, Sample] = {
     ),
     "qwen-3": Sample("Qwen3", qwen, {"head_dim": 32, "tie_word_embeddings": True}),
     "gemma-2": Sample(
-        "Gemma2", gemma_pieces, {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 16, "num_hidden_layers": 4}
+        "Gemma2",
+        gemma_pieces,
+        {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 16, "num_hidden_layers": 4},
     ),
     "gemma-3": Sample(
         "Gemma3Text",
