@@ -46,6 +46,7 @@ def huggingface(state: dict[str, torch.Tensor], tokenizer: Path, folder: Path) -
     """Write the folder that `transformers` and `penjing` read."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(state, str(folder / WEIGHTS), metadata={"format": "pt"})
+    (folder / WEIGHTS).chmod(0o644)  # it is written for its owner alone
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / name)
     ids = added(json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8")))
