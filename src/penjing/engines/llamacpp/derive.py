@@ -109,7 +109,7 @@ def derive(
     embeddings = _embeddings(sheet, model, options)
     batch, ubatch = _batches(sheet, options, embeddings)
     free = machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
-    fit = room.fit(model, free, options, room.Terms(kv_type, ubatch, rope_scale))
+    fit = room.fit(model, free, options, memory.Terms(kv_type, ubatch, options.flash_attention is not False))
     for found in fit.choices:
         sheet.choose(found.name, found.asked, found.value, found.reason, **found.facts)
     gpu_layers = _gpu_layers(sheet, model, options, gpus, fit.need)

@@ -148,7 +148,8 @@ class LlamaCpp:
 
     async def footprint(self) -> Footprint:
         """What the worker takes of the machine's memory now; zeros when it is not running."""
-        return await asyncio.to_thread(weigh, self.pid, self.model)
+        mapped = Path(self._process.settings.model) if self._process else self.model
+        return await asyncio.to_thread(weigh, self.pid, mapped)
 
     async def _ask_capabilities(self) -> Capabilities:
         import aiohttp

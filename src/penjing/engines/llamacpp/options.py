@@ -52,6 +52,9 @@ class EngineOptions:
             value = getattr(self, name)
             if not isinstance(value, bool) and not (name == "flash_attention" and value is None):
                 raise SettingError(name=name, value=value, wanted="true or false", source=SOURCE)
+        lora: object = self.lora
+        if not isinstance(lora, tuple) or not all(isinstance(entry, str) for entry in lora):
+            raise SettingError(name="lora", value=lora, wanted="a list of PATH or PATH=WEIGHT", source=SOURCE)
 
     @property
     def adapters(self) -> tuple[tuple[str, float], ...]:

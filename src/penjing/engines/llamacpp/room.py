@@ -20,8 +20,9 @@ SLOTS = 4
 """Conversations at once unless asked: a family or a small office; more cost memory, not speed."""
 SPARE = 0.1
 """Share of the free memory that is left to everybody else."""
-CACHE_SHARE = 0.5
-"""Share of what is left after the weights that the KV cache may take unless a context was asked for."""
+CACHE_SHARE = 0.25
+"""Share of what is left after the weights that the KV cache may take unless a context was asked for, or it would be
+less than comfortable: it is filled at the start, and a machine is there for other things too."""
 COMFORT, SHORTEST = 8192, 512
 """Tokens: fewer slots are given before a conversation gets less than the first; below the second it is of no use."""
 UNTRAINED = 4096
@@ -34,15 +35,6 @@ FITS = "tokens of one conversation: what fits {free} of free memory; the model w
 POOL = "tokens of KV cache ({size}): every one of {slots} conversations has its whole context"
 SLOTS_DEFAULT = "conversations at once; the KV cache has room for all of them"
 SLOTS_FEWER = "conversations at once; more would leave each less than {comfort} tokens"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What the size of the cache depends on besides the model: `rope_scale` stretches the trained context."""
-
-    kv_type: str = "f16"
-    ubatch: int = 512
-    rope_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,10 +59,10 @@ class Fit:
     choices: tuple[Found, ...]
 
 
-def fit(model: Model, free: int, options: EngineOptions, terms: Terms) -> Fit:
+def fit(model: Model, free: int, options: EngineOptions, terms: memory.Terms) -> Fit:
     """Context and slots that fit `free` bytes. Raises ModelTooBig, naming what would fit."""
     budget = int(free * (1 - SPARE))
-    trained = int((model.context or UNTRAINED) * terms.rope_scale)
+    trained = int((model.context or UNTRAINED) * (options.rope_scale or 1))
     asked_slots = options.parallel
     if options.max_context is not None:
         context = options.max_context
@@ -78,7 +70,7 @@ def fit(model: Model, free: int, options: EngineOptions, terms: Terms) -> Fit:
     else:
         slots = asked_slots or _comfortable_slots(model, budget, trained, terms)
         context = _context(model, budget, slots, trained, terms)
-    need = memory.need(model, max(context, 1), slots, terms.kv_type, terms.ubatch)
+    need = memory.need(model, max(context, 1), slots, terms)
     if (context < min(SHORTEST, trained) and options.max_context is None) or need.total > budget:
         raise too_big(model, free, budget, terms, trained, options)
     return Fit(context, context * slots, slots, need, _choices(options, context, slots, need, free, trained))
@@ -96,15 +88,15 @@ def _choices(
     )
 
 
-def _most_slots(model: Model, budget: int, context: int, terms: Terms) -> int:
+def _most_slots(model: Model, budget: int, context: int, terms: memory.Terms) -> int:
     """As many slots as fit with `context` tokens each, 1 to SLOTS."""
     for slots in range(SLOTS, 1, -1):
-        if memory.need(model, context, slots, terms.kv_type, terms.ubatch).total <= budget:
+        if memory.need(model, context, slots, terms).total <= budget:
             return slots
     return 1
 
 
-def _comfortable_slots(model: Model, budget: int, trained: int, terms: Terms) -> int:
+def _comfortable_slots(model: Model, budget: int, trained: int, terms: memory.Terms) -> int:
     """As many slots as leave each a comfortable context, 1 to SLOTS."""
     for slots in range(SLOTS, 1, -1):
         if _context(model, budget, slots, trained, terms) >= min(COMFORT, trained):
@@ -112,34 +104,35 @@ def _comfortable_slots(model: Model, budget: int, trained: int, terms: Terms) ->
     return 1
 
 
-def _context(model: Model, budget: int, slots: int, trained: int, terms: Terms) -> int:
-    """Tokens of each of `slots` conversations: within the cache's share, or within all of `budget` where that is too
-    short to be of use; 0 where nothing fits."""
-    least = memory.need(model, 1, 1, terms.kv_type, terms.ubatch).total
+def _context(model: Model, budget: int, slots: int, trained: int, terms: memory.Terms) -> int:
+    """Tokens of each of `slots` conversations: what fits the cache's share, or as much as is comfortable of what fits
+    all of `budget`; 0 where nothing fits."""
+    least = memory.need(model, 1, 1, terms).total
     modest = least + int((budget - least) * CACHE_SHARE)
-    for limit in (modest, budget):
-        longest = memory.largest_context(model, limit, slots, terms.kv_type, terms.ubatch, most=trained)
-        if longest >= min(SHORTEST, trained):
-            return min(longest, trained)
-    return 0
+    longest = memory.largest_context(model, modest, slots, terms, most=trained)
+    if longest >= min(COMFORT, trained):
+        return longest
+    return min(memory.largest_context(model, budget, slots, terms, most=trained), COMFORT)
 
 
-def too_big(model: Model, free: int, budget: int, terms: Terms, trained: int, options: EngineOptions) -> ModelTooBig:
+def too_big(
+    model: Model, free: int, budget: int, terms: memory.Terms, trained: int, options: EngineOptions
+) -> ModelTooBig:
     """The refusal, with what would fit: a shorter context, fewer bits, or a smaller model. Numbers and flags only, so
     that it reads the same in every language."""
     context, slots = options.max_context or min(SHORTEST, trained), options.parallel or 1
     fits = []
-    longest = memory.largest_context(model, budget, slots, terms.kv_type, terms.ubatch, most=trained)
+    longest = memory.largest_context(model, budget, slots, terms, most=trained)
     if longest:
         fits.append(f"--max-context {longest}")
-    if slots > 1 and memory.need(model, context, 1, terms.kv_type, terms.ubatch).total <= budget:
+    if slots > 1 and memory.need(model, context, 1, terms).total <= budget:
         fits.append("--parallel 1")
-    rest = memory.need(model, context, slots, terms.kv_type, terms.ubatch).total - model.bytes
+    rest = memory.need(model, context, slots, terms).total - model.bytes
     smaller = int(model.parameters * FOUR_BITS)
     if smaller < model.bytes * 0.8 and smaller + rest <= budget:
         fits.append(f"--bits 4 ({human(smaller)})")
     if not fits:
         billions = max(0.0, (budget - rest) / FOUR_BITS / 1e9)
         fits.append(f"≤ {billions:.1f} B, --bits 4")
-    need = memory.need(model, context, slots, terms.kv_type, terms.ubatch).total
+    need = memory.need(model, context, slots, terms).total
     return ModelTooBig(path=str(model.path), needed=human(need), free=human(free), fits=", ".join(fits))

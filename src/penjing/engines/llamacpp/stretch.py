@@ -19,6 +19,14 @@ from penjing.errors import ModelUnsupported
 from penjing.files import home, require_room, writing
 from penjing.probe import gguf
 
+
+class NotStretchable(ModelUnsupported):
+    """Facts: `path`, `key`."""
+
+    template = "{path} cannot be given a longer context: --rope-scale needs a single file with {key} in its header."
+    hint = "Leave --rope-scale out, or merge the shards first (llama-gguf-split --merge)."
+
+
 NUMBER = 4
 """Bytes of the header's context length: an unsigned 32-bit integer, the last thing of its entry."""
 
@@ -31,8 +39,7 @@ def stretched(path: Path, context: int) -> Path:
     header = gguf.read(path)
     key = f"{header.metadata.get('general.architecture')}.context_length"
     if key not in header.spans or int(str(header.metadata.get("split.count", 1))) > 1:
-        detail = f"--rope-scale needs a single file with {key} in its header"
-        raise ModelUnsupported(path=str(path), detail=detail, nearest="--rope-scale 1")
+        raise NotStretchable(path=str(path), key=key)
     place = header.spans[key][1] - NUMBER
     facts = path.stat()
     target = home() / "cache" / "stretched" / f"{path.stem}-{facts.st_size}-{facts.st_mtime_ns}-{context}.gguf"

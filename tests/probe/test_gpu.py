@@ -1,0 +1,93 @@
+"""Outputs recorded from the tools, shortened."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penjing.probe import gpu
+
+MIB = 1 << 20
+NVIDIA_SMI = "NVIDIA H200, 143771, 143155\nNVIDIA GeForce RTX 4090, 24564, 1234\n"
+VULKANINFO = """\
+==========
+VULKANINFO
+==========
+
+Vulkan Instance Version: 1.3.275
+
+Devices:
+========
+GPU0:
+\tapiVersion         = 1.3.274
+\tdriverVersion      = 24.0.5
+\tdeviceType         = PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU
+\tdeviceName         = AMD Radeon Graphics (RADV RENOIR)
+\tdriverName         = radv
+GPU1:
+\tapiVersion         = 1.3.274
+\tdeviceType         = PHYSICAL_DEVICE_TYPE_CPU
+\tdeviceName         = llvmpipe (LLVM 17.0.6, 256 bits)
+"""
+SYSTEM_PROFILER = json.dumps(
+    {
+        "SPDisplaysDataType": [
+            {
+                "_name": "Apple M2 Pro",
+                "spdisplays_mtlgpufamilysupport": "spdisplays_metal3",
+                "sppci_model": "Apple M2 Pro",
+                "sppci_cores": "16",
+            }
+        ]
+    }
+)
+
+
+def test_nvidia_smi() -> None:
+    cards = gpu.cuda(NVIDIA_SMI)
+    assert [card.name for card in cards] == ["NVIDIA H200", "NVIDIA GeForce RTX 4090"]
+    assert cards[0] == gpu.Gpu("cuda", "NVIDIA H200", 143771 * MIB, 143155 * MIB)
+
+
+def test_nvidia_smi_of_a_driver_in_trouble() -> None:
+    assert gpu.cuda("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n") == ()
+    assert gpu.cuda("NVIDIA Orin, [N/A], [N/A]\n") == ()
+
+
+def test_vulkaninfo_leaves_software_renderers_out() -> None:
+    assert gpu.vulkan(VULKANINFO) == (gpu.Gpu("vulkan", "AMD Radeon Graphics (RADV RENOIR)"),)
+
+
+def test_system_profiler_shares_the_machines_memory() -> None:
+    assert gpu.metal(SYSTEM_PROFILER, 32, 20) == (gpu.Gpu("metal", "Apple M2 Pro", 32, 20),)
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", '{"SPDisplaysDataType": [{"_name": "old"}, 3]}'])
+def test_system_profiler_without_metal(text: str) -> None:
+    assert gpu.metal(text, 32, 20) == ()
+
+
+@given(st.text(max_size=300))
+def test_no_text_is_too_odd(text: str) -> None:
+    assert all(card.memory_total >= 0 for card in gpu.cuda(text) + gpu.vulkan(text) + gpu.metal(text, 1, 1))
+
+
+def test_tools_that_fail_hang_or_are_absent_mean_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.read("Linux", 0, 0) == ()
+    for name, body in {"nvidia-smi": "exit 9", "vulkaninfo": "read forever < /dev/zero"}.items():
+        tool = tmp_path / name
+        tool.write_text(f"#!/bin/sh\n{body}\n")
+        tool.chmod(0o755)
+    monkeypatch.setattr(gpu, "PATIENCE", 0.2)
+    assert gpu.read("Linux", 0, 0) == ()
+
+
+def test_a_tool_that_works_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho NVIDIA T4, 15360, 15000\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.read("Linux", 0, 0) == (gpu.Gpu("cuda", "NVIDIA T4", 15360 * MIB, 15000 * MIB),)
