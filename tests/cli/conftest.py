@@ -3,25 +3,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from shells import Done, Shell
 
 from tiny_model import Shape, write_tiny_gguf
-
-
-@dataclass(frozen=True)
-class Done:
-    """A command that ended: exit status, stdout, stderr."""
-
-    status: int
-    out: str
-    err: str
-
-
-Shell = Callable[..., Done]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import Shell
+from shells import Shell
 
 import penjing
 from penjing.cli import main

@@ -90,7 +90,7 @@ def said(role: Role, text: str, reasoning: str = "") -> Message:
 def path_of(name: str) -> Path:
     """Where a conversation called `name` is kept; a name with a folder or a suffix is a path itself."""
     path = Path(name).expanduser()
-    return path if path.suffix or len(path.parts) > 1 else home() / FOLDER / f"{name}.json"
+    return path if path.suffix or "/" in name else home() / FOLDER / f"{name}.json"
 
 
 def names() -> list[str]:

@@ -56,7 +56,11 @@ class Block:
 
 
 def settled(text: str) -> int:
-    """How many characters at the start of `text` are blocks that what follows can no longer change."""
+    """How many characters at the start of `text` are blocks that what follows can no longer change.
+
+    Only whole lines count: a lone `1` may become `1.` and belong to the list above it.
+    """
+    text = text[: text.rfind("\n") + 1]
     blocks = [token.map[0] for token in MarkdownIt().enable("table").parse(text) if token.level == 0 and token.map]
     if len(set(blocks)) < 2:
         return 0

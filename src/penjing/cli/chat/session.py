@@ -20,6 +20,7 @@ from penjing.engines.engine import Engine
 from penjing.errors import EngineDied, EngineError, PenjingError, SettingError
 from penjing.messages import Delta, Finish, FinishReason
 from penjing.operate.supervise import Supervised
+from penjing.store.resolve import GUIDE
 
 NEXT_LOOK = 0.05  # seconds between two looks at an engine that is coming back
 LOOKS = 20  # within which a supervisor has noticed that its engine died
@@ -90,6 +91,8 @@ class Session:
         self.conversation = Conversation()
         self.conversation.system = settings.system
         self.think = settings.think
+        if self.think is None and opened.chosen.name == GUIDE:
+            self.think = False  # its template's own default, which llama.cpp does not ask for
         self.defaults = generation_defaults(opened.file, opened.chosen.name)
 
     @property
@@ -132,6 +135,8 @@ class Session:
         for name in ("temperature", "top_p", "top_k", "seed", "max_tokens"):
             if (value := getattr(self.settings, name)) is not None:
                 body[name] = value
+        if self.opened.file is not None:
+            body["reasoning_format"] = "auto"  # thoughts apart from the answer
         if self.think is not None:
             body["chat_template_kwargs"] = {"enable_thinking": self.think}
         return body
