@@ -14,7 +14,7 @@ from penjing.messages import Usage
 
 TTFT_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 TOKEN_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-MARKS = (b'"usage":{', b'"timings":{')
+MARKS = (b'"usage"', b'"timings"')
 EVENT = b"data: "
 
 

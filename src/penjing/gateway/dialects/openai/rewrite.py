@@ -5,8 +5,6 @@ Changed fields are swapped in the raw object; everything else stays byte for byt
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from penjing.engines.engine import Capabilities
@@ -14,12 +12,22 @@ from penjing.gateway.dialects.openai import wire
 
 DROP = object()
 SEED_BITS = (1 << 32) - 1
+
+
+class _Lists(msgspec.Struct):
+    """The parts of a body that are changed inside, their elements as they came."""
+
+    messages: list[dict[str, msgspec.Raw]] = []
+    tools: list[msgspec.Raw] = []
+
+
+_LISTS = msgspec.json.Decoder(_Lists)
 RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def for_engine(body: bytes, parsed: wire.AnyBody, model: Capabilities) -> bytes:
     """`body` as the engine of `model` should get it."""
-    changes = _changes(parsed, model)
+    changes = _changes(body, parsed, model)
     return replaced(body, changes) if changes else body
 
 
@@ -34,7 +42,7 @@ def replaced(body: bytes, changes: dict[str, object]) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def _changes(parsed: wire.AnyBody, model: Capabilities) -> dict[str, object]:
+def _changes(body: bytes, parsed: wire.AnyBody, model: Capabilities) -> dict[str, object]:
     changes: dict[str, object] = {}
     if parsed.model != model.model:
         changes["model"] = model.model
@@ -44,9 +52,10 @@ def _changes(parsed: wire.AnyBody, model: Capabilities) -> dict[str, object]:
         changes["seed"] = parsed.seed & SEED_BITS  # engines take 32 bits, OpenAI's clients may send 64
     if isinstance(parsed, wire.ChatBody):
         _template(parsed, changes)
-        _tools(parsed, changes)
+        _tools(body, parsed, changes)
         if any(message.role == "developer" for message in parsed.messages):
-            changes["messages"] = [_plain(message) for message in parsed.messages]
+            messages = _LISTS.decode(body).messages
+            changes["messages"] = [_plain(message) for message in messages]
     return changes
 
 
@@ -67,14 +76,16 @@ def _template(parsed: wire.ChatBody, changes: dict[str, object]) -> None:
         changes["reasoning_format"] = "auto"
 
 
-def _tools(parsed: wire.ChatBody, changes: dict[str, object]) -> None:
+def _tools(body: bytes, parsed: wire.ChatBody, changes: dict[str, object]) -> None:
     """A named tool is the only one offered, and required: engines know no other way to force it."""
     if isinstance(parsed.tool_choice, wire.NamedTool):
         wanted = parsed.tool_choice.function.name
-        changes["tools"] = [tool for tool in parsed.tools or () if tool.function.name == wanted]
+        pairs = zip(_LISTS.decode(body).tools, parsed.tools or (), strict=True)
+        changes["tools"] = [raw for raw, tool in pairs if tool.function.name == wanted]
         changes["tool_choice"] = "required"
 
 
-def _plain(message: wire.ChatMessage) -> Any:
+def _plain(message: dict[str, msgspec.Raw]) -> dict[str, object]:
     # Chat templates know no developer; OpenAI's older word for it is system.
-    return msgspec.structs.replace(message, role="system") if message.role == "developer" else message
+    developer = msgspec.json.decode(message["role"]) == "developer"
+    return {**message, "role": "system"} if developer else dict(message)

@@ -9,7 +9,7 @@ Does not know: what a model can do (see `check`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -92,7 +92,7 @@ class ChatMessage(Wire):
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
-    annotations: list[object] | None = None
+    annotations: list[Any] | None = None
 
 
 class Function(Wire):
@@ -218,7 +218,7 @@ class ChatBody(Shared, kw_only=True):
     # Chat-template switches and reasoning output
     enable_thinking: bool | None = None
     return_reasoning: bool | None = None
-    chat_template_kwargs: dict[str, object] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
     reasoning_format: Literal["none", "auto", "deepseek", "deepseek-legacy"] | None = None
     reasoning_budget_tokens: CountOrAll | None = None
     thinking_budget_tokens: CountOrAll | None = None
