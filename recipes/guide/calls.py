@@ -1,7 +1,7 @@
 """Dialogues in which an application offers functions: the guide calls the fitting one, then tells its result.
 
-Made from `calls.toml`. The messages are already rendered as the chat template renders tools, so that they are ordinary messages to
-everything that reads a corpus.
+Made from `calls.toml`. The messages are already rendered as the chat template renders tools, so that they are ordinary
+messages to everything that reads a corpus.
 """
 
 from __future__ import annotations

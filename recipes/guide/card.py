@@ -1,6 +1,7 @@
-"""Write the guide's manifest and its model card in both languages from what training and evaluation measured; nothing by hand.
+"""Write the guide's manifest and its model card in both languages from what training and evaluation measured.
 
-Knows nothing of how the numbers came about: it reads `run.json` and `quality.json` and fills `card.en.md` and `card.zh.md`.
+Knows nothing of how the numbers came about: it reads `run.json` and `quality.json` and fills `card.en.md` and
+`card.zh.md`. Nothing in a card is written by hand.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ WORDS: dict[str, dict[str, str]] = {
         "refusals": "refusals of questions outside its world",
         "false_refusals": "refusals of questions inside its world",
         "perplexity": "perplexity of the held-out answers",
-        "early": "So that the yardstick can tell models apart: the same model after $epochs epoch(s) ($minutes minutes, rates not yet decayed):",
+        "early": "So that the yardstick can tell models apart, the same model after $epochs epochs ($minutes minutes, "
+        "rates not yet decayed):",
         "no_accelerator": "no accelerator",
         "preliminary": "\n**Preliminary**: weights of a short trial run; a fully trained model replaces them.\n",
     },
@@ -74,10 +76,11 @@ def table(report: Record, words: dict[str, str]) -> str:
     kinds = sorted({kind for r in languages.values() for kind in r["accuracy_by_kind"]})
     rows = [(words["questions"], [str(r["questions"]) for r in languages.values()])]
     rows.append((words["accuracy"], [percent(r["accuracy"]) for r in languages.values()]))
-    for kind in sorted(kinds, key=list(words).index):
-        rows.append((words[kind], [percent(r["accuracy_by_kind"].get(kind)) for r in languages.values()]))
-    for name in ("refusals", "false_refusals"):
-        rows.append((words[name], [percent(r[name]) for r in languages.values()]))
+    rows += [
+        (words[kind], [percent(r["accuracy_by_kind"].get(kind)) for r in languages.values()])
+        for kind in sorted(kinds, key=list(words).index)
+    ]
+    rows += [(words[n], [percent(r[n]) for r in languages.values()]) for n in ("refusals", "false_refusals")]
     if "perplexity" in report:
         rows.append((words["perplexity"], [f"{report['perplexity'][language]:.3f}" for language in languages]))
     head = [words["measure"], *(words[language] for language in languages)]

@@ -1,7 +1,7 @@
 """Put every held-out question to the guide on the real engine and count what comes back.
 
-The answers come from the GGUF through llama.cpp's server, greedily, several at a time; perplexity comes from the bf16 weights in torch.
-Writes one JSON report. Knows nothing of training.
+The answers come from the GGUF through llama.cpp's server, greedily, several at a time; perplexity comes from the bf16
+weights in torch. Writes one JSON report. Knows nothing of training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """One question, the answer to it and the verdict: right (key facts present, or refused where it must) and refused."""
+    """One question, its answer and the verdict: right (key facts present, or refused where it must) and refused."""
 
     record: Record
     answer: str
@@ -135,11 +135,11 @@ def scores(outcomes: list[Outcome]) -> Record:
 def perplexity(checkpoint: Path, tokenizer: Path, records: list[Record]) -> dict[str, float]:
     """exp(mean nats per token) of the held-out last answers for each language, on the bf16-rounded weights."""
     import torch
+    from tokenizers import Tokenizer
 
     from recipes.guide.export import shape_of, weights
     from recipes.guide.model import Guide
     from recipes.guide.pack import Writer
-    from tokenizers import Tokenizer
 
     state = weights(checkpoint)
     model = Guide(shape_of(state))
@@ -159,7 +159,9 @@ def perplexity(checkpoint: Path, tokenizer: Path, records: list[Record]) -> dict
     return {language: round(math.exp(nats[language] / count[language]), 4) for language in sorted(count)}
 
 
-def evaluate(model: Path, checkpoint: Path | None, tokenizer: Path, records: list[Record], errors: Path | None) -> Record:
+def evaluate(
+    model: Path, checkpoint: Path | None, tokenizer: Path, records: list[Record], errors: Path | None
+) -> Record:
     """All scores of one model; wrong answers go to `errors` as JSON lines."""
     with running(model) as engine:
         outcomes = ask(engine, records)

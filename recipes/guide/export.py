@@ -1,4 +1,4 @@
-"""Write a trained checkpoint as a Hugging Face folder (bf16 safetensors) and as GGUF (Q8_0), with everything an engine needs.
+"""Write a trained checkpoint as a Hugging Face folder (bf16 safetensors) and as GGUF (Q8_0), ready for an engine.
 
 Both forms hold the same bf16-rounded weights. Knows nothing of training or of scores.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ def added(tokenizer: dict[str, Any]) -> dict[str, int]:
 
 
 def permute(weight: Array, heads: int) -> Array:
-    """Query and key rows in llama.cpp's order for its `llama` architecture: rotary pairs side by side, not half a head apart."""
+    """Query and key rows in the order of llama.cpp's `llama`: rotary pairs side by side, not half a head apart."""
     rows, columns = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
@@ -93,7 +92,7 @@ def write_gguf(state: dict[str, torch.Tensor], tokenizer: Path, path: Path, desc
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _describe(writer: gguf.GGUFWriter, shape: Shape, description: str, parameters: int) -> None:
@@ -152,7 +151,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("build/guide/run/final.pt"))
     parser.add_argument("--tokenizer", type=Path, default=Path("build/guide/tokenizer"))
     parser.add_argument("--output", type=Path, default=Path("src/penjing/data/guide"))
-    parser.add_argument("--description", default="The small built-in guide of penjing: answers about penjing and small models.")
+    parser.add_argument(
+        "--description", default="The small built-in guide of penjing: answers about penjing and small models."
+    )
     options = parser.parse_args()
     export(options.checkpoint, options.tokenizer, options.output, options.description)
     print(f"{options.checkpoint} -> {options.output}")

@@ -1,7 +1,8 @@
+# mypy: disable-error-code="misc"
 """The guide's network: a Llama-style decoder in plain torch, laid out for fast training on a CPU.
 
-Parameter names and the rotary layout are those of transformers' `LlamaForCausalLM`, so a state dict needs no renaming to become a
-Hugging Face checkpoint. Knows nothing of text, tokenizers or chat: token ids in, hidden states out.
+Parameter names and the rotary layout are those of transformers' `LlamaForCausalLM`, so a state dict needs no renaming
+to become a Hugging Face checkpoint. Knows nothing of text, tokenizers or chat: token ids in, hidden states out.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Attention of q, k, v [batch, heads, time, head_dim]; see `Trunk.forward` for the mask.
 
-    Written out for short rows: there torch's fused CPU kernel spends more time in its backward pass than all matrix products.
+    Written out for short rows: there the backward pass of torch's fused CPU kernel takes longer than all products.
     """
     if mask is None or q.shape[2] > 512:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
     scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
     return scores.masked_fill(~mask, float("-inf")).softmax(dim=-1).to(v.dtype) @ v
 
@@ -94,7 +95,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+        return functional.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
 
 
 class Attention(nn.Module):
@@ -121,7 +122,7 @@ class Attention(nn.Module):
         group = self.shape.heads // self.shape.kv_heads
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
         y = attend(q, k, v, mask)
-        return self.o_proj(y.transpose(1, 2).reshape(batch, time, width))  # type: ignore[no-any-return]
+        return self.o_proj(y.transpose(1, 2).reshape(batch, time, width))
 
 
 class MLP(nn.Module):
@@ -134,7 +135,7 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(shape.ffn, shape.hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # type: ignore[no-any-return]
+        return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
 class Block(nn.Module):
@@ -147,7 +148,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask)
-        return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
+        return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Trunk(nn.Module):
@@ -168,14 +169,14 @@ class Trunk(nn.Module):
     def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
         """Hidden states [batch, time, hidden] of tokens [batch, time].
 
-        positions [batch, time] restart at every document; mask [batch, 1, time, time] is true where a query may see a key and
-        None means plain causal attention (one document per row).
+        positions [batch, time] restart at every document; mask [batch, 1, time, time] is true where a query may see a
+        key, and None means plain causal attention (one document per row).
         """
         x = self.embed_tokens(tokens)
         cos, sin = self.cos[positions].unsqueeze(1), self.sin[positions].unsqueeze(1)
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
 
 class Guide(nn.Module):
@@ -204,7 +205,7 @@ class Guide(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits [..., vocab] of hidden states [..., hidden]."""
-        return F.linear(hidden, self.model.embed_tokens.weight)
+        return functional.linear(hidden, self.model.embed_tokens.weight)
 
     @property
     def parameters_total(self) -> int:

@@ -1,8 +1,8 @@
 """Turn conversations into rows of token ids with the loss on what the assistant says.
 
-Rendering follows `chat_template.jinja` exactly (a test compares them). Several short conversations share a row, each with its own
-positions and seeing only itself. A part of them is first joined into one longer dialogue, because people ask one thing after another,
-and a part of the rows is as long as the whole context.
+Rendering follows `chat_template.jinja` exactly (a test compares them). Several short conversations share a row, each
+with its own positions and seeing only itself. A part of them is first joined into one longer dialogue, because people
+ask one thing after another, and a part of the rows is as long as the whole context.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Message:
 @dataclass(frozen=True)
 class Conversation:
     messages: tuple[Message, ...]
-    language: str = ""
+    opens: bool = False  # its system message matters (it offers functions), so it may only begin a dialogue
 
     def without_system(self) -> Conversation:
         """The same without its system message, so that it may follow another conversation in one dialogue."""
@@ -65,8 +65,8 @@ class Writer:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        ids = {token: tokenizer.token_to_id(token) for token in (END_OF_TEXT, TURN, END_OF_TURN, THINK, END_OF_THINK)}
-        self.pad, self.turn, self.end, self.think, self.unthink = ids.values()
+        marks = (END_OF_TEXT, TURN, END_OF_TURN, THINK, END_OF_THINK)
+        self.pad, self.turn, self.end, self.think, self.unthink = (int(tokenizer.token_to_id(m) or 0) for m in marks)
         self.newline, self.gap, self.assistant = (self._encode(t) for t in ("\n", "\n\n", "assistant\n"))
 
     def _encode(self, text: str) -> Ids:
@@ -80,10 +80,10 @@ class Writer:
             reasoning = m.get("reasoning") or ""
             thought = self._encode("\n" + reasoning.strip("\n") + "\n") if reasoning else []
             messages.append(Message(m["role"], self._encode(lead + m["content"]), thought))
-        return Conversation(tuple(messages), record.get("lang", ""))
+        return Conversation(tuple(messages), "<tools>" in record["messages"][0]["content"])
 
     def document(self, conversation: Conversation, *, thinking: bool) -> Document:
-        """Render; the last answer carries its reasoning when `thinking`, else the empty block; earlier answers carry neither."""
+        """Render. The last answer carries its reasoning when `thinking`, else the empty block; earlier ones neither."""
         out = Document([], [])
         last = len(conversation.messages) - 1
         for i, message in enumerate(conversation.messages):
@@ -97,10 +97,13 @@ class Writer:
         return out
 
     def size(self, conversation: Conversation) -> int:
-        """At most this many tokens will its document have."""
-        each = 4 + len(self.assistant)
-        texts = sum(len(m.text) + each for m in conversation.messages)
-        return texts + len(conversation.messages[-1].reasoning) + 8
+        """How many tokens it adds to a dialogue, but for the thinking block that stands once at the end."""
+        roles = sum(3 + len(self.assistant) * (m.role == "assistant") for m in conversation.messages)
+        return roles + sum(len(m.text) for m in conversation.messages)
+
+    def thought(self, conversation: Conversation) -> int:
+        """At most how many tokens the thinking block has."""
+        return 2 + len(self.gap) + max(len(self.gap), len(conversation.messages[-1].reasoning))
 
     def _answer(self, out: Document, message: Message, *, final: bool, thinking: bool) -> None:
         self._add(out, self.assistant, False)
@@ -135,7 +138,7 @@ class Mix:
     long: int = 1024  # tokens in a row that holds one long dialogue
     long_share: float = 0.12  # of all conversations
     joined_share: float = 0.35  # of the dialogues in ordinary rows
-    cut_share: float = 0.3  # of the conversations with several answers, ended early so that every turn is sometimes the last
+    cut_share: float = 0.3  # of the conversations with several answers: ended early, any turn may be the last
     thinking_share: float = 0.5  # of the dialogues that end with reasoning
     tokens: int = 8192  # a batch
 
@@ -167,7 +170,8 @@ def _dialogues(
     for conversation in order:
         piece = _cut(conversation, mix, chance)
         length = writer.size(piece)
-        if current is not None and size + length <= room and chance.random() < join:
+        fits = size + length + writer.thought(piece) <= room and not piece.opens
+        if current is not None and fits and chance.random() < join:
             current = replace(current, messages=current.messages + piece.without_system().messages)
             size += length
             continue

@@ -1,7 +1,7 @@
 """Train the guide's byte-level BPE tokenizer on its corpus and write it as transformers expects it.
 
-The splitting expression is the one llama.cpp calls `qwen2`: digits stand alone (small arithmetic), Chinese runs stay whole until BPE
-merges them. There is no normalizer, because llama.cpp applies none.
+The splitting expression is the one llama.cpp calls `qwen2`: digits stand alone (small arithmetic), Chinese runs stay
+whole until BPE merges them. There is no normalizer, because llama.cpp applies none.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def train(texts: Iterator[str], vocab: int) -> Tokenizer:
 
 
 def _visible_tags_stay(tokenizer: Tokenizer) -> Tokenizer:
-    """Mark the thinking and calling tags as ordinary added tokens: the trainer makes all of them special, and special text is not shown."""
+    """Mark the thinking and calling tags as ordinary: the trainer makes all special, and special text is not shown."""
     state = json.loads(tokenizer.to_str())
     for token in state["added_tokens"]:
         token["special"] = token["content"] in CONTROL

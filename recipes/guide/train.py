@@ -1,7 +1,8 @@
 """Train the guide for a given time on whatever machine this is.
 
-The schedule follows the clock, not a step count: warm-up, a long constant rate, then a decay that ends exactly when the time is spent,
-so that a slow or busy machine still ends with a finished model. A killed run resumes from its last checkpoint.
+The schedule follows the clock, not a step count: warm-up, a long constant rate, then a decay that ends exactly when the
+time is spent, so that a slow or busy machine still ends with a finished model. A killed run resumes from its last
+checkpoint.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional
 
 from recipes.guide.model import Guide, Shape
 from recipes.guide.pack import Batch, Conversation, Mix, Writer, batches, collate, load
@@ -102,7 +103,7 @@ class Run:
             hidden = self.trunk(tokens, positions, block_causal(torch.from_numpy(batch.documents)))
             chosen = labels >= 0
             logits = self.model.head(hidden.reshape(labels.shape[0], -1)[chosen])
-        return F.cross_entropy(logits.float(), labels[chosen])
+        return functional.cross_entropy(logits.float(), labels[chosen])
 
     def step(self, batch: Batch) -> float:
         scale = schedule(self.progress.seconds / (60 * self.plan.minutes), self.plan)
@@ -154,7 +155,7 @@ def write(state: dict[str, Any], path: Path) -> None:
     """Save under a temporary name, then rename: a kill never leaves half a checkpoint."""
     temporary = path.with_suffix(".part")
     torch.save(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def machine() -> dict[str, Any]:

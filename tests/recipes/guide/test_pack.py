@@ -11,8 +11,9 @@ import pytest
 
 tokenizers = pytest.importorskip("tokenizers")
 
-from recipes.guide import calls, pack  # noqa: E402
 from recipes.guide.tokenizer import TEMPLATE  # noqa: E402
+
+from recipes.guide import calls, pack  # noqa: E402
 
 DATA = Path(__file__).parents[3] / "src/penjing/data/guide"
 QUESTION = {"role": "user", "content": "What is 2 + 2?"}
@@ -117,3 +118,14 @@ def test_a_joined_dialogue_keeps_one_system_message(writer: pack.Writer) -> None
         row = writer.tokenizer.decode(batch.tokens[0].tolist(), skip_special_tokens=False)
         assert row.count("<|im_start|>system") == 1
         assert row.count("<think>") == 1
+
+
+def test_functions_are_never_lost_by_joining(writer: pack.Writer) -> None:
+    tool = {"type": "function", "function": {"name": "find", "parameters": {"type": "object", "properties": {}}}}
+    offered = {"messages": [{"role": "system", "content": calls.offer([tool])}, QUESTION, ANSWER]}
+    records = [offered, {"messages": [QUESTION, ANSWER]}] * 40
+    mix = pack.Mix(tokens=1024, long_share=1.0, cut_share=0)
+    batches = list(pack.batches([writer.conversation(r) for r in records], writer, mix, seed=1))
+    text = "".join(writer.tokenizer.decode(b.tokens[0].tolist(), skip_special_tokens=False) for b in batches)
+    assert text.count("<tools>") > 10
+    assert text.count("<tools>") == text.count("<|im_start|>system")
