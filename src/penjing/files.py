@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from penjing.errors import DiskFull
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last is a FAT disk and a file of 4 GB
 UNITS = ("B", "KB", "MB", "GB", "TB")
 
 

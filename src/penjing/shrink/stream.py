@@ -21,7 +21,7 @@ from penjing.shrink import container
 from penjing.shrink.container import Container, Info
 from penjing.shrink.ggml import encode
 
-NUMBERS_AT_ONCE = 1 << 22  # 16 MiB of f32 in each worker
+NUMBERS_AT_ONCE = 1 << 20  # 4 MiB of f32 in each worker
 MOST_WORKERS = 8
 F16_LARGEST = 65504.0
 
