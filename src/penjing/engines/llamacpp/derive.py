@@ -14,6 +14,7 @@ from penjing.engines.llamacpp import room
 from penjing.engines.llamacpp.devices import Device, choose, layers_that_fit
 from penjing.engines.llamacpp.options import SOURCE, EngineOptions
 from penjing.engines.llamacpp.settings import Settings
+from penjing.engines.llamacpp.template import SWITCH, silent_by_default
 from penjing.errors import SettingError
 from penjing.files import human
 from penjing.language import say
@@ -46,6 +47,7 @@ REASONS = {
     "cache_ram": "MiB for finished conversations, which then go on without being read again; a tenth of what is free",
     "mmap": "the weights stay in the file's pages, shared with other programs and loaded as needed",
     "embeddings": "the model's header says how to pool",
+    "thinking": "the chat template's own default; a request may say enable_thinking",
     "no_embeddings": "a chat model; --embeddings turns them on",
 }
 
@@ -132,6 +134,7 @@ def derive(
         pooling="mean" if embeddings and model.pooling in ("", "none") else "",
         lora=options.adapters,
         cache_ram=_cache_ram(sheet, free - fit.need.total),
+        silent=_silent(sheet, model),
         log_level=options.log_level,
     )
     return Derived(settings, tuple(sheet.choices), fit.need)
@@ -169,6 +172,13 @@ def _gpu_layers(sheet: Sheet, model: Model, options: EngineOptions, gpus: tuple[
     fitting = layers_that_fit(model, need, gpus)
     facts = {"layers": model.layers + 1, "free": free}
     return sheet.choose("gpu_layers", options.gpu_layers, fitting, REASONS["gpu_layers"], **facts)
+
+
+def _silent(sheet: Sheet, model: Model) -> bool:
+    silent = silent_by_default(model.chat_template)
+    if SWITCH in model.chat_template:
+        sheet.choose("thinking", None, not silent, REASONS["thinking"])
+    return silent
 
 
 def _cache_ram(sheet: Sheet, left: int) -> int:

@@ -157,6 +157,8 @@ def server_parameters(library: Any, params: Any, settings: Settings) -> None:
     params.endpoint_metrics = params.endpoint_slots = True
     params.ui = False
     params.use_jinja = True
+    if settings.silent:
+        params.default_template_kwargs = {"enable_thinking": "false"}
     params.reasoning_format = library.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
     params.embedding = settings.embeddings
     if settings.pooling:
