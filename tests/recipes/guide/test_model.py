@@ -38,7 +38,7 @@ def test_written_out_attention_is_the_fused_one() -> None:
 
 def test_documents_in_a_row_do_not_see_each_other(model: Guide) -> None:
     pytest.importorskip("tokenizers")
-    from recipes.guide.train import block_causal
+    from recipes.guide.run import block_causal
 
     first, second = torch.randint(0, SHAPE.vocab, (2, 10))
     documents = torch.tensor([[0] * 10 + [1] * 10])
@@ -54,14 +54,3 @@ def test_a_later_token_changes_nothing_before_it(model: Guide) -> None:
     changed[0, -1] = (tokens[0, -1] + 1) % SHAPE.vocab
     with torch.no_grad():
         assert torch.equal(model(tokens)[0, :-1], model(changed)[0, :-1])
-
-
-def test_the_schedule_warms_up_stays_and_ends_at_zero() -> None:
-    pytest.importorskip("tokenizers")
-    from recipes.guide.train import Plan, schedule
-
-    plan = Plan(corpus="", tokenizer="", output="", minutes=1)
-    assert 0 < schedule(0.0, plan) < 0.1
-    assert schedule(0.5, plan) == 1.0
-    assert schedule(1.0, plan) == 0.0
-    assert schedule(1.0 - plan.decay_share / 2, plan) == pytest.approx(0.5)
