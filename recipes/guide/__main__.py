@@ -1,0 +1,61 @@
+"""Make the guide from its facts: corpus, tokenizer, training, export, evaluation, card. `make guide` runs this.
+
+Every step is its own program and reads what the one before wrote, so each can be repeated alone; this one only puts them
+in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build/guide"
+DATA = ROOT / "src/penjing/data/guide"
+# Threads that sleep while they wait: beside other programs, spinning ones cost training more than half its speed.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def steps(minutes: float) -> list[list[str]]:
+    """The programs in order, each with its arguments."""
+    corpus, tokenizer, run = (str(BUILD / name) for name in ("corpus", "tokenizer", "run"))
+    quality, yardstick = str(BUILD / "quality.json"), str(DATA / "yardstick.jsonl")
+    final, early = f"{run}/final.pt", f"{run}/early.pt"
+    return [
+        ["corpus", "--output", corpus],
+        ["calls", "--corpus", corpus],
+        ["tokenizer", "--corpus", corpus, "--output", tokenizer],
+        ["train", "--corpus", corpus, "--tokenizer", tokenizer, "--output", run, "--minutes", str(minutes)],
+        ["export", "--checkpoint", final, "--tokenizer", tokenizer, "--output", str(DATA)],
+        ["evaluate", "--model", str(DATA / "guide.gguf"), "--heldout", yardstick, "--tokenizer", tokenizer]
+        + ["--checkpoint", final, "--early", early, "--output", quality],
+        ["card", "--run", f"{run}/run.json", "--quality", quality, "--folder", str(DATA)],
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make guide", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=75, help="how long to train (75)")
+    parser.add_argument("--resume", action="store_true", help="go on with the corpus, tokenizer and run of last time")
+    options = parser.parse_args()
+    todo = steps(options.minutes)
+    if options.resume:
+        todo = todo[3:]
+    else:
+        shutil.rmtree(BUILD / "run", ignore_errors=True)
+    for step in todo:
+        print(f"== {step[0]}", flush=True)
+        if step[0] == "evaluate":
+            shutil.copyfile(BUILD / "corpus/heldout.jsonl", DATA / "yardstick.jsonl")
+        program = [sys.executable, "-m", f"recipes.guide.{step[0]}", *step[1:]]
+        done = subprocess.run(program, cwd=ROOT, env={**ENVIRONMENT, **os.environ}, check=False)
+        if done.returncode:
+            sys.exit(f"{step[0]} failed; after fixing it, `make guide ARGS=--resume` goes on from training")
+
+
+if __name__ == "__main__":
+    main()
