@@ -159,7 +159,9 @@ def server_parameters(library: Any, params: Any, settings: Settings) -> None:
     params.use_jinja = True
     if settings.silent:
         params.default_template_kwargs = {"enable_thinking": "false"}
-    params.reasoning_format = library.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
+    # Content is left as the model wrote it, but the empty block by which a template prevents thinking is not its words.
+    reasoning = "AUTO" if settings.silent else "NONE"
+    params.reasoning_format = getattr(library.common_reasoning_format, f"COMMON_REASONING_FORMAT_{reasoning}")
     params.embedding = settings.embeddings
     if settings.pooling:
         pooling = f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}"

@@ -69,11 +69,15 @@ def _template(parsed: wire.ChatBody, changes: dict[str, object]) -> None:
     if parsed.enable_thinking is not None:
         switches["enable_thinking"] = parsed.enable_thinking
         changes["enable_thinking"] = DROP
+    merged = {**switches, **(parsed.chat_template_kwargs or {})}
     if switches:
-        changes["chat_template_kwargs"] = {**switches, **(parsed.chat_template_kwargs or {})}
+        changes["chat_template_kwargs"] = merged
     if parsed.return_reasoning is not None:
         changes["return_reasoning"] = DROP
         changes["reasoning_format"] = "auto"
+    elif parsed.reasoning_format is None and "enable_thinking" in merged:
+        # Thoughts that were asked for stay in the content; the empty block that a template writes to prevent them goes.
+        changes["reasoning_format"] = "none" if merged["enable_thinking"] else "auto"
 
 
 def _tools(body: bytes, parsed: wire.ChatBody, changes: dict[str, object]) -> None:
