@@ -1,7 +1,7 @@
 """Make the guide from its facts: corpus, tokenizer, training, export, evaluation, card. `make guide` runs this.
 
-Every step is its own program and reads what the one before wrote, so each can be repeated alone; this one only puts them
-in order.
+Every step is its own program and reads what the one before wrote, so each can be repeated alone; this one only puts
+them in order.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def steps(minutes: float) -> list[list[str]]:
     corpus, tokenizer, run = (str(BUILD / name) for name in ("corpus", "tokenizer", "run"))
     quality, yardstick = str(BUILD / "quality.json"), str(DATA / "yardstick.jsonl")
     final, early = f"{run}/final.pt", f"{run}/early.pt"
+    judged = ["--heldout", yardstick, "--tokenizer", tokenizer, "--output", quality]
     return [
         ["corpus", "--output", corpus],
         ["calls", "--corpus", corpus],
         ["tokenizer", "--corpus", corpus, "--output", tokenizer],
         ["train", "--corpus", corpus, "--tokenizer", tokenizer, "--output", run, "--minutes", str(minutes)],
         ["export", "--checkpoint", final, "--tokenizer", tokenizer, "--output", str(DATA)],
-        ["evaluate", "--model", str(DATA / "guide.gguf"), "--heldout", yardstick, "--tokenizer", tokenizer]
-        + ["--checkpoint", final, "--early", early, "--output", quality],
+        ["evaluate", "--model", str(DATA / "guide.gguf"), "--checkpoint", final, "--early", early, *judged],
         ["card", "--run", f"{run}/run.json", "--quality", quality, "--folder", str(DATA)],
     ]
 
