@@ -258,17 +258,20 @@ def test_models_health_metrics_and_openapi(client: openai.OpenAI, real: Process)
 async def test_langchain(real: Process) -> None:
     from langchain_openai import ChatOpenAI
 
-    chat = ChatOpenAI(
-        model=real.model,
-        base_url=real.base,
-        api_key="EMPTY",  # type: ignore[arg-type]
-        streaming=True,
-        temperature=0,
-        max_tokens=16,  # type: ignore[call-arg]
-        extra_body={"enable_thinking": False, "return_reasoning": True, "top_k": 5},
-    )
-    whole = await chat.ainvoke("Hello!")
-    pieces = [piece async for piece in chat.astream("Hello!")]
+    async with openai.AsyncOpenAI(base_url=real.base, api_key="EMPTY") as root:
+        chat = ChatOpenAI(
+            model=real.model,
+            base_url=real.base,
+            api_key="EMPTY",  # type: ignore[arg-type]
+            streaming=True,
+            temperature=0,
+            max_tokens=16,  # type: ignore[call-arg]
+            extra_body={"enable_thinking": False, "return_reasoning": True, "top_k": 5},
+            root_async_client=root,
+            async_client=root.chat.completions,
+        )
+        whole = await chat.ainvoke("Hello!")
+        pieces = [piece async for piece in chat.astream("Hello!")]
     assert whole.content
     assert "".join(str(piece.content) for piece in pieces) == whole.content
 

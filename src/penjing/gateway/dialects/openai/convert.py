@@ -162,13 +162,14 @@ def _sampling(parsed: wire.ChatBody | wire.CompletionBody) -> Sampling:
     limits = (getattr(parsed, "max_completion_tokens", None), parsed.max_tokens, parsed.n_predict)
     bias = parsed.logit_bias if isinstance(parsed.logit_bias, dict) else dict(parsed.logit_bias or ())
     extra = {name: getattr(parsed, name) for name in wire.names(type(parsed)) if name not in ELSEWHERE}
+    extra["json_schema"] = _raw_object(parsed.json_schema, "json_schema")
     return Sampling(
         **{name: getattr(parsed, name) for name in SAMPLING},
         max_tokens=next((limit for limit in limits if limit is not None), None),
         stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         logprobs=_logprobs(parsed),
         logit_bias={str(token): _bias(value) for token, value in bias.items()},
-        extra={name: value for name, value in extra.items() if value is not None and value != b""},
+        extra={name: value for name, value in extra.items() if value is not None},
     )
 
 
