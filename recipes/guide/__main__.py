@@ -24,7 +24,7 @@ def steps(minutes: float) -> list[list[str]]:
     """The programs in order, each with its arguments."""
     corpus, tokenizer, run = (str(BUILD / name) for name in ("corpus", "tokenizer", "run"))
     quality, yardstick = str(BUILD / "quality.json"), str(DATA / "yardstick.jsonl")
-    final, early = f"{run}/final.pt", f"{run}/early.pt"
+    final, early = f"{run}/final.pt", [f"{run}/early.pt", f"{run}/epoch1.pt"]
     judged = ["--heldout", yardstick, "--tokenizer", tokenizer, "--output", quality]
     return [
         ["corpus", "--output", corpus],
@@ -32,7 +32,7 @@ def steps(minutes: float) -> list[list[str]]:
         ["tokenizer", "--corpus", corpus, "--output", tokenizer],
         ["train", "--corpus", corpus, "--tokenizer", tokenizer, "--output", run, "--minutes", str(minutes)],
         ["export", "--checkpoint", final, "--tokenizer", tokenizer, "--output", str(DATA)],
-        ["evaluate", "--model", str(DATA / "guide.gguf"), "--checkpoint", final, "--early", early, *judged],
+        ["evaluate", "--model", str(DATA / "guide.gguf"), "--checkpoint", final, "--early", *early, *judged],
         ["card", "--run", f"{run}/run.json", "--quality", quality, "--folder", str(DATA)],
     ]
 

@@ -88,14 +88,16 @@ def table(report: Record, words: dict[str, str]) -> str:
     return "\n".join(lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows])
 
 
+def early(report: Record, words: dict[str, str]) -> str:
+    """What the same model scored when it was `report["progress"]` far."""
+    when = report["progress"]
+    told = {"epochs": f"{when['epochs']:.1f}", "minutes": f"{when['seconds'] / 60:.0f}"}
+    return Template(words["early"]).substitute(told) + "\n\n" + table(report, words)
+
+
 def values(run: Record, quality: Record, folder: Path, language: str, *, preliminary: bool) -> dict[str, str]:
     """What the card's template asks for."""
     words, machine, progress = WORDS[language], run["machine"], run["progress"]
-    early = ""
-    if "early" in quality:
-        when = quality["early"]["progress"]
-        told = {"epochs": f"{when['epochs']:.1f}", "minutes": f"{when['seconds'] / 60:.0f}"}
-        early = Template(words["early"]).substitute(told) + "\n\n" + table(quality["early"], words)
     return {
         **{name: str(value) for name, value in run["shape"].items()},
         "parameters": f"{run['parameters']:,}",
@@ -111,7 +113,7 @@ def values(run: Record, quality: Record, folder: Path, language: str, *, prelimi
         "epochs": f"{progress['epochs']:.1f}",
         "torch": run["torch"],
         "scores": table(quality["final"], words),
-        "early": early,
+        "early": "\n\n".join(early(report, words) for report in quality["early"]),
         "preliminary": words["preliminary"] if preliminary else "",
     }
 

@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("src/penjing/data/guide/guide.gguf"))
     parser.add_argument("--checkpoint", type=Path, help="torch checkpoint of the same model, for perplexity")
-    parser.add_argument("--early", type=Path, help="an early checkpoint to report as well")
+    parser.add_argument("--early", type=Path, nargs="*", default=[], help="early checkpoints to report as well")
     parser.add_argument("--tokenizer", type=Path, default=Path("build/guide/tokenizer"))
     parser.add_argument("--heldout", type=Path, default=Path("src/penjing/data/guide/yardstick.jsonl"))
     parser.add_argument("--limit", type=int, help="only this many questions, spread over the set")
@@ -208,9 +208,8 @@ def main() -> None:
     records = read(options.heldout)
     if options.limit:
         records = records[:: max(1, len(records) // options.limit)]
-    report = {"final": evaluate(options.model, options.checkpoint, options.tokenizer, records, options.errors)}
-    if options.early:
-        report["early"] = early(options.early, options.tokenizer, records)
+    report: Record = {"final": evaluate(options.model, options.checkpoint, options.tokenizer, records, options.errors)}
+    report["early"] = [early(path, options.tokenizer, records) for path in options.early if path.exists()]
     text = json.dumps(report, indent=2) + "\n"
     if options.output:
         options.output.write_text(text, encoding="utf-8")

@@ -38,12 +38,14 @@ def train(run: Run, conversations: list[Conversation], heldout: list[Conversatio
     marks, tokens_before = dict.fromkeys(("report", "save", "look"), p.seconds), p.tokens
     clock = time.perf_counter()
     for batch, epochs in stream(run, conversations):
-        loss, before = run.step(batch), run.done
+        loss, before, first = run.step(batch), run.done, p.epochs < 1
         smooth = loss if smooth == 0.0 else 0.97 * smooth + 0.03 * loss
         p.seconds, clock = p.seconds + time.perf_counter() - clock, time.perf_counter()
         p.steps, p.tokens, p.epochs = p.steps + 1, p.tokens + int((batch.documents >= 0).sum()), epochs
         if before < run.plan.early_share <= run.done:
             run.keep("early.pt")
+        if first and epochs >= 1:
+            run.keep("epoch1.pt")
         if p.seconds - marks["report"] > 15:
             report(run, smooth, (p.tokens - tokens_before) / (p.seconds - marks["report"]))
             marks["report"], tokens_before = p.seconds, p.tokens
