@@ -23,6 +23,7 @@ from penjing.gateway.options import Limits
 REASONS = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 WRITE_HIGH = 64 * 1024
+UPGRADE = (b"upgrade", b"connection", b"http2-settings")
 PIPELINE = 16
 SWEEP_SECONDS = 1.0
 LINGER_SECONDS = 2.0
@@ -58,11 +59,11 @@ Refusal = Callable[[int, str], tuple[bytes, bytes]]
 class Reply:
     """The answer to one request: `send` it whole, or `begin`, `write` and `end` it as a stream."""
 
-    __slots__ = ("_chunked", "_connection", "_keep", "ended", "extra", "flow", "started", "status")
+    __slots__ = ("_chunked", "_connection", "ended", "extra", "flow", "keep", "started", "status")
 
     def __init__(self, connection: Connection, keep: bool, chunked: bool) -> None:
         self._connection = connection
-        self._keep = keep
+        self.keep = keep
         self._chunked = chunked
         self.flow: Flow | None = None
         self.extra: Headers = ()
@@ -73,11 +74,11 @@ class Reply:
     def _head(self, status: int, content_type: bytes, headers: Headers) -> list[bytes]:
         self.started = True
         self.status = status
-        self._keep = self._keep and not self._connection.server.draining
+        self.keep = self.keep and not self._connection.server.draining
         lines = [b"HTTP/1.1 ", REASONS[status], b"\r\nContent-Type: ", content_type]
         for name, value in (*headers, *self.extra):
             lines += (b"\r\n", name, b": ", value)
-        if not self._keep:
+        if not self.keep:
             lines.append(b"\r\nConnection: close")
         return lines
 
@@ -91,7 +92,7 @@ class Reply:
     def begin(self, status: int, content_type: bytes, headers: Headers = (), first: bytes = b"") -> None:
         """Start a stream; `first` goes out with the head in one packet."""
         if not self._chunked:
-            self._keep = False
+            self.keep = False
         lines = self._head(status, content_type, headers)
         if self._chunked:
             lines.append(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -130,7 +131,7 @@ class Reply:
 
     def _finish(self) -> None:
         self.ended = True
-        if not self._keep:
+        if not self.keep:
             self._connection.hang_up()
 
 
@@ -159,6 +160,7 @@ class Connection(asyncio.Protocol):
         self._body_size = 0
         self._head_size = 0
         self._in_body = False
+        self._upgrading = False
 
     # asyncio's side
 
@@ -187,8 +189,8 @@ class Connection(asyncio.Protocol):
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.refuse(400, "Protocol upgrades are not supported.")
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self.refuse(400, f"The request is not valid HTTP/1.1: {error}")
         if self._in_body:
@@ -223,6 +225,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_body = True
+        self._upgrading = self._parser.should_upgrade()
         length = self._headers.get(b"content-length", b"")
         if length and int(length) > self.server.limits.body:
             self._too_large()
@@ -237,10 +240,13 @@ class Connection(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._refused:
+        if self._refused or self._upgrading:
             return
-        target = httptools.parse_url(self._url) if not self._url.startswith(b"/") else None
-        path, _, query = (target.path or b"/" if target else self._url).partition(b"?")
+        if self._url.startswith(b"/"):
+            path, _, query = self._url.partition(b"?")
+        else:  # as proxies write it, with scheme and host
+            target = httptools.parse_url(self._url)
+            path, query = target.path or b"/", target.query or b""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         incoming = Incoming(
             self._parser.get_method().decode("latin-1"),
@@ -286,6 +292,19 @@ class Connection(asyncio.Protocol):
     def busy(self) -> bool:
         """Whether a request is being answered."""
         return self._task is not None
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        # Java's client asks for HTTP/2 with its first request and sends the body as well. The parser stops there;
+        # a new one reads the request as if it had not asked.
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            self.refuse(405, "CONNECT is not supported.")
+            return
+        lines = [b"%b: %b\r\n" % each for each in self._headers.items() if each[0] not in UPGRADE]
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, self._url, b"".join(lines))
+        self._reset()
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(head + rest)
 
     def _too_large(self) -> None:
         self.refuse(413, f"The body is larger than {self.server.limits.body} bytes.")
