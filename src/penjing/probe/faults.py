@@ -1,6 +1,7 @@
 """What can be wrong with a model on disk, one class a fault.
 
     ModelNotFound
+    ├── CannotOpen
     └── NoWeights
     ModelCorrupt
     ├── EmptyFile
@@ -26,6 +27,13 @@ from penjing.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 
 COPY_AGAIN = "Fetch or copy the file again, then compare its size and SHA-256 with the source's."
 KNOWN_FORMATS = "penjing reads .gguf files and folders with config.json and .safetensors files."
+
+
+class CannotOpen(ModelNotFound):
+    """Facts: `path`, `detail` (the system's words)."""
+
+    template = "{path} cannot be opened: {detail}"
+    hint = "See who may read it: ls -l {path}"
 
 
 class NoWeights(ModelNotFound):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from penjing.errors import ModelNotFound
 from penjing.probe.faults import (
+    CannotOpen,
     EmptyFile,
     HtmlPage,
     LfsPointer,
@@ -31,7 +31,7 @@ def look(path: Path) -> Literal["gguf", "safetensors"]:
         with path.open("rb") as stream:
             start = stream.read(START)
     except OSError as error:
-        raise ModelNotFound(model=str(path)) from error
+        raise CannotOpen(path=str(path), detail=error.strerror) from error
     if start.startswith(b"GGUF"):
         return "gguf"
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 32:

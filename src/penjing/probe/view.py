@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penjing.errors import ModelNotFound
-from penjing.probe.faults import DamagedHeader, EmptyFile, Truncated
+from penjing.probe.faults import CannotOpen, DamagedHeader, EmptyFile, Truncated
 
 
 class View:
@@ -64,11 +63,11 @@ class View:
 
 @contextmanager
 def viewing(path: Path) -> Iterator[View]:
-    """A View of a mapped file. Raises ModelNotFound, EmptyFile."""
+    """A View of a mapped file. Raises CannotOpen, EmptyFile."""
     try:
         stream = path.open("rb")
     except OSError as error:
-        raise ModelNotFound(model=str(path)) from error
+        raise CannotOpen(path=str(path), detail=error.strerror) from error
     with stream:
         if path.stat().st_size == 0:
             raise EmptyFile(path=str(path))

@@ -55,6 +55,5 @@ def _whole(path: Path) -> bool:
     try:
         probe.read(path)
     except (ModelCorrupt, ModelUnsupported):
-        path.unlink(missing_ok=True)
         return False
     return True

@@ -26,7 +26,7 @@ def trained(kind: str = "bpe", *, prefix: bool = True) -> bytes:
         model_type=kind,
         byte_fallback=True,
         add_dummy_prefix=prefix,
-        user_defined_symbols=["<tool>"],
+        user_defined_symbols=["<tool>", "▁▁"],
         hard_vocab_limit=False,
         minloglevel=2,
     )
@@ -44,7 +44,9 @@ def test_agrees_with_the_library(tmp_path: Path, prefix: bool) -> None:
     path.write_bytes(trained(prefix=prefix))
     found = sentencepiece.read(path)
     theirs = library.SentencePieceProcessor(str(path))
-    assert found.tokens == [theirs.id_to_piece(number) for number in range(theirs.get_piece_size())]
+    pieces = [theirs.id_to_piece(number) for number in range(theirs.get_piece_size())]
+    assert "▁▁" in pieces
+    assert found.tokens == ["  " if piece == "▁▁" else piece for piece in pieces]
     assert found.scores == pytest.approx([theirs.get_score(number) for number in range(len(found.tokens))])
     for number, kind in enumerate(found.types):
         assert (kind == UNKNOWN) == theirs.is_unknown(number)

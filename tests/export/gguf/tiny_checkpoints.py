@@ -75,6 +75,7 @@ def sentence_pieces(path: Path, kind: str, marks: list[str], *, prefix: bool, or
         remove_extra_whitespaces=False,
         add_dummy_prefix=prefix,
         allow_whitespace_only_pieces=True,
+        user_defined_symbols=[] if prefix else ["\n\n", "▁▁", "<tool>"],  # as Gemma has them and Llama has not
         character_coverage=0.999,
         minloglevel=2,
     )
@@ -135,13 +136,15 @@ def glm(path: Path) -> None:
 @dataclass(frozen=True)
 class Sample:
     """One checkpoint to make: transformers' configuration class and its settings, its tokenizer, and the number of
-    tokens of context to run llama.cpp with."""
+    tokens of context to run llama.cpp with. `error` is the largest difference of log-probabilities that passes:
+    llama.cpp sums in another order than torch, and looks Gemma's GELU up in a table of f16."""
 
     kind: str
     tokenizer: Callable[[Path], None]
     settings: dict[str, Any] = field(default_factory=dict)
     context: int = 128
     dtype: torch.dtype = torch.float32
+    error: float = 1e-4
     shards: str = "5GB"
 
 
@@ -149,6 +152,15 @@ def llama_rope(kind: str, **values: Any) -> dict[str, Any]:
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **values}}
 
 
+SHAPE = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "vocab_size": 768,
+}
 LONG = {
     "rope_type": "longrope",
     "rope_theta": 10000.0,
@@ -156,6 +168,8 @@ LONG = {
     "long_factor": [1.5 + 0.5 * i for i in range(8)],
     "original_max_position_embeddings": 64,
 }
+GELU = 5e-3
+GEMMA = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 16}
 PHI = {"num_key_value_heads": 2, "pad_token_id": 0, "sliding_window": None}
 SAMPLES: dict[str, Sample] = {
     "llama-2": Sample("Llama", llama_pieces, {"num_key_value_heads": 4}),
@@ -181,20 +195,37 @@ SAMPLES: dict[str, Sample] = {
     "gemma-2": Sample(
         "Gemma2",
         gemma_pieces,
-        {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 16, "num_hidden_layers": 4},
+        GEMMA | {"num_hidden_layers": 4},
+        error=GELU,
     ),
     "gemma-3": Sample(
         "Gemma3Text",
         lambda path: gemma_pieces(path, original=False),
-        {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 16, "num_hidden_layers": 7},
+        GEMMA | {"num_hidden_layers": 7},
+        error=GELU,
+    ),
+    "gemma-3-multimodal": Sample(
+        "Gemma3",
+        lambda path: gemma_pieces(path, original=False),
+        {
+            "text_config": SHAPE | GEMMA | {"num_hidden_layers": 7},
+            "vision_config": {
+                "hidden_size": 32,
+                "intermediate_size": 32,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "image_size": 28,
+                "patch_size": 14,
+            },
+            "mm_tokens_per_image": 4,
+        },
+        error=GELU,
     ),
     "gemma-3-linear": Sample(
         "Gemma3Text",
         gemma_pieces,
-        {
-            "head_dim": 32,
-            "query_pre_attn_scalar": 32,
-            "sliding_window": 16,
+        GEMMA
+        | {
             "num_hidden_layers": 4,
             "layer_types": ["sliding_attention", "full_attention"] * 2,
             "rope_parameters": {
@@ -202,6 +233,7 @@ SAMPLES: dict[str, Sample] = {
                 "full_attention": {"rope_type": "linear", "rope_theta": 1000000.0, "factor": 8.0},
             },
         },
+        error=GELU,
     ),
     "phi-3": Sample("Phi3", llama_pieces, PHI),
     "phi-3-long-short": Sample("Phi3", llama_pieces, {**PHI, "rope_parameters": LONG}, context=64),
@@ -214,21 +246,12 @@ SAMPLES: dict[str, Sample] = {
     "glm-4": Sample("Glm4", glm, {"head_dim": 16, "pad_token_id": 0}),
     "glm": Sample("Glm", glm, {"head_dim": 16, "pad_token_id": 0}),
 }
-SHAPE = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "vocab_size": 768,
-}
 
 
 def make(sample: Sample, folder: Path) -> Path:
     """Write the checkpoint and its tokenizer into `folder`; returns it."""
     sample.tokenizer(folder)
-    settings = {**SHAPE, **sample.settings}
+    settings = sample.settings if "text_config" in sample.settings else SHAPE | sample.settings
     config = getattr(transformers, f"{sample.kind}Config")(**settings)
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()

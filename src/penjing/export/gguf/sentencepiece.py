@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penjing.export.gguf.faults import TokenizerDamaged, TokenizerUnsupported
-from penjing.export.gguf.vocabulary import Vocabulary
+from penjing.export.gguf.vocabulary import BYTE, NORMAL, SPACE, USER_DEFINED, Vocabulary
 
 PIECES, TRAINER, NORMALIZER = 1, 2, 3  # ModelProto
 PIECE, SCORE, TYPE = 1, 2, 3  # ModelProto.SentencePiece
@@ -104,15 +104,16 @@ def _vocabulary(content: bytes, path: Path) -> Vocabulary:
 
 
 def _piece(message: bytes) -> tuple[str, float, int]:
-    token, score, kind = "", 0.0, 1
+    token, score, kind = "", 0.0, NORMAL
     for entry in fields(message):
         if entry.number == PIECE and isinstance(entry.value, bytes):
             token = entry.value.decode("utf-8")
         elif entry.number == SCORE and isinstance(entry.value, bytes):
             (score,) = struct.unpack("<f", entry.value)
         elif entry.number == TYPE and isinstance(entry.value, int):
-            kind = entry.value if 1 <= entry.value <= 6 else 1
-    return token, score, kind
+            kind = entry.value if NORMAL <= entry.value <= BYTE else NORMAL
+    # llama.cpp looks for a user's piece in the text before spaces are made visible
+    return token.replace(SPACE, " ") if kind == USER_DEFINED else token, score, kind
 
 
 def _setting(message: bytes, number: int, default: int) -> int:
