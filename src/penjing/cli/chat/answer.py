@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LONGEST_EVENT = 1 << 22  # bytes of one server-sent event
 CONNECT_SECONDS = 10
+EARLY = "the stream ended before the answer did"
+GARBLED = "it sent something that is no event"
 
 
 class ConnectionLost(EngineError):
@@ -113,10 +115,12 @@ async def ask(address: Address, model: str, body: dict[str, object]) -> AsyncIte
             async for event in _events(response, model):
                 finished = finished or isinstance(event, Finish)
                 yield event
+    except aiohttp.ClientPayloadError as error:
+        raise ConnectionLost(model=model, detail=EARLY) from error
     except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
         raise ConnectionLost(model=model, detail=str(error) or type(error).__name__) from error
     if not finished:
-        raise ConnectionLost(model=model, detail="the stream ended before the answer did")
+        raise ConnectionLost(model=model, detail=EARLY)
 
 
 @asynccontextmanager
@@ -144,7 +148,7 @@ async def _events(response: aiohttp.ClientResponse, model: str) -> AsyncIterator
             try:
                 events = read_chunk(json.loads(value))
             except (ValueError, AttributeError, TypeError) as error:
-                raise ConnectionLost(model=model, detail="it sent something that is no event") from error
+                raise ConnectionLost(model=model, detail=GARBLED) from error
             for event in events:
                 yield event
 

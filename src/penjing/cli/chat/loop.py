@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.table import Table
@@ -66,7 +63,7 @@ class Chat:
         await self.session.back()
         draw = Screen if self.session.settings.markdown else Plain
         try:
-            with quiet_keys(), draw(self.console) as screen:
+            with draw(self.console) as screen:
                 self.answering = asyncio.ensure_future(
                     self.session.answer(lambda delta: screen.feed(delta.text, delta.reasoning))
                 )
@@ -75,6 +72,7 @@ class Chat:
             if self.answering is None or not self.answering.cancelled():
                 raise
             self.tell("stopped")
+            self.console.print()
         except EngineDied as error:
             talk.complain(error)
             await self.session.back()
@@ -123,25 +121,5 @@ class Chat:
         """Two columns; the second is a template."""
         table = Table.grid(padding=(0, 2))
         for name, meaning in rows:
-            table.add_row(Text(name, style="green"), Text(say(meaning)))
+            table.add_row(Text(name, style="green"), Text(say(meaning), overflow="fold"))
         self.console.print(table)
-
-
-@contextmanager
-def quiet_keys() -> Iterator[None]:
-    """Keys typed while an answer is drawn are not echoed into it; they wait for the next prompt."""
-    import termios
-
-    descriptor = sys.stdin.fileno()
-    try:
-        before = termios.tcgetattr(descriptor)
-    except termios.error:
-        yield
-        return
-    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(descriptor, termios.TCSANOW, silent)
-    try:
-        yield
-    finally:
-        with suppress(termios.error):  # the terminal may have been closed
-            termios.tcsetattr(descriptor, termios.TCSANOW, before)

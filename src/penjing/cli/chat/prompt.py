@@ -71,15 +71,15 @@ class QuietFileHistory(FileHistory):
 
 
 def keys() -> KeyBindings:
-    """Enter sends; Alt-Enter or Ctrl-J begins a new line."""
+    """Enter sends, Alt-Enter begins a new line. Ctrl-J is what Enter sent before this prompt was there."""
     bindings = KeyBindings()
 
     @bindings.add("enter")
+    @bindings.add("c-j")
     def send(event: KeyPressEvent) -> None:
         event.current_buffer.validate_and_handle()
 
     @bindings.add("escape", "enter")
-    @bindings.add("c-j")
     def new_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 

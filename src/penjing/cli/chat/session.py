@@ -107,6 +107,7 @@ class Session:
         """
         answer = Answer()
         address, model = self.engine.address, self.engine.capabilities.model
+        restarts = self._restarts()
         answer.clock.start()
         try:
             async for event in ask(address, model, self.body()):
@@ -118,7 +119,7 @@ class Session:
                 elif isinstance(event, Finish):
                     answer.finish = event.reason
         except ConnectionLost as error:
-            raise await self._why(error, answer) from error
+            raise await self._why(error, answer, restarts) from error
         except asyncio.CancelledError:
             self._keep(answer)
             raise
@@ -141,13 +142,18 @@ class Session:
             body["chat_template_kwargs"] = {"enable_thinking": self.think}
         return body
 
-    async def _why(self, error: ConnectionLost, answer: Answer) -> PenjingError:
+    def _restarts(self) -> int:
+        return self.engine.restarts if isinstance(self.engine, Supervised) else 0
+
+    async def _why(self, error: ConnectionLost, answer: Answer, restarts: int) -> PenjingError:
         """An engine of ours that broke off has died, as its supervisor notices; another's is only out of reach."""
         engine = self.engine
+        if not isinstance(engine, Supervised):
+            return error
         for _ in range(LOOKS):  # a closed pipe is seen before the end of the process behind it
-            if isinstance(engine, Supervised) and engine.state == "ready":
+            if engine.state == "ready" and engine.restarts == restarts:
                 await asyncio.sleep(NEXT_LOOK)
-        if not isinstance(engine, Supervised) or engine.state == "ready":
+        if engine.state == "ready" and engine.restarts == restarts:
             return error
         return EngineDied(model=self.engine.name, how=engine.detail, begun=bool(answer.text))
 

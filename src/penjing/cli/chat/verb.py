@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from penjing.cli.chat.session import Session
 
 TURN = ("system", "temperature", "top_p", "top_k", "seed", "max_tokens", "think", "stats", "markdown")
+TERMINATED = 143
 PATIENCE = 0.4  # seconds before loading is shown, and between two looks at it
 SCREEN = ("penjing.cli.chat.loop",)
 EXAMPLES = (
@@ -51,8 +53,9 @@ class NothingAsked(InputError):
 @option("--think/--no-think", default=None, help="Let the model think before it answers, where it can.")
 @option("--stats", is_flag=True, default=None, help="Show time to the first token and tokens per second.")
 @option("--markdown/--no-markdown", default=None, help="Draw Markdown on a terminal, or show the text as it is.")
-def chat(**given: Any) -> None:
-    """The door: settings, the question, the engine."""
+def chat(**given: Any) -> int:
+    """The door: settings, the question, the engine. Returns the exit status."""
+    from penjing.cli.chat.keys import kept
     from penjing.cli.chat.session import ChatSettings, Session
     from penjing.cli.model import SECTIONS, chosen, engine_options, open_engine
     from penjing.settings import load, require_sections
@@ -66,7 +69,12 @@ def chat(**given: Any) -> None:
         from penjing.cli.chat import conversation
 
         session.conversation, _ = conversation.load(conversation.path_of(given["load"]))
-    asyncio.run(_run(session, question, as_json=given["as_json"]))
+    with kept() if question is None else nullcontext():
+        try:
+            asyncio.run(_run(session, question, as_json=given["as_json"]))
+        except asyncio.CancelledError:
+            return TERMINATED
+    return 0
 
 
 def _question(given: str | None, *, as_json: bool) -> str | None:
