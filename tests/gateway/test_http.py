@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from gateway.running import until
-from penjing.gateway import http
+from penjing.gateway import reply as replies
 from penjing.gateway.dialects.openai.errors import protocol_refusal
-from penjing.gateway.http import Incoming, Reply, Server
+from penjing.gateway.http import Server
 from penjing.gateway.options import Limits
+from penjing.gateway.reply import Incoming, Reply
 
 Handle = Callable[[Incoming, Reply], Awaitable[None]]
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -323,4 +324,4 @@ def test_every_status_we_send_has_words() -> None:
         return [kind, *(below for each in kind.__subclasses__() for below in tree(each))]
 
     statuses: list[Any] = [kind.status for kind in tree(PenjingError)]
-    assert all(status in http.REASONS for status in statuses)
+    assert all(status in replies.REASONS for status in statuses)

@@ -16,12 +16,12 @@ from urllib.parse import unquote
 from penjing.engines.engine import Engine
 from penjing.errors import EngineLoading, InputError, ModelNotFound, PenjingError
 from penjing.gateway import models, observe
+from penjing.gateway.answer import Answer, leave
 from penjing.gateway.ask import Ask, Route
 from penjing.gateway.dialects.openai import convert, errors, wire
 from penjing.gateway.dialects.openai.check import check
 from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.health import LIVE, health
-from penjing.gateway.http import Headers, Incoming, Reply
 from penjing.gateway.merge import merged, several
 from penjing.gateway.metrics import CONTENT_TYPE, render
 from penjing.gateway.options import GatewayOptions
@@ -29,7 +29,8 @@ from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.policy import chain, policies
 from penjing.gateway.reasoning import left_out
 from penjing.gateway.relay import EVENT_STREAM, STREAM_HEADERS, Relay
-from penjing.gateway.upstream import Answer, Pool, leave
+from penjing.gateway.reply import Headers, Incoming, Reply
+from penjing.gateway.upstream import Pool
 from penjing.messages import Chunk, Event, Failure
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import cast
 
 from penjing.gateway.dialects.openai import convert, wire
 from penjing.gateway.dialects.openai.parse import parse
-from penjing.gateway.http import Incoming
+from penjing.gateway.reply import Incoming
 from penjing.messages import Event, Request
 
 

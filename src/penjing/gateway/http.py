@@ -12,15 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import httptools
 
 from penjing.gateway.options import Limits
+from penjing.gateway.reply import Incoming, Reply
 
-REASONS = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 WRITE_HIGH = 64 * 1024
 UPGRADE = (b"upgrade", b"connection", b"http2-settings")
@@ -28,111 +26,9 @@ PIPELINE = 16
 SWEEP_SECONDS = 1.0
 LINGER_SECONDS = 2.0
 
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """One request. Header names are lower case; of repeated headers the last counts."""
-
-    method: str
-    path: str
-    query: str = ""
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
-    peer: str = ""
-
-
-class Flow(Protocol):
-    """Whoever feeds a reply: told when the client reads too slowly, and when it reads again."""
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-
-Handler = Callable[[Incoming, "Reply"], Coroutine[Any, Any, None]]
+Handler = Callable[[Incoming, Reply], Coroutine[Any, Any, None]]
 Refusal = Callable[[int, str], tuple[bytes, bytes]]
 """Status and what was wrong to (content type, body): protocol errors in the shape of the application's own."""
-
-
-class Reply:
-    """The answer to one request: `send` it whole, or `begin`, `write` and `end` it as a stream."""
-
-    __slots__ = ("_chunked", "_connection", "ended", "extra", "flow", "keep", "started", "status")
-
-    def __init__(self, connection: Connection, keep: bool, chunked: bool) -> None:
-        self._connection = connection
-        self.keep = keep
-        self._chunked = chunked
-        self.flow: Flow | None = None
-        self.extra: Headers = ()
-        self.started = False
-        self.ended = False
-        self.status = 0
-
-    def _head(self, status: int, content_type: bytes, headers: Headers) -> list[bytes]:
-        self.started = True
-        self.status = status
-        self.keep = self.keep and not self._connection.server.draining
-        lines = [b"HTTP/1.1 ", REASONS[status], b"\r\nContent-Type: ", content_type]
-        for name, value in (*headers, *self.extra):
-            lines += (b"\r\n", name, b": ", value)
-        if not self.keep:
-            lines.append(b"\r\nConnection: close")
-        return lines
-
-    def send(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
-        """The whole answer at once."""
-        lines = self._head(status, content_type, headers)
-        lines += (b"\r\nContent-Length: %d\r\n\r\n" % len(body), b"" if self._connection.head_only else body)
-        self._connection.transport.write(b"".join(lines))
-        self._finish()
-
-    def begin(self, status: int, content_type: bytes, headers: Headers = (), first: bytes = b"") -> None:
-        """Start a stream; `first` goes out with the head in one packet."""
-        if not self._chunked:
-            self.keep = False
-        lines = self._head(status, content_type, headers)
-        if self._chunked:
-            lines.append(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
-            if first:
-                lines += (b"%x\r\n" % len(first), first, b"\r\n")
-        else:
-            lines += (b"\r\n\r\n", first)
-        self._connection.transport.write(b"".join(lines))
-
-    def write(self, data: bytes) -> None:
-        """More of the stream; `data` is not empty."""
-        self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-
-    def end(self, last: bytes = b"") -> None:
-        """The stream is complete; `last` goes out with its end in one packet."""
-        if self._chunked:
-            tail = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
-            self._connection.transport.write(tail)
-        elif last:
-            self._connection.transport.write(last)
-        self._finish()
-
-    def cut(self) -> None:
-        """Break the connection: the answer cannot be completed and the client must be able to tell."""
-        self.ended = True
-        self._connection.transport.abort()
-
-    async def drained(self) -> None:
-        """Wait until the client has room for more."""
-        await self._connection.drained()
-
-    @property
-    def paused(self) -> bool:
-        """Whether the client reads too slowly just now."""
-        return self._connection.write_paused
-
-    def _finish(self) -> None:
-        self.ended = True
-        if not self.keep:
-            self._connection.hang_up()
 
 
 class Connection(asyncio.Protocol):
@@ -287,6 +183,11 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
         elif not self.transport.is_closing():
             self._next()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server takes no more requests."""
+        return self.server.draining
 
     @property
     def busy(self) -> bool:

@@ -17,9 +17,9 @@ import msgspec
 
 from penjing.errors import EngineError, PenjingError
 from penjing.gateway import sse
+from penjing.gateway.answer import Answer
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.dialects.openai.rewrite import SEED_BITS, replaced
-from penjing.gateway.upstream import Answer
 from penjing.messages import Chunk
 
 Send = Callable[[bytes], Awaitable[Answer]]

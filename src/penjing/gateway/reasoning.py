@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from penjing.gateway import sse
-from penjing.gateway.upstream import leave
+from penjing.gateway.answer import leave
 from penjing.messages import Chunk
 
 FIELD = "reasoning_content"

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 
 from penjing.errors import PenjingError
+from penjing.gateway.answer import Answer
 from penjing.gateway.dialects.openai.errors import error_event
-from penjing.gateway.http import Headers, Reply
 from penjing.gateway.observe import EVENT, Watch, last_counts
-from penjing.gateway.upstream import Answer, EngineProtocol
+from penjing.gateway.reply import Headers, Reply
+from penjing.gateway.upstream import EngineProtocol
 
 EVENT_STREAM = b"text/event-stream"
 STREAM_HEADERS: Headers = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))

@@ -1,0 +1,152 @@
+"""`Answer`: what an engine says to one request, from its head on.
+
+It is read whole, iterated as events, or handed byte by byte to a `Sink` without a task in between.
+
+Does not know: how the bytes come (its `Source` does), what they mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Protocol
+
+from penjing.errors import PenjingError
+from penjing.messages import Chunk
+
+BUFFER_HIGH = 256 * 1024
+"""Bytes of a stream that wait for somebody to take them before the engine has to wait."""
+
+
+async def leave(events: AsyncIterable[object]) -> None:
+    """Tell whoever makes `events` that no more are wanted."""
+    close = getattr(events, "aclose", None)
+    if close is not None:
+        await close()
+
+
+class Sink(Protocol):
+    """Where an answer's bytes go. After `finish` or `fail` nothing more comes."""
+
+    def data(self, data: bytes) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def fail(self, error: PenjingError) -> None: ...
+
+
+class Source(Protocol):
+    """Whoever feeds an answer."""
+
+    def pause(self, answer: Answer) -> None: ...
+
+    def resume(self, answer: Answer) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Answer:
+    """An engine's answer from its head on. An async iterator of `Chunk`s, unless `read` or `attach` took it."""
+
+    def __init__(self, source: Source, status: int, content_type: bytes) -> None:
+        self.status = status
+        self.content_type = content_type
+        self._source = source
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._done = False
+        self._error: PenjingError | None = None
+        self._sink: Sink | None = None
+        self._more: asyncio.Future[None] | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether these are server-sent events."""
+        return self.content_type.startswith(b"text/event-stream")
+
+    def attach(self, sink: Sink) -> None:
+        """From now on everything goes to `sink` as it comes."""
+        self._sink = sink
+        if self._pieces:
+            sink.data(self._take())
+        self._end()
+
+    async def read(self) -> bytes:
+        """All of the body. Raises EngineDied."""
+        while not self._done:
+            await self._wait()
+        if self._error is not None:
+            raise self._error
+        return self._take()
+
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
+        while True:
+            if self._pieces:
+                yield Chunk(self._take())
+                self.resume()
+            elif self._error is not None:
+                raise self._error
+            elif self._done:
+                return
+            else:
+                await self._wait()
+
+    def pause(self) -> None:
+        """Take no more bytes from the engine for now."""
+        self._source.pause(self)
+
+    def resume(self) -> None:
+        self._source.resume(self)
+
+    def cancel(self) -> None:
+        """Nobody wants the rest: the engine is told by a closed connection."""
+        if not self._done:
+            self._done = True
+            self._source.abort()
+
+    async def aclose(self) -> None:
+        """As `cancel`; what async iterators are closed with."""
+        self.cancel()
+
+    # the source's side
+
+    def feed(self, pieces: list[bytes]) -> None:
+        if self._sink is not None:
+            self._sink.data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            return
+        self._pieces += pieces
+        self._size += sum(map(len, pieces))
+        if self.streams and self._size > BUFFER_HIGH:
+            self.pause()
+        self._wake()
+
+    def complete(self) -> None:
+        self._done = True
+        self._end()
+
+    def broken(self, error: PenjingError) -> None:
+        if not self._done:
+            self._error = error
+            self._done = True
+            self._end()
+
+    def _end(self) -> None:
+        if self._done and self._sink is not None:
+            sink, self._sink = self._sink, None
+            if self._error is not None:
+                sink.fail(self._error)
+            else:
+                sink.finish()
+        self._wake()
+
+    def _take(self) -> bytes:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _wait(self) -> None:
+        self._more = asyncio.get_running_loop().create_future()
+        await self._more
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)

@@ -1,0 +1,129 @@
+"""One HTTP request and its answer, as handlers see them.
+
+Does not know: how a request was read, routes, JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol
+
+REASONS = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One request. Header names are lower case; of repeated headers the last counts."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+    peer: str = ""
+
+
+class Flow(Protocol):
+    """Whoever feeds a reply: told when the client reads too slowly, and when it reads again."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class Line(Protocol):
+    """The connection that a reply goes out on."""
+
+    transport: asyncio.Transport
+    head_only: bool
+    write_paused: bool
+
+    @property
+    def draining(self) -> bool: ...
+
+    def hang_up(self) -> None: ...
+
+    async def drained(self) -> None: ...
+
+
+class Reply:
+    """The answer to one request: `send` it whole, or `begin`, `write` and `end` it as a stream."""
+
+    __slots__ = ("_chunked", "_line", "ended", "extra", "flow", "keep", "started", "status")
+
+    def __init__(self, line: Line, keep: bool, chunked: bool) -> None:
+        self._line = line
+        self.keep = keep
+        self._chunked = chunked
+        self.flow: Flow | None = None
+        self.extra: Headers = ()
+        self.started = False
+        self.ended = False
+        self.status = 0
+
+    def _head(self, status: int, content_type: bytes, headers: Headers) -> list[bytes]:
+        self.started = True
+        self.status = status
+        self.keep = self.keep and not self._line.draining
+        lines = [b"HTTP/1.1 ", REASONS[status], b"\r\nContent-Type: ", content_type]
+        for name, value in (*headers, *self.extra):
+            lines += (b"\r\n", name, b": ", value)
+        if not self.keep:
+            lines.append(b"\r\nConnection: close")
+        return lines
+
+    def send(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
+        """The whole answer at once."""
+        lines = self._head(status, content_type, headers)
+        lines += (b"\r\nContent-Length: %d\r\n\r\n" % len(body), b"" if self._line.head_only else body)
+        self._line.transport.write(b"".join(lines))
+        self._finish()
+
+    def begin(self, status: int, content_type: bytes, headers: Headers = (), first: bytes = b"") -> None:
+        """Start a stream; `first` goes out with the head in one packet."""
+        if not self._chunked:
+            self.keep = False
+        lines = self._head(status, content_type, headers)
+        if self._chunked:
+            lines.append(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+            if first:
+                lines += (b"%x\r\n" % len(first), first, b"\r\n")
+        else:
+            lines += (b"\r\n\r\n", first)
+        self._line.transport.write(b"".join(lines))
+
+    def write(self, data: bytes) -> None:
+        """More of the stream; `data` is not empty."""
+        self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self, last: bytes = b"") -> None:
+        """The stream is complete; `last` goes out with its end in one packet."""
+        if self._chunked:
+            tail = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
+            self._line.transport.write(tail)
+        elif last:
+            self._line.transport.write(last)
+        self._finish()
+
+    def cut(self) -> None:
+        """Break the connection: the answer cannot be completed and the client must be able to tell."""
+        self.ended = True
+        self._line.transport.abort()
+
+    async def drained(self) -> None:
+        """Wait until the client has room for more."""
+        await self._line.drained()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client reads too slowly just now."""
+        return self._line.write_paused
+
+    def _finish(self) -> None:
+        self.ended = True
+        if not self.keep:
+            self._line.hang_up()
