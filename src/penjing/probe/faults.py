@@ -6,6 +6,7 @@
     ModelCorrupt
     ├── EmptyFile
     ├── Truncated
+    │   └── HeaderCut
     ├── DamagedHeader
     ├── MissingShards
     └── DamagedConfig
@@ -55,6 +56,12 @@ class Truncated(ModelCorrupt):
 
     template = "{path} is cut short: {missing} bytes are missing ({size} of {wanted}); the end falls in {part}."
     hint = COPY_AGAIN
+
+
+class HeaderCut(Truncated):
+    """What follows the header is not known yet, so more than `missing` may be. Facts: as Truncated."""
+
+    template = "{path} ends within its header, in {part}: at least {missing} bytes are missing ({size} are there)."
 
 
 class DamagedHeader(ModelCorrupt):

@@ -26,9 +26,11 @@ DEFAULT_ALIGNMENT = 32
 MOST_KEYS = 1 << 16
 MOST_TENSORS = 1 << 18
 MOST_STRINGS = 1 << 24
+MOST_NUMBERS = 1 << 30
 MOST_DIMENSIONS = 4
 LONGEST_KEY = (1 << 16) - 1
 LONGEST_NAME = 1 << 10
+LONGEST_TEXT = 1 << 26
 LONGEST_KEPT_ARRAY = 1 << 10
 
 
@@ -49,8 +51,8 @@ def read(path: Path) -> Header:
     with viewing(path) as view:
         view.raw(len(MAGIC), "the magic")
         version = _version(view)
-        tensor_count = view.count("Q", "the number of tensors", min(MOST_TENSORS, view.left // 24))
-        key_count = view.count("Q", "the number of metadata entries", min(MOST_KEYS, view.left // 12))
+        tensor_count = view.count("Q", "the number of tensors", MOST_TENSORS, 24)
+        key_count = view.count("Q", "the number of metadata entries", MOST_KEYS, 12)
         metadata: dict[str, object] = {}
         lengths: dict[str, int] = {}
         spans: dict[str, tuple[int, int]] = {}
@@ -85,7 +87,7 @@ def _text(view: View, part: str, most: int) -> str:
 def _value(view: View, key: str, metadata: dict[str, object], lengths: dict[str, int]) -> None:
     kind = int(view.number("I", f"the type of {key}"))
     if kind == STRING:
-        metadata[key] = _text(view, key, view.size)
+        metadata[key] = _text(view, key, LONGEST_TEXT)
     elif kind == ARRAY:
         _array(view, key, metadata, lengths)
     elif kind in SCALARS:
@@ -97,14 +99,13 @@ def _value(view: View, key: str, metadata: dict[str, object], lengths: dict[str,
 def _array(view: View, key: str, metadata: dict[str, object], lengths: dict[str, int]) -> None:
     kind = int(view.number("I", f"the item type of {key}"))
     if kind == STRING:
-        lengths[key] = view.count("Q", f"the length of {key}", min(MOST_STRINGS, view.left // 8))
+        lengths[key] = view.count("Q", f"the length of {key}", MOST_STRINGS, 8)
         for _ in range(lengths[key]):
-            length = view.count("Q", f"the length of a text in {key}", view.size)
-            view.need(length, key)
+            length = view.count("Q", f"the length of a text in {key}", LONGEST_TEXT)
             view.at += length
     elif kind in SCALARS:
         width = WIDTHS[SCALARS[kind]]
-        lengths[key] = view.count("Q", f"the length of {key}", view.left // width)
+        lengths[key] = view.count("Q", f"the length of {key}", MOST_NUMBERS, width)
         if lengths[key] <= LONGEST_KEPT_ARRAY:
             metadata[key] = tuple(view.number(SCALARS[kind], key) for _ in range(lengths[key]))
         else:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penjing.probe.faults import CannotOpen, DamagedHeader, EmptyFile, Truncated
+from penjing.probe.faults import CannotOpen, DamagedHeader, EmptyFile, HeaderCut
 
 
 class View:
-    """A cursor over the bytes of a file. Methods raise Truncated where the file ends too early."""
+    """A cursor over the bytes of a file. Methods raise HeaderCut where the file ends too early."""
 
     def __init__(self, path: Path, content: mmap.mmap | bytes) -> None:
         self.path = path
@@ -29,10 +29,10 @@ class View:
         return self.size - self.at
 
     def need(self, count: int, part: str) -> None:
-        """Raises Truncated unless `count` bytes are left; `part` says what they are."""
+        """Raises HeaderCut unless `count` bytes are left; `part` says what they are."""
         if count > self.left:
             wanted = self.at + count
-            raise Truncated(path=str(self.path), size=self.size, wanted=wanted, missing=wanted - self.size, part=part)
+            raise HeaderCut(path=str(self.path), size=self.size, wanted=wanted, missing=wanted - self.size, part=part)
 
     def number(self, code: str, part: str) -> int | float | bool:
         """One number by its `struct` code, little-endian."""
@@ -42,11 +42,13 @@ class View:
         self.at += width
         return value  # type: ignore[no-any-return]
 
-    def count(self, code: str, part: str, most: int) -> int:
-        """A count or length that may be `most` at the most; raises DamagedHeader where it is more."""
+    def count(self, code: str, part: str, most: int, width: int = 1) -> int:
+        """A number of things that take at least `width` bytes each; raises DamagedHeader where it is above `most`,
+        HeaderCut where the file cannot hold so many."""
         value = int(self.number(code, part))
         if value > most:
             self.refuse(part, value, f"<= {most}")
+        self.need(value * width, part)
         return value
 
     def raw(self, count: int, part: str) -> bytes:

@@ -120,10 +120,9 @@ def _not_found(name: str, source: Path) -> ModelNotFound:
         here = [entry for entry in source.parent.iterdir() if _a_model(entry)]
     except OSError:  # the folder is not there or not ours to read
         here = []
-    names = [str(entry) for entry in here] + [GUIDE]
-    near = difflib.get_close_matches(name, names, NEAR, NEAR_ENOUGH) or [
-        str(entry) for entry in here if source.stem.lower() in entry.name.lower()
-    ]
+    names = {GUIDE: GUIDE, **{entry.name: str(entry) for entry in here}}
+    alike = difflib.get_close_matches(source.name, names, NEAR, NEAR_ENOUGH)
+    near = [names[each] for each in alike or names if alike or source.stem.lower() in each.lower()]
     if not near:
         return ModelNotFound(model=name)
     return NoSuchModel(model=name, near=", ".join(near[:NEAR]), first=near[0])
