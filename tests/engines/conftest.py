@@ -1,11 +1,7 @@
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import resources
 from pathlib import Path
 
-import aiohttp
 import pytest
-
-from penjing.engines.engine import Address
 from tiny_model import Shape, write_tiny_gguf
 
 
@@ -14,6 +10,12 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A PENJING_HOME of the test's own."""
     monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def guide() -> Path:
+    """The built-in model."""
+    return Path(str(resources.files("penjing") / "data" / "guide" / "guide.gguf"))
 
 
 @pytest.fixture(scope="session")
@@ -27,17 +29,3 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model slow enough (some 100 tokens/s) to be interrupted, context 4096."""
     shape = Shape(layers=8, width=512, heads=8, kv_heads=4, feed_forward=1536, context=4096)
     return write_tiny_gguf(tmp_path_factory.mktemp("slow") / "slow.gguf", shape)
-
-
-@asynccontextmanager
-async def connected(address: Address) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client whose requests go to `address`."""
-    connector = aiohttp.UnixConnector(address.socket) if address.socket else aiohttp.TCPConnector()
-    async with aiohttp.ClientSession(address.url, connector=connector, headers=address.headers) as client:
-        yield client
-
-
-@pytest.fixture
-def connect() -> Callable[[Address], AbstractAsyncContextManager[aiohttp.ClientSession]]:
-    """`async with connect(engine.address) as client`."""
-    return connected

@@ -94,7 +94,7 @@ class Process:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def tail(self) -> str:
-        """The last words of this worker's log that tell of trouble, else its last words."""
+        """What this worker's log tells of trouble, else its last words."""
         try:
             with self.log.open("rb") as stream:
                 stream.seek(self._log_start)
@@ -105,9 +105,9 @@ class Process:
 
 
 def telling(lines: list[str]) -> str:
-    """The errors among llama.cpp's log lines (their level is `E`), without time stamps; without any the last lines."""
+    """The first error among llama.cpp's log lines (level `E`), without its time stamp; without any the last lines."""
     errors = [match.group(1) for line in lines if (match := re.match(r"[\d.]+ E (.*)", line))]
-    chosen = errors or [line for line in lines if line.strip()][-5:]
+    chosen = errors[:1] or [line for line in lines if line.strip()][-5:]  # the first is the cause, the rest its echo
     return "; ".join(" ".join(line.split()) for line in chosen)[-TAIL:]
 
 

@@ -1,0 +1,152 @@
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tiny_model import write_tiny_gguf
+
+from penjing.engines.fake import Fake, Script
+from penjing.engines.llamacpp import LlamaCpp
+from penjing.errors import EngineLoading, EngineStartFailed, MachineError
+from penjing.operate.supervise import Change, EngineGaveUp, Patience, Supervised
+
+QUICK = Patience(restarts=3, window=60, delay=0.01, longest=0.02)
+
+
+async def reach(one: Supervised, state: str) -> None:
+    while one.state != state:
+        await asyncio.sleep(0.005)
+
+
+async def back(one: Supervised, times: int) -> None:
+    while (one.state, one.restarts) != ("ready", times):
+        await asyncio.sleep(0.005)
+
+
+async def test_it_passes_on_what_it_keeps() -> None:
+    heard: list[Change] = []
+    fake = Fake()
+    one = Supervised(fake, QUICK, heard.append)
+    with pytest.raises(EngineLoading):
+        _ = one.address
+    assert not await one.ready()
+    await one.start()
+    await one.start()
+    assert (one.name, one.address, one.capabilities) == (fake.name, fake.address, fake.capabilities)
+    assert await one.ready()
+    await one.stop()
+    await one.stop()
+    assert fake.starts == 1
+    assert [change.state for change in heard] == ["loading", "ready", "stopped", "stopped"]
+    await one.start()
+    assert await one.ready()
+    await one.stop()
+
+
+async def test_it_comes_back() -> None:
+    heard: list[Change] = []
+    fake = Fake()
+    one = Supervised(fake, QUICK, heard.append)
+    await one.start()
+    for time in (1, 2):
+        await fake.die("killed by SIGSEGV")
+        await back(one, time)
+    assert fake.starts == 3
+    assert one.last_outage > 0
+    await one.stop()
+    assert Change("fake", "restarting", "killed by SIGSEGV", 0) in heard
+
+
+async def test_while_it_restarts_it_says_so() -> None:
+    fake = Fake()
+    one = Supervised(fake, QUICK)
+    await one.start()
+    fake.script = Script(load=0.2)
+    await fake.die()
+    await reach(one, "restarting")
+    with pytest.raises(EngineLoading):
+        _ = one.address
+    with pytest.raises(EngineLoading):
+        _ = one.capabilities
+    assert not await one.ready()
+    await reach(one, "ready")
+    await one.stop()
+
+
+async def test_it_gives_up_and_says_why() -> None:
+    fake = Fake()
+    one = Supervised(fake, QUICK)
+    await one.start()
+    hopeless = asyncio.create_task(one.ended())
+    fake.script = Script(start_error=EngineStartFailed(model="fake", detail="out of memory"))
+    await fake.die()
+    why = await hopeless
+    assert "4 times within 60 s" in why
+    assert "out of memory" in why
+    assert one.state == "failed"
+    with pytest.raises(EngineGaveUp):
+        _ = one.address
+    fake.script = Script()
+    await one.stop()
+    await one.start()  # a person may try again
+    assert await one.ready()
+    await one.stop()
+
+
+async def test_old_endings_are_forgiven() -> None:
+    fake = Fake()
+    one = Supervised(fake, Patience(restarts=1, window=0.05, delay=0.01))
+    await one.start()
+    for time in (1, 2, 3):
+        await fake.die()
+        await back(one, time)
+        await asyncio.sleep(0.1)
+    await one.stop()
+    assert one.restarts == 3
+
+
+async def test_the_first_start_is_not_repeated() -> None:
+    fake = Fake(Script(start_error=MachineError(detail="no such device")))
+    one = Supervised(fake, QUICK)
+    with pytest.raises(MachineError):
+        await one.start()
+    assert one.state == "failed"
+    assert fake.starts == 1
+    fake.script = Script()
+    await one.start()
+    await one.stop()
+
+
+async def test_stop_during_a_restart() -> None:
+    fake = Fake()
+    one = Supervised(fake, QUICK)
+    await one.start()
+    fake.script = Script(load=30)
+    await fake.die()
+    await reach(one, "restarting")
+    await one.stop()
+    assert one.state == "stopped"
+    assert not await fake.ready()
+
+
+def test_waits_grow() -> None:
+    one = Supervised(Fake(), Patience(delay=1, longest=5))
+    waits = []
+    for ending in range(5):
+        one._endings.append(float(ending))
+        waits.append(one._delay())
+    assert waits == [0, 1, 2, 4, 5]
+
+
+async def test_a_real_worker_killed_comes_back_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))
+    worker = LlamaCpp(write_tiny_gguf(tmp_path / "tiny.gguf"), "tiny")
+    one = Supervised(worker)
+    await one.start()
+    before = worker.pid
+    os.kill(before, signal.SIGKILL)
+    await back(one, 1)
+    assert await one.ready()
+    assert worker.pid not in (0, before)
+    await one.stop()
