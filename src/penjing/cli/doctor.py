@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from penjing.cli import talk
+from penjing.cli.faults import foreseen
 from penjing.cli.verb import option, verb
-from penjing.errors import PenjingError
 from penjing.files import home, human, write_whole
 from penjing.language import say
 
@@ -62,11 +62,12 @@ def examine() -> Iterator[Finding]:
 
 
 def judged(name: str, check: Callable[[], tuple[str, str]]) -> Finding:
-    """What a check found; one that raises a PenjingError has failed with its message and advice."""
+    """What a check found; one that raises has failed with the error's message and advice."""
     try:
         detail, advice = check()
-    except PenjingError as error:
-        return Finding(name, False, error.message(), error.advice())
+    except Exception as error:
+        known = foreseen(error)
+        return Finding(name, False, known.message(), known.advice())
     return Finding(name, not advice, detail, advice)
 
 

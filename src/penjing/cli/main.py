@@ -13,9 +13,9 @@ from typing import Any
 import click
 
 from penjing.cli import talk
-from penjing.cli.usage import NoSuchVerb, NoSuchVerbNear, translate
+from penjing.cli.faults import foreseen
+from penjing.cli.usage import NoSuchVerb, NoSuchVerbNear
 from penjing.cli.verb import Verb, option
-from penjing.errors import DiskFull, MachineError, PenjingError
 from penjing.language import say
 
 VERBS = {
@@ -27,13 +27,6 @@ VERBS = {
 }
 INTERRUPTED = 130
 HELP = "A ChatGPT-like model on hardware you own: talk to it here, or serve it to other programs."
-
-
-class Mistake(PenjingError):
-    """An error nobody foresaw. Facts: `kind`, `detail`."""
-
-    template = "penjing made a mistake ({kind}): {detail}"
-    hint = "Run the same command with --debug and report what it shows."
 
 
 class Penjing(Verb, click.Group):
@@ -113,37 +106,6 @@ def run(arguments: Sequence[str]) -> int:
         talk.complain(known)
         return known.exit_code
     return status if isinstance(status, int) else 0
-
-
-class FolderUnusable(MachineError):
-    """penjing's own folder cannot be used. Facts: `path`, `detail`."""
-
-    template = "penjing's folder cannot be used: {path}: {detail}"
-    hint = "Give one that can be written: PENJING_HOME=DIR penjing ..."
-    code = "folder_unusable"
-
-
-def foreseen(error: Exception) -> PenjingError:
-    """Any exception as one that has a sentence."""
-    if isinstance(error, PenjingError):
-        return error
-    if isinstance(error, OSError):
-        return of_the_system(error)
-    if isinstance(error, click.ClickException):
-        return translate(error)
-    return Mistake(kind=type(error).__name__, detail=str(error))
-
-
-def of_the_system(error: OSError) -> PenjingError:
-    """What the operating system refused: room on a disk, or penjing's own folder."""
-    from penjing.files import NO_ROOM, home
-
-    path, detail = str(error.filename or ""), error.strerror or str(error)
-    if error.errno in NO_ROOM:
-        return DiskFull(path=path or str(home()), needed="?", free="0 B")
-    if path.startswith(str(home())):
-        return FolderUnusable(path=path, detail=detail)
-    return Mistake(kind=type(error).__name__, detail=str(error))
 
 
 def _pipe_closed() -> int:

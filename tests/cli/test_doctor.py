@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from shells import Shell
+
+from penjing.cli import doctor
+from penjing.cli.doctor import CHECKS, judged
+from penjing.errors import PortInUse
+
+
+def test_everything_works_here(shell: Shell) -> None:
+    done = shell("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(done.out)}
+    assert list(findings) == list(CHECKS)
+    assert findings["Engine"]["ok"]
+    assert findings["llama.cpp"]["ok"]
+    assert done.status == (0 if all(finding["ok"] for finding in findings.values()) else 1)
+
+
+def test_what_fails_says_what_to_do(shell: Shell) -> None:
+    Path("file").write_text("")
+    done = shell("doctor", PENJING_HOME=str(Path("file/home").absolute()), PENJING_LANGUAGE="zh")
+    assert done.status == 1
+    assert "✗ 存放目录：" in done.out.replace(": ", "：")
+    assert "PENJING_HOME" in done.out
+
+
+def test_a_check_that_raises_has_failed() -> None:
+    def check() -> tuple[str, str]:
+        raise PortInUse(host="h", port=1, free=2)
+
+    finding = judged("port", check)
+    assert not finding.ok
+    assert finding.detail == "Port 1 on h is in use by another program."
+    assert finding.next == "Choose another: --port 2"
+
+
+def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "OLDEST", (9, 9))
+    assert doctor.python()[1]
