@@ -88,6 +88,27 @@ def test_numbers_beyond_f16_become_bf16(tmp_path: Path) -> None:
     assert (back["blk.0.attn_k.weight"] == 1).all()
 
 
+def test_shards_become_one_file(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "part", "llama", split_max_tensors=2)
+    values = {f"blk.{layer}.attn_q.weight": np.full((4, 32), layer, np.float32) for layer in range(5)}
+    for name, value in values.items():
+        writer.add_tensor(name, value)
+    writer.add_block_count(5)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    shards = sorted(tmp_path.glob("*.gguf"))
+    assert len(shards) == 3
+    model = probe.read(shards[2])
+    assert model.files == tuple(shards)
+    assert model.metadata["split.tensors.count"] == 5
+    quantize(shards[0], tmp_path / "one.gguf", 8)
+    made = weights(tmp_path / "one.gguf")
+    assert all(np.allclose(made[name], value, rtol=1e-2) for name, value in values.items())
+    assert not any(key.startswith("split.") for key in probe.read(tmp_path / "one.gguf").metadata)
+
+
 def test_not_twice(source: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.gguf"
     quantize(source, small, 8)

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 
 from penjing.errors import ModelNotFound, SettingError
+from penjing.export.gguf.convert import convert
 from penjing.probe import model as probe
 from penjing.probe.faults import NoWeights
 from penjing.shrink.quantize import AlreadyQuantized
 from penjing.store import cache
-from penjing.store.resolve import NoSuchModel, NotALanguageModel, resolve
+from penjing.store.resolve import NoSuchModel, NotALanguageModel, guide, resolve
 from tiny_checkpoint import write_checkpoint
 from tiny_model import write_tiny_gguf
 
@@ -59,12 +62,30 @@ def test_a_checkpoint_is_converted_once(here: Path) -> None:
 
 
 def test_guide() -> None:
-    try:
-        found = resolve("guide")
-    except ModelNotFound:
-        pytest.skip("this copy was built without the embedded model")
+    found = resolve("guide")
     assert (found.name, found.kind) == ("guide", "guide")
-    assert probe.read(found.path).architecture == "llama"
+    assert probe.read(found.path).quantization == "Q8_0"
+    assert resolve("guide", bits=8).path == found.path
+
+
+@pytest.mark.parametrize(("bits", "label"), [(16, "F16"), (4, "Q4_K_M")])
+def test_guide_in_other_bits_comes_from_its_checkpoint(bits: int, label: str) -> None:
+    found = resolve("guide", bits=bits)
+    assert (found.name, found.kind) == ("guide", "guide")
+    assert probe.read(found.path).quantization == label
+
+
+def test_the_guide_is_what_our_converter_makes_of_it(here: Path) -> None:
+    convert(guide().parent, here / "again.gguf", 8)
+    once, again = gguf.GGUFReader(guide()), gguf.GGUFReader(here / "again.gguf")
+    made = {tensor.name: tensor for tensor in again.tensors}
+    assert made.keys() == {tensor.name for tensor in once.tensors}
+    for tensor in once.tensors:
+        assert tensor.tensor_type == made[tensor.name].tensor_type
+        assert np.array_equal(tensor.data, made[tensor.name].data), tensor.name
+    for key in ("tokens", "merges", "token_type", "pre", "eos_token_id", "add_bos_token"):
+        name = f"tokenizer.ggml.{key}"
+        assert once.fields[name].contents() == again.fields[name].contents()
 
 
 def test_a_name_that_is_not_there(here: Path) -> None:
@@ -98,8 +119,6 @@ def test_bits(here: Path) -> None:
 
 
 def test_a_projector_is_no_model(here: Path) -> None:
-    import gguf
-
     writer = gguf.GGUFWriter(here / "mmproj.gguf", "clip")
     writer.add_type("mmproj")
     writer.write_header_to_file()
