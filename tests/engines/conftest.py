@@ -2,6 +2,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+
 from tiny_model import Shape, write_tiny_gguf
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from engines.clients import answer, connected
 
+from engines.clients import answer, connected
 from penjing.engines.fake import Fake, Script
 from penjing.errors import EngineLoading, MachineError
 

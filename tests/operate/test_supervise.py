@@ -4,12 +4,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from tiny_model import write_tiny_gguf
 
 from penjing.engines.fake import Fake, Script
 from penjing.engines.llamacpp import LlamaCpp
 from penjing.errors import EngineLoading, EngineStartFailed, MachineError
 from penjing.operate.supervise import Change, EngineGaveUp, Patience, Supervised
+from tiny_model import write_tiny_gguf
 
 QUICK = Patience(restarts=3, window=60, delay=0.01, longest=0.02)
 

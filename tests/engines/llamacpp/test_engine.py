@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
-from engines.clients import answer, connected, until
-from tiny_lora import write_tiny_lora
-from tiny_model import Shape, write_tiny_gguf
 
+from engines.clients import answer, connected, until
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp, engine
 from penjing.errors import EngineLoading, EngineStartFailed, ModelCorrupt, ModelNotFound, ModelTooBig
 from penjing.probe import machine
+from tiny_lora import write_tiny_lora
+from tiny_model import Shape, write_tiny_gguf
 
 HELLO = [{"role": "user", "content": "hello there, my friend, how are you today?"}]
 
@@ -232,7 +232,7 @@ async def test_what_only_the_library_can_see_is_told_in_its_words(tmp_path: Path
     path = write_tiny_gguf(tmp_path / "odd.gguf")
     path.write_bytes(path.read_bytes().replace(b"output_norm.weight", b"output_morn.weight"))
     one = LlamaCpp(path, "odd")
-    with pytest.raises(EngineStartFailed, match="'output_norm.weight' not found"):
+    with pytest.raises(EngineStartFailed, match="'output_norm[.]weight' not found"):
         await one.start()
     no_worker_is_left()
     assert not await one.ready()

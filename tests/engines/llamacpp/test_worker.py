@@ -33,27 +33,34 @@ def settings(model: Path, folder: Path) -> Settings:
     return Settings(str(model), "tiny", 512, 512, slots=1, threads=1, batch=512, ubatch=512, socket=socket)
 
 
-def launch(given: bytes, log: Path) -> "subprocess.Popen[bytes]":
+def launch(given: bytes, log: Path, command: tuple[str, ...] = WORKER) -> "subprocess.Popen[bytes]":
     with log.open("wb") as stream:
-        child = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream)
     assert child.stdin is not None
     child.stdin.write(given)
     child.stdin.flush()
     return child
 
 
-def events(child: "subprocess.Popen[bytes]") -> list[str]:
-    """Events up to `ready` or `failed`."""
+def reports(child: "subprocess.Popen[bytes]") -> list[dict[str, object]]:
+    """What it says up to `ready` or `failed`."""
     assert child.stdout is not None
-    heard: list[str] = []
+    heard: list[dict[str, object]] = []
     for line in child.stdout:
-        heard.append(json.loads(line)["event"])
-        if heard[-1] in ("ready", "failed"):
+        heard.append(json.loads(line))
+        if heard[-1]["event"] in ("ready", "failed"):
             break
     return heard
 
 
-def close(child: "subprocess.Popen[bytes]") -> int:
+def events(child: "subprocess.Popen[bytes]") -> list[object]:
+    return [report["event"] for report in reports(child)]
+
+
+def close(child: "subprocess.Popen[bytes]", *, hang_up: bool = False) -> int:
+    """Wait for its end, by itself or because its input ends."""
+    if not hang_up:
+        child.wait()
     child.communicate()
     return child.returncode
 
@@ -81,7 +88,7 @@ def test_a_load_that_fails_is_reported(folder: Path) -> None:
 def test_it_ends_when_its_input_does(tiny: Path, folder: Path) -> None:
     child = launch(settings(tiny, folder).encode(), folder / "log")
     assert events(child)[-1] == "ready"
-    assert close(child) == 1  # communicate closes stdin
+    assert close(child, hang_up=True) == 1
 
 
 def test_it_ends_when_its_parent_is_killed(tiny: Path) -> None:
@@ -114,9 +121,9 @@ def test_the_spin_count_is_set_before_the_library_loads(tiny: Path, folder: Path
         "sys.argv = ['worker']\n"
         "worker.main()\n"
     )
-    line = settings(tiny, folder).encode()
-    done = subprocess.run((sys.executable, "-c", code), input=line, capture_output=True, check=True, timeout=60)
-    assert json.loads(done.stdout.splitlines()[-1]) == {"event": "failed", "detail": "1000"}
+    child = launch(settings(tiny, folder).encode(), folder / "log", (sys.executable, "-c", code))
+    assert reports(child)[-1] == {"event": "failed", "detail": "1000"}
+    close(child)
 
 
 def test_only_what_is_needed_is_imported() -> None:
