@@ -30,6 +30,7 @@ from penjing.gateway.http import Server
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+HIGHEST_PORT = 65535
 DRAIN_SECONDS = 30.0
 NEARBY = 50
 
@@ -72,11 +73,13 @@ def run(
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one. Raises PortInUse, CannotBind."""
+    if not 0 <= port <= HIGHEST_PORT:  # getaddrinfo would take it modulo 65536
+        raise CannotBind(host=host, port=port, detail=f"ports end at {HIGHEST_PORT}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise CannotBind(host=host, port=port, detail=str(error)) from error
     listener = socket.socket(family, kind, protocol)
     try:
@@ -95,7 +98,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def free_port(host: str, near: int) -> int:
     """A port that is free now, the next one above `near` if it can be."""
-    nearby = range(near + 1, min(near + NEARBY, 65536))
+    nearby = range(near + 1, min(near + NEARBY, HIGHEST_PORT + 1))
     return next((port for port in (*nearby, 0) if _is_free(host, port)), 0)
 
 
