@@ -108,9 +108,9 @@ def test_hostile_counts(tiny: Path, tmp_path: Path, at: int) -> None:
 def test_overlapping_tensors(tiny: Path, tmp_path: Path) -> None:
     name = b"blk.0.attn_k.weight"
     at = tiny.read_bytes().index(name) + len(name) + 4 + 16 + 4
-    with pytest.raises(DamagedHeader, match="overlaps"):
+    with pytest.raises(DamagedHeader, match=">="):
         gguf.read(changed(tiny, tmp_path, at, struct.pack("<Q", 0)))
-    with pytest.raises(DamagedHeader, match="multiple of 32"):
+    with pytest.raises(DamagedHeader, match="% 32 == 0"):
         gguf.read(changed(tiny, tmp_path, at, struct.pack("<Q", 33)))
 
 

@@ -94,7 +94,7 @@ def test_missing_safetensors_shards_are_named(tmp_path: Path) -> None:
     ("content", "fault"),
     [
         (b"", faults.EmptyFile),
-        (b"GG", faults.Truncated),
+        (b"GG", faults.HeaderCut),
         (b"<!DOCTYPE html><html>", faults.HtmlPage),
         (b"\n  <html><head>", faults.HtmlPage),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", faults.LfsPointer),

@@ -45,7 +45,7 @@ def load_json(path: Path) -> dict[str, Any]:
     """A JSON object from disk. Raises DamagedConfig where it is unreadable, too large or not an object."""
     try:
         if path.stat().st_size > LARGEST_JSON:
-            raise DamagedConfig(path=str(path), detail=f"more than {LARGEST_JSON} bytes")
+            raise DamagedConfig(path=str(path), detail="it is too large")
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedConfig(path=str(path), detail=str(error)) from error

@@ -11,7 +11,7 @@
     ├── MissingShards
     └── DamagedConfig
     ModelUnsupported
-    ├── NotAModel         HtmlPage  LfsPointer  PickleFile  ZipArchive  OldFormat
+    ├── NotAModel         NotAFile  HtmlPage  LfsPointer  PickleFile  ZipArchive  OldFormat
     ├── WrongByteOrder
     ├── UnknownFormatVersion
     ├── UnknownTensorType
@@ -52,22 +52,26 @@ class EmptyFile(ModelCorrupt):
 
 
 class Truncated(ModelCorrupt):
-    """Facts: `path`, `size`, `wanted`, `missing` (bytes), `part` (what the end cuts)."""
+    """Facts: `path`, `size`, `wanted`, `missing` (bytes), `name` (the first tensor that is not whole)."""
 
-    template = "{path} is cut short: {missing} bytes are missing ({size} of {wanted}); the end falls in {part}."
+    template = "{path} is cut short: {missing} bytes are missing ({size} of {wanted}), from {name} on."
     hint = COPY_AGAIN
 
 
 class HeaderCut(Truncated):
-    """What follows the header is not known yet, so more than `missing` may be. Facts: as Truncated."""
+    """What follows the header is not known yet, so more than `missing` may be. Facts: `path`, `size`, `missing`
+    (bytes), `word` (what was being read), `name` (of which entry, quoted; may be empty)."""
 
-    template = "{path} ends within its header, in {part}: at least {missing} bytes are missing ({size} are there)."
+    template = (
+        "{path} ends within its header, in {word}{name}: at least {missing} bytes are missing ({size} are there)."
+    )
 
 
 class DamagedHeader(ModelCorrupt):
-    """Facts: `path`, `field` (what was being read), `value` (what stood there), `limit` (what could be)."""
+    """Facts: `path`, `word` (what was being read), `name` (of which entry, quoted; may be empty), `value` (what stood
+    there), `wanted` (what could be)."""
 
-    template = "{path} is damaged: {field} is {value}, which cannot be ({limit})."
+    template = "{path} is damaged: {word}{name} is {value}, which cannot be ({wanted})."
     hint = COPY_AGAIN
 
 
@@ -90,6 +94,12 @@ class NotAModel(ModelUnsupported):
 
     template = "{path} is not a model file: it begins with {start}."
     hint = KNOWN_FORMATS
+
+
+class NotAFile(NotAModel):
+    """Facts: `path`."""
+
+    template = "{path} is a device or a socket, not a file."
 
 
 class HtmlPage(NotAModel):

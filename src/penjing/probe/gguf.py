@@ -58,7 +58,7 @@ def read(path: Path) -> Header:
         spans: dict[str, tuple[int, int]] = {}
         for _ in range(key_count):
             begin = view.at
-            key = _text(view, "a metadata key", LONGEST_KEY)
+            key = _text(view, "", LONGEST_KEY)
             if key in spans:
                 view.refuse("a metadata key", repr(key), "each occurs once")
             _value(view, key, metadata, lengths)
@@ -79,54 +79,54 @@ def _version(view: View) -> int:
     raise UnknownFormatVersion(path=str(view.path), version=version)
 
 
-def _text(view: View, part: str, most: int) -> str:
-    length = view.count("Q", f"the length of {part}", most)
-    return view.raw(length, part).decode("utf-8", "replace")
+def _text(view: View, name: str, most: int) -> str:
+    length = view.count("Q", "the length of a text", most, name=name)
+    return view.raw(length, "a text", name).decode("utf-8", "replace")
 
 
 def _value(view: View, key: str, metadata: dict[str, object], lengths: dict[str, int]) -> None:
-    kind = int(view.number("I", f"the type of {key}"))
+    kind = int(view.number("I", "the type of an entry", key))
     if kind == STRING:
         metadata[key] = _text(view, key, LONGEST_TEXT)
     elif kind == ARRAY:
         _array(view, key, metadata, lengths)
     elif kind in SCALARS:
-        metadata[key] = view.number(SCALARS[kind], key)
+        metadata[key] = view.number(SCALARS[kind], "a number", key)
     else:
-        view.refuse(f"the type of {key}", kind, "0 to 12")
+        view.refuse("the type of an entry", kind, "<= 12", key)
 
 
 def _array(view: View, key: str, metadata: dict[str, object], lengths: dict[str, int]) -> None:
-    kind = int(view.number("I", f"the item type of {key}"))
+    kind = int(view.number("I", "the type of a list", key))
     if kind == STRING:
-        lengths[key] = view.count("Q", f"the length of {key}", MOST_STRINGS, 8)
+        lengths[key] = view.count("Q", "the length of a list", MOST_STRINGS, 8, key)
         for _ in range(lengths[key]):
-            length = view.count("Q", f"the length of a text in {key}", LONGEST_TEXT)
+            length = view.count("Q", "the length of a text", LONGEST_TEXT, name=key)
             view.at += length
     elif kind in SCALARS:
         width = WIDTHS[SCALARS[kind]]
-        lengths[key] = view.count("Q", f"the length of {key}", MOST_NUMBERS, width)
+        lengths[key] = view.count("Q", "the length of a list", MOST_NUMBERS, width, key)
         if lengths[key] <= LONGEST_KEPT_ARRAY:
-            metadata[key] = tuple(view.number(SCALARS[kind], key) for _ in range(lengths[key]))
+            metadata[key] = tuple(view.number(SCALARS[kind], "a list", key) for _ in range(lengths[key]))
         else:
             view.at += lengths[key] * width
     else:
-        view.refuse(f"the item type of {key}", kind, "a number or text type")
+        view.refuse("the type of a list", kind, "a number or text type", key)
 
 
 def _alignment(view: View, metadata: dict[str, object]) -> int:
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1) or alignment > view.size:
-        view.refuse("general.alignment", alignment, "a power of two")
+        view.refuse("the alignment", alignment, "a power of two")
     return int(alignment)  # type: ignore[call-overload, no-any-return]
 
 
 def _info(view: View) -> tuple[str, tuple[int, ...], int, int]:
-    name = _text(view, "a tensor's name", LONGEST_NAME)
-    dimensions = view.count("I", f"the number of dimensions of {name}", MOST_DIMENSIONS)
-    shape = tuple(int(view.number("Q", f"the shape of {name}")) for _ in range(dimensions))
-    kind = int(view.number("I", f"the type of {name}"))
-    offset = int(view.number("Q", f"the offset of {name}"))
+    name = _text(view, "", LONGEST_NAME)
+    dimensions = view.count("I", "the number of dimensions", MOST_DIMENSIONS, name=name)
+    shape = tuple(int(view.number("Q", "the shape", name)) for _ in range(dimensions))
+    kind = int(view.number("I", "the type of a tensor", name))
+    offset = int(view.number("Q", "the offset", name))
     return name, shape[::-1], kind, offset
 
 
@@ -141,13 +141,13 @@ def _place(
         label, block, width = TYPES[kind]
         row = shape[-1] if shape else 1
         if row % block:
-            view.refuse(f"the row length of {name}", row, f"a multiple of {block} in {label}")
+            view.refuse("the row length", row, f"{label}: % {block} == 0", name)
         if offset % alignment:
-            view.refuse(f"the offset of {name}", offset, f"a multiple of {alignment}")
+            view.refuse("the offset", offset, f"% {alignment} == 0", name)
         tensor = Tensor(name, shape, label, data + offset, 0, view.path.name)
         tensors.append(Tensor(name, shape, label, data + offset, tensor.elements // block * width, view.path.name))
     if len({tensor.name for tensor in tensors}) < len(tensors):
-        view.refuse("the list of tensors", "one that names a tensor twice", "each occurs once")
+        view.refuse("the number of different tensors", len({tensor.name for tensor in tensors}), f"== {len(tensors)}")
     _bounds(view, sorted(tensors, key=lambda tensor: tensor.offset))
     return tuple(tensors)
 
@@ -156,9 +156,9 @@ def _bounds(view: View, ordered: list[Tensor]) -> None:
     end = 0
     for tensor in ordered:
         if tensor.offset < end:
-            view.refuse(f"the offset of {tensor.name}", tensor.offset, "it overlaps the tensor before it")
+            view.refuse("the offset", tensor.offset, f">= {end}", tensor.name)
         end = tensor.offset + tensor.bytes
     if end > view.size:
         cut = next(tensor for tensor in ordered if tensor.offset + tensor.bytes > view.size)
         missing = end - view.size
-        raise Truncated(path=str(view.path), size=view.size, wanted=end, missing=missing, part=cut.name)
+        raise Truncated(path=str(view.path), size=view.size, wanted=end, missing=missing, name=cut.name)

@@ -11,12 +11,12 @@ from typing import Literal
 from penjing.probe.faults import (
     CannotOpen,
     EmptyFile,
+    HeaderCut,
     HtmlPage,
     LfsPointer,
     NotAModel,
     OldFormat,
     PickleFile,
-    Truncated,
     WrongByteOrder,
     ZipArchive,
 )
@@ -47,7 +47,7 @@ def _fault(path: Path, start: bytes) -> Exception:
     if start.startswith(b"FUGG"):
         return WrongByteOrder(path=name, order="big")
     if start in (b"G", b"GG", b"GGU"):
-        return Truncated(path=name, size=len(start), wanted=24, missing=24 - len(start), part="the magic")
+        return HeaderCut(path=name, size=len(start), missing=24 - len(start), word="the magic", name="")
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return HtmlPage(path=name)
     if text.startswith(b"version https://git-lfs"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from penjing.errors import ModelNotFound
 from penjing.probe import checkpoint, single
 from penjing.probe.facts import Model
-from penjing.probe.faults import ManyModels, NotAModel, NoWeights
+from penjing.probe.faults import ManyModels, NotAFile, NoWeights
 from penjing.probe.looks import look
 from penjing.probe.tensor import Tensor
 
@@ -27,7 +27,7 @@ def read(path: Path) -> Model:
     if not path.exists():
         raise ModelNotFound(model=str(path))
     if not path.is_file():
-        raise NotAModel(path=str(path), start="a device or socket, not a file's bytes")
+        raise NotAFile(path=str(path))
     kind = look(path)
     return single.read(path) if kind == "gguf" else checkpoint.read_file(path)
 

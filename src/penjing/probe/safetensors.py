@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[Tensor, ...]:
     with viewing(path) as view:
         length = int(view.number("Q", "the header's length"))
         if not 2 <= length <= LONGEST_HEADER:
-            view.refuse("the header's length", length, f"2 to {LONGEST_HEADER}")
+            view.refuse("the header's length", length, f"2 ... {LONGEST_HEADER}")
         header = view.raw(length, "the header")
         tensors = [_tensor(view, name, entry) for name, entry in _entries(view, header).items()]
         tensors.sort(key=lambda tensor: (tensor.offset, tensor.bytes))
@@ -53,7 +53,7 @@ def _entries(view: View, header: bytes) -> dict[str, Entry]:
         pages.pop("__metadata__", None)
         return {name: msgspec.json.decode(page, type=Entry) for name, page in pages.items()}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        view.refuse("the JSON header", "unreadable", str(error))
+        view.refuse("the JSON header", repr(header[:20]), str(error))
         raise
 
 
@@ -62,10 +62,10 @@ def _tensor(view: View, name: str, entry: Entry) -> Tensor:
         raise UnknownTensorType(path=str(view.path), tensor=name, type=entry.dtype)
     begin, end = entry.data_offsets
     if len(entry.shape) > MOST_DIMENSIONS or any(size < 0 for size in entry.shape):
-        view.refuse(f"the shape of {name}", entry.shape, f"up to {MOST_DIMENSIONS} sizes, none negative")
+        view.refuse("the shape", entry.shape, f"<= {MOST_DIMENSIONS} x >= 0", name)
     wanted = math.prod(entry.shape) * BITS[entry.dtype]
     if not 0 <= begin <= end or (end - begin) * 8 != wanted:
-        view.refuse(f"the place of {name}", f"{begin} to {end}", f"its shape takes {wanted // 8} bytes")
+        view.refuse("the size", end - begin, f"== {wanted // 8}", name)
     return Tensor(name, tuple(entry.shape), entry.dtype, view.at + begin, end - begin, view.path.name)
 
 
@@ -74,11 +74,11 @@ def _bounds(view: View, ordered: list[Tensor]) -> None:
     end = view.at
     for tensor in ordered:
         if tensor.offset != end:
-            view.refuse(f"the offset of {tensor.name}", tensor.offset, f"{end}, where the tensor before it ends")
+            view.refuse("the offset", tensor.offset, f"== {end}", tensor.name)
         end = tensor.offset + tensor.bytes
     if end > view.size:
         cut = next(tensor for tensor in ordered if tensor.offset + tensor.bytes > view.size)
         missing = end - view.size
-        raise Truncated(path=str(view.path), size=view.size, wanted=end, missing=missing, part=cut.name)
+        raise Truncated(path=str(view.path), size=view.size, wanted=end, missing=missing, name=cut.name)
     if end < view.size:
-        view.refuse("the file's size", view.size, f"{end}, where the last tensor ends")
+        view.refuse("the file's size", view.size, f"== {end}")

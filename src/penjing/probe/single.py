@@ -36,7 +36,7 @@ def read(path: Path) -> Model:
     promised = count(first.metadata, "split.tensors.count")
     if len(paths) > 1 and promised and promised != len(tensors):
         raise DamagedHeader(
-            path=str(paths[0]), field="split.tensors.count", value=promised, limit=f"the shards hold {len(tensors)}"
+            path=str(paths[0]), word="the number of tensors", name="", value=promised, wanted=f"== {len(tensors)}"
         )
     return _model(paths, first, tensors)
 

@@ -28,39 +28,43 @@ class View:
         """Bytes from the cursor to the end."""
         return self.size - self.at
 
-    def need(self, count: int, part: str) -> None:
-        """Raises HeaderCut unless `count` bytes are left; `part` says what they are."""
+    def need(self, count: int, word: str, name: str = "") -> None:
+        """Raises HeaderCut unless `count` bytes are left. `word` says what they are, `name` of which entry."""
         if count > self.left:
-            wanted = self.at + count
-            raise HeaderCut(path=str(self.path), size=self.size, wanted=wanted, missing=wanted - self.size, part=part)
+            missing = count - self.left
+            raise HeaderCut(path=str(self.path), size=self.size, missing=missing, word=word, name=_quoted(name))
 
-    def number(self, code: str, part: str) -> int | float | bool:
+    def number(self, code: str, word: str, name: str = "") -> int | float | bool:
         """One number by its `struct` code, little-endian."""
         width = struct.calcsize("<" + code)
-        self.need(width, part)
+        self.need(width, word, name)
         (value,) = struct.unpack_from("<" + code, self.content, self.at)
         self.at += width
         return value  # type: ignore[no-any-return]
 
-    def count(self, code: str, part: str, most: int, width: int = 1) -> int:
+    def count(self, code: str, word: str, most: int, width: int = 1, name: str = "") -> int:
         """A number of things that take at least `width` bytes each; raises DamagedHeader where it is above `most`,
         HeaderCut where the file cannot hold so many."""
-        value = int(self.number(code, part))
+        value = int(self.number(code, word, name))
         if value > most:
-            self.refuse(part, value, f"<= {most}")
-        self.need(value * width, part)
+            self.refuse(word, value, f"<= {most}", name)
+        self.need(value * width, word, name)
         return value
 
-    def raw(self, count: int, part: str) -> bytes:
+    def raw(self, count: int, word: str, name: str = "") -> bytes:
         """The next `count` bytes."""
-        self.need(count, part)
+        self.need(count, word, name)
         found = self.content[self.at : self.at + count]
         self.at += count
         return found
 
-    def refuse(self, field: str, value: object, limit: str) -> None:
+    def refuse(self, word: str, value: object, wanted: str, name: str = "") -> None:
         """Raises DamagedHeader."""
-        raise DamagedHeader(path=str(self.path), field=field, value=value, limit=limit)
+        raise DamagedHeader(path=str(self.path), word=word, name=_quoted(name), value=value, wanted=wanted)
+
+
+def _quoted(name: str) -> str:
+    return f" '{name}'" if name else ""
 
 
 @contextmanager

@@ -47,5 +47,5 @@ class Rows:
         if raw.size < (last - first) * width:
             wanted = offset + (last - first) * width * dtype.itemsize
             size = self.path.stat().st_size
-            raise Truncated(path=str(self.path), size=size, wanted=wanted, missing=wanted - size, part=self.tensor.name)
+            raise Truncated(path=str(self.path), size=size, wanted=wanted, missing=wanted - size, name=self.tensor.name)
         return from_bits(raw, self.tensor.type).reshape(last - first, width)

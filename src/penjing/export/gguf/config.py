@@ -38,9 +38,11 @@ class Config:
 
     @property
     def architecture(self) -> str:
-        """`architectures[0]`; empty where it is not said."""
+        """`architectures[0]`. Raises SettingMissing where it is not said."""
         names = self.values.get("architectures")
-        return str(names[0]) if isinstance(names, list) and names else ""
+        if not isinstance(names, list) or not names:
+            raise SettingMissing(path=str(self.folder / CONFIG), name="architectures")
+        return str(names[0])
 
     def whole(self, *names: str, default: int | None = None) -> int:
         """The first of `names` that is a whole number above zero. Raises SettingMissing without a `default`."""

@@ -69,9 +69,7 @@ def plan(folder: Path, bits: int) -> Plan:
     config = settings.load(folder)
     family = KNOWN.get(config.architecture)
     if family is None:
-        raise UnknownArchitecture(
-            path=str(folder), architecture=config.architecture or "model of no named kind", nearest=", ".join(KNOWN)
-        )
+        raise UnknownArchitecture(path=str(folder), architecture=config.architecture, nearest=", ".join(KNOWN))
     method = config.values.get("quantization_config")
     if isinstance(method, dict):
         raise QuantizedCheckpoint(path=str(folder), method=method.get("quant_method", "?"))
@@ -143,7 +141,7 @@ def _flow(folder: Path, name: str, tensor: Tensor, config: Config, family: Famil
     order = family.order(tensor.name, config)
     rows = tensor.shape[0]
     if order is not None and len(order) != rows:
-        raise TensorShape(path=str(folder), tensor=tensor.name, shape=tensor.shape, wanted=f"{len(order)} rows")
+        raise TensorShape(path=str(folder), tensor=tensor.name, shape=tensor.shape, wanted=f"[{len(order)}, ...]")
     info = Info(name, tensor.shape, mix.choose(name, tensor.shape))
     if order is not None and len(tensor.shape) == 1:
         whole = Rows(folder / tensor.file, tensor)

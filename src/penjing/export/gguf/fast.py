@@ -23,7 +23,7 @@ def added(tokenizer: dict[str, Any], path: Path) -> list[Added]:
     for entry in tokenizer.get("added_tokens") or []:
         number, content = entry.get("id"), entry.get("content")
         if not isinstance(number, int) or not 0 <= number < LARGEST_ID or not isinstance(content, str):
-            raise TokenizerDamaged(path=str(path), field="an added token", value=repr(entry)[:80])
+            raise TokenizerDamaged(path=str(path), word="an added token has no id or no text", value=repr(entry)[:80])
         found.append(Added(number, content, bool(entry.get("special"))))
     return found
 
@@ -34,10 +34,10 @@ def read(tokenizer: dict[str, Any], preferred: str, path: Path) -> Vocabulary:
     model = tokenizer.get("model")
     kind = model.get("type", "BPE") if isinstance(model, dict) else None
     if not isinstance(model, dict) or kind != "BPE":
-        raise TokenizerUnsupported(path=str(path), part="model", value=kind, wanted="BPE")
+        raise TokenizerUnsupported(path=str(path), word="the model", value=kind, wanted="BPE")
     for part in ("continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(part):
-            raise TokenizerUnsupported(path=str(path), part=part, value=model[part], wanted="none")
+            raise TokenizerUnsupported(path=str(path), word=part, value=model[part], wanted="none")
     tokens, types = _tokens(model, path)
     merges = list(_merges(model, path))
     if model.get("byte_fallback"):
@@ -52,7 +52,9 @@ def _tokens(model: dict[str, Any], path: Path) -> tuple[list[str], list[int]]:
     numbers = set(vocabulary.values()) if isinstance(vocabulary, dict) else set()
     whole = all(isinstance(number, int) and 0 <= number < LARGEST_ID for number in numbers)
     if not isinstance(vocabulary, dict) or not vocabulary or not whole or len(numbers) < len(vocabulary):
-        raise TokenizerDamaged(path=str(path), field="model.vocab", value="no table of tokens and ids")
+        raise TokenizerDamaged(
+            path=str(path), word="model.vocab is no table of tokens and ids", value=type(vocabulary).__name__
+        )
     tokens: list[str] = []
     types: list[int] = []
     fill(tokens, types, [], max(numbers) + 1, scored=False)
@@ -66,7 +68,7 @@ def _merges(model: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
     for entry in model.get("merges") or []:
         pair = entry.split(" ", 1) if isinstance(entry, str) else entry
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(half, str) for half in pair):
-            raise TokenizerDamaged(path=str(path), field="a merge", value=repr(entry)[:80])
+            raise TokenizerDamaged(path=str(path), word="a merge is no pair of texts", value=repr(entry)[:80])
         yield pair[0], pair[1]
 
 
@@ -75,7 +77,7 @@ def _normalizers(node: object, path: Path) -> None:
     for child in children:
         kind = child.get("type") if isinstance(child, dict) else child
         if kind not in HARMLESS_NORMALIZERS:
-            raise TokenizerUnsupported(path=str(path), part="normalizer", value=kind, wanted="NFC or none")
+            raise TokenizerUnsupported(path=str(path), word="the normalizer", value=kind, wanted="NFC or none")
 
 
 def _sentencepiece(
@@ -102,7 +104,7 @@ def _scores(tokens: list[str], merges: list[tuple[str, str]], path: Path) -> lis
         token = left + right
         if token != last and token in rank:
             raise TokenizerUnsupported(
-                path=str(path), part="order of merges", value=repr(token), wanted="one run a token"
+                path=str(path), word="the order of merges", value=repr(token), wanted="all merges of a token in one run"
             )
         rank.setdefault(token, number)
         last = token
@@ -113,7 +115,10 @@ def _scores(tokens: list[str], merges: list[tuple[str, str]], path: Path) -> lis
             pair = (token[:cut], token[cut:])
             if pair[0] in known and pair[1] in known and pair not in pairs:
                 raise TokenizerUnsupported(
-                    path=str(path), part="list of merges", value=repr(pair), wanted="every such pair"
+                    path=str(path),
+                    word="a pair that is not merged",
+                    value=repr(pair),
+                    wanted="SentencePiece's lists, which have every pair",
                 )
     return [-float(rank.get(token, len(merges) + number)) for number, token in enumerate(tokens)]
 
@@ -135,7 +140,7 @@ def _prefix(tokenizer: dict[str, Any], path: Path) -> bool:
         elif kind == "Split" and step.get("pattern") == {"String": " "}:
             continue  # Gemma's: the normalizer has left no space to split at
         else:
-            raise TokenizerUnsupported(path=str(path), part="step", value=kind, wanted="SentencePiece's spaces")
+            raise TokenizerUnsupported(path=str(path), word="a step", value=kind, wanted="SentencePiece's spaces")
     return before
 
 

@@ -62,9 +62,9 @@ class UnknownPreTokenizer(ModelUnsupported):
 
 
 class TokenizerUnsupported(ModelUnsupported):
-    """Facts: `path`, `part`, `value`, `wanted`."""
+    """Facts: `path`, `word` (which part of it), `value`, `wanted`."""
 
-    template = "{path}: the tokenizer's {part} is {value}; llama.cpp can do {wanted}."
+    template = "{path}: of the tokenizer, {word} is {value}; llama.cpp can do {wanted}."
     hint = UPSTREAM
 
 
@@ -83,9 +83,9 @@ class TokenizerMissing(ModelCorrupt):
 
 
 class TokenizerDamaged(ModelCorrupt):
-    """Facts: `path`, `field`, `value`."""
+    """Facts: `path`, `word` (what is wrong), `value`."""
 
-    template = "{path} is damaged: {field} is {value}."
+    template = "{path} is damaged: {word} ({value})."
     hint = COPY_AGAIN
 
 

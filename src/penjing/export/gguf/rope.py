@@ -100,7 +100,7 @@ def tensors(config: Config) -> dict[str, NDArray[np.float32]]:
 def _factors(config: Config, name: str, count: int) -> NDArray[np.float32]:
     values = config.rope.values.get(name)
     if not isinstance(values, list) or len(values) != count or not all(isinstance(v, (int, float)) for v in values):
-        config.refuse(f"rope {name}", f"{len(values) if isinstance(values, list) else values}", f"{count} numbers")
+        config.refuse(f"rope {name}", values, f"[{count}]")
     return np.array(values, np.float32)
 
 

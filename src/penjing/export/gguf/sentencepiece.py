@@ -21,6 +21,7 @@ PIECE, SCORE, TYPE = 1, 2, 3  # ModelProto.SentencePiece
 MODEL_TYPE = 3  # TrainerSpec
 ADD_DUMMY_PREFIX = 3  # NormalizerSpec
 UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
+KINDS = {UNIGRAM: "Unigram", BPE: "BPE", 3: "Word", 4: "Char"}
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LONGEST_VARINT = 10
 LARGEST = 64 << 20
@@ -72,11 +73,13 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
 def read(path: Path) -> Vocabulary:
     """The vocabulary of a SentencePiece BPE model. Raises TokenizerDamaged, TokenizerUnsupported."""
     if path.stat().st_size > LARGEST:
-        raise TokenizerDamaged(path=str(path), field="its size", value=path.stat().st_size)
+        raise TokenizerDamaged(path=str(path), word="it is too large for a tokenizer", value=path.stat().st_size)
     try:
         return _vocabulary(path.read_bytes(), path)
     except (Broken, UnicodeDecodeError, struct.error) as error:
-        raise TokenizerDamaged(path=str(path), field="its content", value="no SentencePiece model") from error
+        raise TokenizerDamaged(
+            path=str(path), word="it is no SentencePiece model", value=type(error).__name__
+        ) from error
 
 
 def _vocabulary(content: bytes, path: Path) -> Vocabulary:
@@ -99,7 +102,7 @@ def _vocabulary(content: bytes, path: Path) -> Vocabulary:
     if not tokens:
         raise Broken
     if kind != BPE:
-        raise TokenizerUnsupported(path=str(path), part="kind", value=kind, wanted=f"{BPE} (BPE)")
+        raise TokenizerUnsupported(path=str(path), word="the kind", value=KINDS.get(kind, kind), wanted="BPE")
     return Vocabulary("llama", "default", tokens, types, scores, settings={"add_space_prefix": prefix})
 
 

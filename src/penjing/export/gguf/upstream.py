@@ -46,8 +46,7 @@ def convert(folder: Path, target: Path, bits: int = 16, *, report: Report | None
     model = checkpoint.read(folder)
     program = script()
     if program is None:
-        kind = load(folder).architecture or "model of no named kind"
-        raise UnknownArchitecture(path=str(folder), architecture=kind, nearest=", ".join(KNOWN))
+        raise UnknownArchitecture(path=str(folder), architecture=load(folder).architecture, nearest=", ".join(KNOWN))
     require_room(target.parent, 2 * model.bytes)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as place:
@@ -75,7 +74,9 @@ def _run(program: Path, folder: Path, whole: Path, expected: int, report: Report
         log.seek(0)
         words = log.read().strip()
     if process.returncode or not whole.exists():
-        raise ConverterFailed(path=str(folder), detail=words[-TAIL:].splitlines()[-1] if words else "no words")
+        raise ConverterFailed(
+            path=str(folder), detail=words[-TAIL:].splitlines()[-1] if words else f"exit status {process.returncode}"
+        )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -103,11 +103,11 @@ def check(vocabulary: Vocabulary, size: int, path: Path) -> None:
     on both."""
     count = len(vocabulary.tokens)
     if count > size:
-        raise TokenizerDamaged(path=str(path), field="the number of tokens", value=f"{count}, with {size} embeddings")
+        raise TokenizerDamaged(path=str(path), word="there are more tokens than embeddings", value=f"{count} > {size}")
     seen: dict[str, int] = {}
     for number, token in enumerate(vocabulary.tokens):
         if token in seen:
             raise TokenizerDamaged(
-                path=str(path), field=f"token {number}", value=f"{token!r}, like token {seen[token]}"
+                path=str(path), word="two tokens have one text", value=f"{seen[token]}, {number}: {token!r}"
             )
         seen[token] = number
