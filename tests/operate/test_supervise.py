@@ -3,10 +3,11 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from penjing.engines.fake import Fake, Script
-from penjing.engines.llamacpp import LlamaCpp
+from penjing.engines.llamacpp import LlamaCpp, engine, process
 from penjing.errors import EngineLoading, EngineStartFailed, MachineError
 from penjing.operate.supervise import Change, EngineGaveUp, Patience, Supervised
 from tiny_model import write_tiny_gguf
@@ -149,4 +150,32 @@ async def test_a_real_worker_killed_comes_back_by_itself(tmp_path: Path, monkeyp
     await back(one, 1)
     assert await one.ready()
     assert worker.pid not in (0, before)
+    await one.stop()
+
+
+async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    monkeypatch.setattr(engine, "PATIENCE", 0.5)
+    heard: list[Change] = []
+    worker = LlamaCpp(write_tiny_gguf(tmp_path / "tiny.gguf"), "tiny")
+    one = Supervised(worker, Patience(silence=1.0), heard.append)
+    await one.start()
+    before = worker.pid
+    os.kill(before, signal.SIGSTOP)
+    await back(one, 1)
+    assert Change("tiny", "restarting", "no answer for 1 s", 0) in heard
+    assert not psutil.pid_exists(before)
+    assert await one.ready()
+    await one.stop()
+
+
+async def test_an_engine_that_cannot_even_be_tried_is_tried_again() -> None:
+    fake = Fake()
+    one = Supervised(fake, QUICK)
+    await one.start()
+    fake.script = Script(start_error=OSError(24, "Too many open files"))
+    await fake.die()
+    await reach(one, "failed")
+    assert "Too many open files" in one.detail
     await one.stop()

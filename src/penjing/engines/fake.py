@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from penjing.engines.engine import Address, Capabilities, Progress
 from penjing.engines.never import never
-from penjing.errors import EngineLoading, PenjingError
+from penjing.errors import EngineLoading
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -45,7 +45,7 @@ class Script:
     context: int = 4096
     slots: int = 4
     load: float = 0.0
-    start_error: PenjingError | None = None
+    start_error: Exception | None = None
     status: int = 0
     die_after: int | None = None
     hang_after: int | None = None

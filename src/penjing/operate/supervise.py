@@ -18,6 +18,8 @@ from typing import Literal
 from penjing.engines.engine import Address, Capabilities, Engine, Progress
 from penjing.errors import EngineLoading, EngineStartFailed, PenjingError
 
+CHECKS = 6
+"""How often an engine is asked whether it is ready within the time of silence it is allowed."""
 State = Literal["stopped", "loading", "ready", "restarting", "failed"]
 
 
@@ -32,12 +34,14 @@ class EngineGaveUp(EngineStartFailed):
 @dataclass(frozen=True)
 class Patience:
     """Gives up when more than `restarts` are needed within `window` seconds. The first restart comes at once, the
-    second after `delay` seconds, each further one after twice as long, at most `longest`."""
+    second after `delay` seconds, each further one after twice as long, at most `longest`. An engine that does not say
+    it is ready for `silence` seconds counts as ended."""
 
     restarts: int = 5
     window: float = 300.0
     delay: float = 0.5
     longest: float = 30.0
+    silence: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class Supervised:
 
     async def _watch(self) -> None:
         while True:
-            how = await self.engine.ended()
+            how = await self._ended_or_silent()
             fell = time.monotonic()
             if not await self._restart(how):
                 self._become("failed", self.detail)
@@ -144,6 +148,24 @@ class Supervised:
                 return
             self.last_outage = time.monotonic() - fell
             self._become("ready", f"back after {self.last_outage:.2f} s")
+
+    async def _ended_or_silent(self) -> str:
+        """How it ended: by itself, or by not answering any more (a worker that hangs never ends)."""
+        waits = {asyncio.create_task(self.engine.ended()), asyncio.create_task(self._silent())}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _silent(self) -> str:
+        heard = time.monotonic()
+        while time.monotonic() - heard < self._patience.silence:
+            await asyncio.sleep(self._patience.silence / CHECKS)
+            if await self.engine.ready():
+                heard = time.monotonic()
+        return f"no answer for {self._patience.silence:.0f} s"
 
     async def _restart(self, how: str) -> bool:
         """Try until it runs again; False when patience is at its end."""
@@ -157,7 +179,7 @@ class Supervised:
             self.restarts += 1
             try:
                 await self.engine.start()
-            except PenjingError as error:
+            except (PenjingError, OSError) as error:
                 how = str(error)
             else:
                 return True

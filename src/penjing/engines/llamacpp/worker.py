@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import sys
 import threading
@@ -25,7 +24,8 @@ from penjing.engines.llamacpp.settings import Settings
 
 SPIN_COUNT = "1000"
 """OpenMP threads spin this often before they sleep. Without a bound, two threads beside one busy program decode 60
-times slower (1.6 tokens/s instead of 95 on two cores); with it nothing is lost on a quiet machine."""
+times slower (1.6 tokens/s instead of 95 on two cores); with it nothing is lost on a quiet machine. OMP_WAIT_POLICY
+beside it changes nothing."""
 HTTP_THREADS = 64
 """Connections beyond the slots that are served at once: waiting requests must not keep /health from answering."""
 VERBOSITY = {"error": 1, "warning": 2, "info": 3, "debug": 5}
@@ -41,7 +41,6 @@ def main() -> int:
     die_with_parent()
     reports = take_stdout()
     settings = Settings.decode(sys.stdin.buffer.readline())
-    stop_reader, stop_writer = os.pipe()
     watch_parent()
     report(reports, event="loading")
     try:
@@ -49,9 +48,9 @@ def main() -> int:
     except (RuntimeError, ImportError, OSError, ValueError, AttributeError) as error:
         report(reports, event="failed", detail=str(error))
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: os.write(stop_writer, b"."))
+    stop = stop_signal()
     report(reports, event="ready", address=server.listening_address)
-    wait(stop_reader)
+    os.read(stop, 1)
     del server
     return 0
 
@@ -92,12 +91,15 @@ def watch_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def wait(stop_reader: int) -> None:
-    """Until SIGTERM. Signals may reach any of the library's threads, hence the pipe."""
-    while True:
-        with suppress(InterruptedError):
-            select.select([stop_reader], [], [])
-            return
+def stop_signal() -> int:
+    """A descriptor that can be read once SIGTERM has come. A signal may reach any of the library's threads, which
+    would not wake this one; until now it ended the process at once, and there was nothing to end in order."""
+    reader, writer = os.pipe()
+    if sys.platform != "win32":
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    return reader
 
 
 def load(settings: Settings) -> Any:
