@@ -57,7 +57,7 @@ def test_every_verb_has_a_page_in_both_languages(shell: Shell, verb: str, langua
         ("serve --port x", "zh", "设置 serve.port = 'x'（来自 --port）不合要求，应为：整数。", ""),
         ("serve --threads 0", "en", "Setting engine.threads = 0 (from --threads) is not", ""),
         ("chat -p x --top-p 7", "en", "Setting chat.top_p = 7.0 (from --top-p) is not 0 ... 1.", ""),
-        ("chat -p x --bits 5", "zh", "设置 model.bits = 5（来自 --bits）不合要求，应为：4、8 或 16。", ""),
+        ("chat -p x --bits 5", "zh", "设置 bits = 5（来自 --bits）不合要求，应为：4、8、16 或 32。", ""),
     ],
 )
 def test_a_wrong_command_line(shell: Shell, line: str, language: str, sentence: str, following: str) -> None:

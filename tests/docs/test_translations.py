@@ -18,6 +18,7 @@ from penjing.language import catalogue
 SOURCE = Path(__file__).parents[2] / "src" / "penjing"
 SAYING = {"say", "note", "warn", "tell"}
 TABLES = {
+    "penjing.settings": ("WORDS",),
     "penjing.cli.progress": ("STAGES",),
     "penjing.cli.doctor": ("CHECKS",),
     "penjing.engines.llamacpp.derive": ("REASONS",),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli.verb import argument, option
-from penjing.errors import SettingError, Unsupported
+from penjing.errors import Unsupported
 from penjing.settings import DEFAULT, load
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from penjing.engines.llamacpp import EngineOptions
     from penjing.operate.supervise import Change
 
-BITS = (4, 8, 16)
 SECTIONS = ("model", "engine", "serve", "chat")
 
 
@@ -36,10 +35,6 @@ class Chosen:
     bits: int | None = None
     remote_key: str = ""
     remote_model: str = ""
-
-    def __post_init__(self) -> None:
-        if self.bits is not None and self.bits not in BITS:
-            raise SettingError(name="bits", value=self.bits, wanted="4, 8 or 16", source="")
 
     @property
     def remote(self) -> bool:
@@ -66,7 +61,7 @@ def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 _OPTIONS = (
     argument("model", metavar="[MODEL|URL]"),
     option(
-        "--bits", metavar="4|8|16", help="Quantize a checkpoint to so many bits a weight (once, kept in the cache)."
+        "--bits", metavar="4|8|16|32", help="Quantize a checkpoint to so many bits a weight (once, kept in the cache)."
     ),
     option("--max-context", metavar="TOKENS", help="Longest conversation; as much as fits where not given."),
     option("--rope-scale", metavar="FACTOR", help="Stretch the trained context that many times."),

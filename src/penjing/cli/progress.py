@@ -26,6 +26,8 @@ STAGES = {
     "writing": "Writing",
     "loading": "Loading",
     "warming": "Warming up",
+    "waiting": "Waiting for another penjing that does the same",
+    "connecting": "Connecting",
 }
 
 

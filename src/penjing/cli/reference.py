@@ -2,6 +2,7 @@
 
     cli.md       the help of every verb, as it is printed
     settings.md  every setting: table, field, variable, default, meaning
+    errors.md    every error: its code, HTTP status, exit status and sentence
 
 A test compares them with what this would write.
 """
@@ -10,16 +11,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
+import penjing as package
 from penjing.cli.main import VERBS, penjing
 from penjing.cli.verb import Option
+from penjing.errors import PenjingError
 from penjing.language import LANGUAGES, say
 from penjing.settings import wanted
 
@@ -30,7 +35,7 @@ NOTICE = "<!-- Written by `python -m penjing.cli.reference docs`; edit the code 
 def pages(language: str) -> dict[str, str]:
     """File name to content of the generated pages in one language."""
     with speaking(language):
-        return {"cli.md": commands(), "settings.md": settings()}
+        return {"cli.md": commands(), "settings.md": settings(), "errors.md": errors()}
 
 
 def commands() -> str:
@@ -60,6 +65,37 @@ def settings() -> str:
         parts.append(row(heads) + "\n" + row(["---"] * len(heads)))
         parts.append("\n".join(row(cells) for cells in fields_of(section, kind)) + "\n")
     return "\n".join(parts).replace("|\n\n|", "|\n|")
+
+
+def errors() -> str:
+    """All errors of all stations, by their exit status."""
+    intro = say(
+        "On the command line an error is two lines on stderr, what was wrong and what to type next, and an exit "
+        "status; over HTTP it is OpenAI's error object with `code`, in English. Exit status 130 is Ctrl-C."
+    )
+    heads = (say("code"), "HTTP", say("exit status"), say("sentence"), say("what to do"))
+    cells = sorted(
+        {tuple(error_cells(kind)) for kind in every_error() if kind.template != "{detail}"},
+        key=lambda row: (row[2], row[0], row[3]),
+    )
+    return "\n".join((NOTICE, f"# {say('Errors')}\n", intro + "\n", row(heads), row(["---"] * 5), *map(row, cells), ""))
+
+
+def every_error() -> list[type[PenjingError]]:
+    """All error classes of all stations."""
+    for module in pkgutil.walk_packages(package.__path__, "penjing."):
+        if not module.name.endswith(("__main__", ".worker")):
+            import_module(module.name)
+    found = [PenjingError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return [kind for kind in found if kind.__module__.startswith("penjing.")]
+
+
+def error_cells(kind: type[PenjingError]) -> list[str]:
+    """One row."""
+    texts = (say(text).replace("|", "\\|") for text in (kind.template, kind.hint))
+    return [f"`{kind.code}`", str(kind.status), str(kind.exit_code), *texts]
 
 
 def kinds() -> dict[str, type[Any]]:

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import penjing
+from penjing.cli import progress, talk
+from penjing.progress import Progress
+
+SILENT = {"ready", "stopped"}  # nobody waits in these
+
+
+def test_every_stage_of_any_work_has_a_name() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in Path(penjing.__path__[0]).rglob("*.py"))
+    stages = set(re.findall(r"Progress\([^()]*?\"(\w+)\"\)", code)) | set(re.findall(r"\bstage=\"(\w+)\"", code))
+    assert {"loading", "converting"} <= stages
+    assert stages <= set(progress.STAGES) | SILENT
+
+
+def test_without_a_terminal_each_stage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown() as report:
+        for fraction in (0.0, 0.5, 1.0):
+            report(Progress(fraction, "converting"))
+        report(Progress(0.0, "writing"))
+    assert capsys.readouterr().err == "Converting ...\nWriting ...\n"
+
+
+def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "_quiet", True)
+    with progress.shown() as report:
+        report(Progress(0.0, "converting"))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_on_a_terminal_is_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = progress.Drawn()
+    bar.close()  # nothing was reported: nothing to take away
+    bar(Progress(0.25, "converting"))
+    assert bar.bar is not None
+    assert bar.bar.tasks[0].percentage == 25
+    bar.close()
+    assert not bar.bar.live.is_started
