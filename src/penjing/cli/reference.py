@@ -76,7 +76,7 @@ def errors() -> str:
     heads = (say("code"), "HTTP", say("exit status"), say("sentence"), say("what to do"))
     cells = sorted(
         {tuple(error_cells(kind)) for kind in every_error() if kind.template != "{detail}"},
-        key=lambda row: (row[2], row[0], row[3]),
+        key=lambda cells: (cells[2], cells),
     )
     return "\n".join((NOTICE, f"# {say('Errors')}\n", intro + "\n", row(heads), row(["---"] * 5), *map(row, cells), ""))
 
