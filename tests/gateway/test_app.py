@@ -275,13 +275,16 @@ async def test_keys_are_required_where_configured(serving: Serving) -> None:
 
 
 async def test_origins_are_closed_unless_named(serving: Serving) -> None:
-    async with serving() as running, running.client.get("/health", headers={"Origin": "http://a.example"}) as answer:
-        assert "Access-Control-Allow-Origin" not in answer.headers
+    async with serving() as running:
+        status, body = await running.post("/v1/chat/completions", {"messages": [user("hi")]}, Origin="http://a.example")
+        assert (status, body["error"]["code"]) == (403, "origin_not_allowed")
+        assert running.engine.requests == []
     async with serving(options=GatewayOptions(cors=("http://a.example",))) as running:
         async with running.client.options("/v1/models", headers={"Origin": "http://a.example"}) as answer:
             assert answer.headers["Access-Control-Allow-Origin"] == "http://a.example"
             assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
         async with running.client.get("/health", headers={"Origin": "http://b.example"}) as answer:
+            assert answer.status == 403
             assert "Access-Control-Allow-Origin" not in answer.headers
 
 

@@ -6,9 +6,10 @@ import json
 import re
 from typing import Any
 
-from penjing.gateway.app import PAGES, ROUTES
+from penjing.gateway.app import ROUTES
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.openapi import document
+from penjing.gateway.pages import PAGES
 
 DOCUMENT: dict[str, Any] = json.loads(document())
 

@@ -162,6 +162,10 @@ def test_completions(client: openai.OpenAI, real: Process) -> None:
     assert one.choices[0].text
     two = client.completions.create(model=real.model, prompt=["A model", "Memory"], max_tokens=4, n=2)
     assert [choice.index for choice in two.choices] == [0, 1, 2, 3]
+    odds = client.completions.create(model=real.model, prompt="A model", max_tokens=4, logprobs=2).choices[0].logprobs
+    assert odds is not None
+    assert odds.tokens
+    assert len(odds.tokens) == len(odds.token_logprobs or ()) == len(odds.text_offset or ())
     streamed = client.completions.create(model=real.model, prompt="A model", max_tokens=4, stream=True)
     assert "".join(chunk.choices[0].text for chunk in streamed if chunk.choices)
 

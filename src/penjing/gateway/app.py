@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import AsyncIterable, Mapping
 from functools import partial
 from secrets import token_hex
-from urllib.parse import unquote
 
 from penjing.engines.engine import Engine
-from penjing.errors import EngineLoading, InputError, ModelNotFound, PenjingError
-from penjing.gateway import models, observe
+from penjing.errors import PenjingError
+from penjing.gateway import observe
 from penjing.gateway.answer import Answer, leave
 from penjing.gateway.ask import Ask, Route
 from penjing.gateway.dialects.openai import convert, errors, wire
 from penjing.gateway.dialects.openai.check import check
 from penjing.gateway.dialects.openai.rewrite import for_engine
-from penjing.gateway.health import LIVE, health
+from penjing.gateway.legacy import old_logprobs
 from penjing.gateway.merge import merged, several
-from penjing.gateway.metrics import CONTENT_TYPE, render
 from penjing.gateway.options import GatewayOptions
+from penjing.gateway.origin import Origins
+from penjing.gateway.pages import PAGES, MethodNotAllowed, Pages, chosen
 from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.policy import chain, policies
 from penjing.gateway.reasoning import left_out
@@ -39,6 +38,7 @@ JSON = errors.JSON
 WAITING = 32
 """Requests an engine may hold beyond its slots; the rest wait here, where a client that leaves costs nothing."""
 CLIENT_LEFT = 499
+RETRY_SECONDS = 1
 ROUTES = {
     route.path: route
     for route in (
@@ -47,31 +47,6 @@ ROUTES = {
         Route("/v1/embeddings", wire.EmbeddingBody),
     )
 }
-PAGES = ("/v1/models", "/health", "/metrics", "/openapi.json")
-
-
-class PathNotFound(InputError):
-    """Facts: `path`, `known`."""
-
-    template = "There is nothing at {path}."
-    hint = "Known here: {known}"
-    code = "not_found"
-    status = 404
-
-
-class MethodNotAllowed(InputError):
-    """Facts: `method`, `path`, `allowed`."""
-
-    template = "{path} takes {allowed}, not {method}."
-    code = "method_not_allowed"
-    status = 405
-
-
-class NoSuchModel(ModelNotFound):
-    """Facts: `model`, `known`."""
-
-    template = "There is no model '{model}' on this server."
-    hint = "Models here: {known}"
 
 
 class Broken(PenjingError):
@@ -92,24 +67,21 @@ class Gateway:
         self._keys = Keys(self.options.api_keys)
         self._call = chain(policies(self.options), self._engine)
         self._pools: dict[str, Pool] = {}
-        self._pages: dict[str, Callable[[Incoming], Awaitable[tuple[int, bytes, bytes]]]] = {
-            "/v1/models": self._models,
-            "/health": self._health,
-            "/metrics": self._metrics,
-            "/openapi.json": self._openapi,
-        }
+        self._pages = Pages(self.engines, self.failed, self._pools, self.observed, self._keys)
+        self._origins = Origins(self.options.cors)
 
     async def __call__(self, incoming: Incoming, reply: Reply) -> None:
         """Answer one request; every error becomes one in OpenAI's shape."""
         watch = observe.Watch(self.observed)
         self.observed.in_flight.add()
         route = ROUTES.get(incoming.path)
+        ask = Ask(route, incoming) if route is not None and incoming.method == "POST" else None
         try:
-            self._cross_origin(incoming, reply)
-            if route is not None and incoming.method == "POST":
-                await self._ask(Ask(route, incoming), reply, watch)
+            reply.extra = self._origins.admit(incoming)
+            if ask is not None:
+                await self._ask(ask, reply, watch)
             else:
-                await self._page(incoming, reply)
+                reply.send(*await self._pages.page(incoming, ROUTES))
         except PenjingError as error:
             refuse(reply, error)
         except asyncio.CancelledError:
@@ -121,15 +93,16 @@ class Gateway:
             refuse(reply, Broken(reference=reference))
         finally:
             self.observed.in_flight.add(by=-1)
-            known = incoming.path if route is not None or incoming.path in PAGES else ""
-            watch.end(known, reply.status)
+            if ask is not None and ask.parsed and ask.model in self.engines:
+                watch.named(ask.model)
+            watch.end(incoming.path if ask is not None or incoming.path in PAGES else "", reply.status)
 
     # models
 
     async def _ask(self, ask: Ask, reply: Reply, watch: observe.Watch) -> None:
         events = await self._call(ask)
-        watch.named(self._chosen(ask.model)[0])
         try:
+            watch.named(ask.model or next(iter(self.engines), ""))
             if isinstance(events, Answer):
                 await self._pass_on(events, reply, watch)
             else:
@@ -139,7 +112,7 @@ class Gateway:
 
     async def _engine(self, ask: Ask) -> AsyncIterable[Event]:
         """The end of the chain. Raises ModelNotFound, EngineError, InputError."""
-        name, engine = self._chosen(ask.model)
+        name, engine = chosen(self.engines, ask.model)
         if name in self.failed:
             raise self.failed[name]
         capabilities = engine.capabilities
@@ -152,6 +125,8 @@ class Gateway:
             answer = await merged(body, ask.wire, send)
         if getattr(ask.wire, "return_reasoning", None) is False:
             return left_out(answer, ask.stream)
+        if isinstance(ask.wire, wire.CompletionBody) and ask.wire.logprobs is not None:
+            return old_logprobs(answer, ask.stream)
         return answer
 
     async def _send(self, pool: Pool, path: str, body: bytes) -> Answer:
@@ -163,14 +138,6 @@ class Gateway:
             raise errors.engine_error(answer.status, await answer.read(), pool.model)
         finally:
             answer.cancel()
-
-    def _chosen(self, model: str) -> tuple[str, Engine]:
-        if not model and self.engines:
-            return next(iter(self.engines.items()))
-        try:
-            return model, self.engines[model]
-        except KeyError:
-            raise NoSuchModel(model=model, known=", ".join(self.engines), param="model") from None
 
     def _pool(self, name: str, engine: Engine) -> Pool:
         address = engine.address
@@ -216,60 +183,6 @@ class Gateway:
         watch.usage = observe.last_counts(before + last)
         reply.end()
 
-    # pages
-
-    async def _page(self, incoming: Incoming, reply: Reply) -> None:
-        path = incoming.path.rstrip("/") or "/"
-        if incoming.method == "OPTIONS":
-            reply.send(204, JSON, b"")
-        elif path in ROUTES:
-            raise MethodNotAllowed(method=incoming.method, path=path, allowed="POST")
-        elif incoming.method not in ("GET", "HEAD") and (path in PAGES or path.startswith("/v1/models/")):
-            raise MethodNotAllowed(method=incoming.method, path=path, allowed="GET")
-        elif path in self._pages:
-            reply.send(*await self._pages[path](incoming))
-        elif path.startswith("/v1/models/"):
-            self._keys.admit(incoming.headers)
-            name, engine = self._chosen(unquote(path.removeprefix("/v1/models/")))
-            reply.send(200, JSON, models.one(name, engine))
-        else:
-            known = (*ROUTES, *PAGES)
-            close = get_close_matches(path, known, 2, 0.6) or known
-            raise PathNotFound(path=path, known=", ".join(close))
-
-    async def _models(self, incoming: Incoming) -> tuple[int, bytes, bytes]:
-        self._keys.admit(incoming.headers)
-        return 200, JSON, models.listed(self.engines)
-
-    async def _health(self, incoming: Incoming) -> tuple[int, bytes, bytes]:
-        if incoming.query.startswith("live"):
-            return 200, JSON, LIVE
-        status, body = await health(self.engines, self.failed)
-        return status, JSON, body
-
-    async def _metrics(self, incoming: Incoming) -> tuple[int, bytes, bytes]:
-        self._keys.admit(incoming.headers)
-        of_engines = await models.metrics(self.engines, self._pools)
-        return 200, CONTENT_TYPE, render((*self.observed.all(), *of_engines))
-
-    async def _openapi(self, incoming: Incoming) -> tuple[int, bytes, bytes]:
-        from penjing.gateway.openapi import document
-
-        return 200, JSON, document()
-
-    def _cross_origin(self, incoming: Incoming, reply: Reply) -> None:
-        origin = incoming.headers.get(b"origin")
-        allowed = self.options.cors
-        if origin is None or not ("*" in allowed or origin.decode("latin-1") in allowed):
-            return
-        reply.extra = ((b"Access-Control-Allow-Origin", origin), (b"Vary", b"Origin"))
-        if incoming.method == "OPTIONS":
-            reply.extra += (
-                (b"Access-Control-Allow-Methods", b"GET, POST, OPTIONS"),
-                (b"Access-Control-Allow-Headers", b"Authorization, Content-Type"),
-                (b"Access-Control-Max-Age", b"600"),
-            )
-
     def close(self) -> None:
         """Let go of the links to engines."""
         for pool in self._pools.values():
@@ -293,12 +206,9 @@ def refuse(reply: Reply, error: PenjingError) -> None:
         return
     headers: Headers = ()
     if error.status in (429, 503):
-        seconds = error.facts.get("seconds", 1)
-        headers = ((b"Retry-After", str(seconds).encode()),)
-    if isinstance(error, EngineLoading):
-        headers = ((b"Retry-After", b"2"),)
-    if error.status == 401:
+        headers = ((b"Retry-After", str(error.facts.get("seconds", RETRY_SECONDS)).encode()),)
+    elif error.status == 401:
         headers = ((b"WWW-Authenticate", b"Bearer"),)
-    if isinstance(error, MethodNotAllowed):
+    elif isinstance(error, MethodNotAllowed):
         headers = ((b"Allow", str(error.facts["allowed"]).encode()),)
     reply.send(error.status, JSON, errors.error_body(error), headers)

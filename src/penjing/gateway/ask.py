@@ -39,6 +39,11 @@ class Ask:
         return cast(wire.AnyBody, parse(self.incoming.body, self.route.kind))
 
     @property
+    def parsed(self) -> bool:
+        """Whether the body was looked into and is sound."""
+        return "wire" in self.__dict__
+
+    @property
     def model(self) -> str:
         """The name the client asked for; "" for the first one."""
         return self.wire.model

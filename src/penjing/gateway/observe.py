@@ -104,6 +104,7 @@ class Watch:
         self.model = ""
         self.label: tuple[str, ...] = ("",)
         self.status = ""
+        """What ended a stream early, in place of the status its head had told."""
         self.usage: Usage | None = None
 
     def named(self, model: str) -> None:
@@ -125,7 +126,7 @@ class Watch:
 
     def end(self, route: str, status: int) -> None:
         observed = self._observed
-        observed.requests.add(route, self.model, str(status))
+        observed.requests.add(route, self.model, self.status or str(status))
         observed.seconds.observe((route,), time.perf_counter() - self.began)
         if self.usage is None and self._events:
             # An engine that does not count: an event is about a token.

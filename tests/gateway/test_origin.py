@@ -1,0 +1,55 @@
+"""Which pages may call."""
+
+from __future__ import annotations
+
+import pytest
+
+from penjing.gateway.origin import OriginRefused, Origins
+from penjing.gateway.reply import Incoming
+
+HERE, THERE = "127.0.0.1", "192.168.1.9"
+
+
+def request(origin: str | None, host: str = "127.0.0.1:8000", peer: str = HERE, method: str = "POST") -> Incoming:
+    headers = {b"host": host.encode()}
+    if origin is not None:
+        headers[b"origin"] = origin.encode()
+    return Incoming(method, "/v1/models", headers=headers, peer=peer)
+
+
+def test_programs_send_no_origin() -> None:
+    assert Origins(()).admit(request(None)) == ()
+
+
+def test_pages_of_this_machine_may_send_but_not_read() -> None:
+    for origin in ("http://localhost:3000", "http://127.0.0.1:8000", "http://[::1]:8000"):
+        assert Origins(()).admit(request(origin)) == ()
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "peer"),
+    [
+        ("http://evil.example", "127.0.0.1:8000", HERE),
+        ("http://evil.example:8000", "evil.example:8000", HERE),
+        ("http://evil.example", "box.lan:8000", THERE),
+        ("null", "127.0.0.1:8000", HERE),
+        ("http://[", "127.0.0.1:8000", HERE),
+        ("", "", THERE),
+    ],
+)
+def test_others_are_refused(origin: str, host: str, peer: str) -> None:
+    with pytest.raises(OriginRefused):
+        Origins(("http://good.example",)).admit(request(origin, host, peer))
+
+
+def test_a_page_that_was_served_here_to_another_machine() -> None:
+    assert Origins(()).admit(request("http://box.lan:8000", "box.lan:8000", THERE)) == ()
+
+
+@pytest.mark.parametrize("allowed", ["http://good.example", "*"])
+def test_named_ones_may_read(allowed: str) -> None:
+    told = dict(Origins((allowed,)).admit(request("http://good.example")))
+    assert told[b"Access-Control-Allow-Origin"] == b"http://good.example"
+    assert told[b"Vary"] == b"Origin"
+    preflight = dict(Origins((allowed,)).admit(request("http://good.example", method="OPTIONS")))
+    assert b"Authorization" in preflight[b"Access-Control-Allow-Headers"]
