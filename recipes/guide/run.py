@@ -28,11 +28,11 @@ class Plan:
     minutes: float
     layers: int = 6
     ffn: int = 768
-    rate: float = 3e-3
-    matrix_rate: float = 2e-2
+    rate: float = 2e-3
+    matrix_rate: float = 1.2e-2
     weight_decay: float = 0.05
     warmup_share: float = 0.02
-    decay_share: float = 0.35
+    decay_share: float = 0.8
     early_share: float = 0.1  # when the early checkpoint is kept, by which the yardstick shows that it discriminates
     optimizer: str = "muon"
     seed: int = 1
@@ -89,7 +89,10 @@ class Run:
         state = torch.load(path, weights_only=True)
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            peaks = [group["peak"] for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["peak"] = peak  # the plan's rates count, not those of the run that was stopped
         self.progress = Progress(**state["progress"])
         return True
 

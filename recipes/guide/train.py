@@ -23,13 +23,13 @@ from recipes.guide.watch import look, report
 
 
 def stream(run: Run, conversations: list[Conversation]) -> Iterator[tuple[Batch, float]]:
-    """Batches for ever, with the number of epochs done; every epoch is packed anew."""
-    epoch = int(run.progress.epochs)
+    """Batches for ever, with the epochs done; every epoch is packed anew, a resumed one goes on where it was."""
+    epoch, begun = divmod(run.progress.epochs, 1)
     while True:
-        plan = list(batches(conversations, run.writer, Mix(), run.plan.seed * 1000 + epoch))
-        for i, batch in enumerate(plan):
-            yield batch, epoch + (i + 1) / len(plan)
-        epoch += 1
+        plan = list(batches(conversations, run.writer, Mix(), run.plan.seed * 1000 + int(epoch)))
+        for i in range(round(begun * len(plan)), len(plan)):
+            yield plan[i], epoch + (i + 1) / len(plan)
+        epoch, begun = epoch + 1, 0.0
 
 
 def train(run: Run, conversations: list[Conversation], heldout: list[Conversation]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def batch(run: Run) -> Batch:
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_the_loss_falls(tmp_path: Path, optimizer: str) -> None:
     run = Run(plan(tmp_path, optimizer))
-    run.progress.seconds = 30
+    run.progress.seconds = 10
     losses = [run.step(batch(run)) for _ in range(12)]
     assert losses[-1] < 0.5 * losses[0]
 
@@ -48,9 +49,18 @@ def test_a_resumed_run_goes_on_as_the_first_would_have(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.part")) == []
 
 
+def test_a_resumed_run_takes_the_new_rates(tmp_path: Path) -> None:
+    first = Run(plan(tmp_path))
+    first.step(batch(first))
+    first.save()
+    second = Run(replace(plan(tmp_path), matrix_rate=1e-3))
+    assert second.resume()
+    assert [group["peak"] for group in second.optimizers[0].param_groups] == [1e-3]
+
+
 def test_the_schedule_warms_up_stays_and_ends_at_zero(tmp_path: Path) -> None:
     given = plan(tmp_path)
     assert 0 < schedule(0.0, given) < 0.1
-    assert schedule(0.5, given) == 1.0
+    assert schedule(0.5 * (1 - given.decay_share), given) == 1.0
     assert schedule(1.0, given) == 0.0
     assert schedule(1.0 - given.decay_share / 2, given) == pytest.approx(0.5)
