@@ -119,8 +119,20 @@ def llama3(path: Path) -> None:
 
 
 def qwen(path: Path) -> None:
+    """With transformers' own class, which brings its rule along."""
     marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    byte_level(path, pretokenizer.QWEN2, marks, eos_token=marks[2], pad_token=marks[0])
+    byte_level(path, pretokenizer.QWEN2, [])
+    model = json.loads((path / "tokenizer.json").read_text())["model"]
+    merges = [tuple(pair) for pair in model["merges"]]
+    own = transformers.Qwen2Tokenizer(model["vocab"], merges, eos_token=marks[2], additional_special_tokens=marks[1:])
+    own.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    own.save_pretrained(path)
+
+
+def tekken(path: Path) -> None:
+    marks = ["<s>", "</s>", "[INST]", "[/INST]"]
+    rule = pretokenizer.TEKKEN
+    byte_level(path, rule, marks, whole_words=True, begin=True, bos_token=marks[0], eos_token=marks[1])
 
 
 def gpt4o(path: Path) -> None:
@@ -186,6 +198,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "llama-linear-bias": Sample("Llama", llama3, {"attention_bias": True} | llama_rope("linear", factor=4.0)),
     "mistral": Sample("Mistral", lambda path: llama_pieces(path, original=False), {"sliding_window": None}),
+    "mistral-nemo": Sample("Mistral", tekken, {"head_dim": 32, "sliding_window": None}),
     "qwen-2": Sample("Qwen2", qwen, {"tie_word_embeddings": True}),
     "qwen-2-yarn": Sample("Qwen2", qwen, llama_rope("yarn", factor=4.0, original_max_position_embeddings=32)),
     "qwen-2-yarn-scaled": Sample(
