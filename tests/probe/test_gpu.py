@@ -74,8 +74,16 @@ def test_no_text_is_too_odd(text: str) -> None:
     assert all(card.memory_total >= 0 for card in gpu.cuda(text) + gpu.vulkan(text) + gpu.metal(text, 1, 1))
 
 
+def test_render_nodes_are_gpus_nobody_knows(tmp_path: Path) -> None:
+    for name in ("card0", "renderD129", "renderD128"):
+        (tmp_path / name).touch()
+    assert [card.name for card in gpu.render_nodes(tmp_path)] == ["renderD128", "renderD129"]
+    assert gpu.render_nodes(tmp_path / "absent") == ()
+
+
 def test_tools_that_fail_hang_or_are_absent_mean_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpu, "render_nodes", tuple)
     assert gpu.read("Linux", 0, 0) == ()
     for name, body in {"nvidia-smi": "exit 9", "vulkaninfo": "read forever < /dev/zero"}.items():
         tool = tmp_path / name

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as far as its own tools tell: nvidia-smi, system_profiler, vulkaninfo.
+"""The GPUs of this machine, as far as its own tools tell: nvidia-smi, system_profiler, vulkaninfo, else Linux itself.
 
 What an engine can use of them is the engine's to say. A tool that is absent, slow or talks nonsense means none.
 
@@ -12,18 +12,21 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 PATIENCE = 5.0
 """Seconds a tool may take; a driver in trouble can make nvidia-smi hang."""
 MIB = 1 << 20
 NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
+DRI = Path("/dev/dri")
 APPLE = ("system_profiler", "-json", "SPDisplaysDataType")
 VULKAN = ("vulkaninfo", "--summary")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU. `kind` is `cuda`, `metal` or `vulkan`; memory in bytes, 0 where the tool does not say."""
+    """One GPU. `kind` is `cuda`, `metal`, `vulkan`, or `other` where no tool knows it; memory in bytes, 0 where nobody
+    says."""
 
     kind: str
     name: str
@@ -35,7 +38,12 @@ def read(system: str, memory_total: int, memory_available: int) -> tuple[Gpu, ..
     """All GPUs. On Apple silicon the GPU shares the machine's memory (bytes), which is why it is given."""
     if system == "Darwin":
         return metal(_run(APPLE), memory_total, memory_available)
-    return cuda(_run(NVIDIA)) or vulkan(_run(VULKAN))
+    return cuda(_run(NVIDIA)) or vulkan(_run(VULKAN)) or render_nodes()
+
+
+def render_nodes(folder: Path = DRI) -> tuple[Gpu, ...]:
+    """GPUs that Linux offers to programs (Direct Rendering Infrastructure), by the name of their device file."""
+    return tuple(Gpu("other", node.name) for node in sorted(folder.glob("renderD*")))
 
 
 def _run(command: tuple[str, ...]) -> str:

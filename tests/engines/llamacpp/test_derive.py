@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penjing.engines.llamacpp.derive import Derived, derive
-from penjing.engines.llamacpp.devices import BackendMissing, Device
+from penjing.engines.llamacpp.devices import BackendMissing, Device, NoGpu
 from penjing.engines.llamacpp.options import EngineOptions
 from penjing.errors import ModelTooBig, SettingError
 from penjing.probe.facts import Model
@@ -159,6 +159,12 @@ def test_device_cpu_leaves_the_card_alone() -> None:
     derived = derive(model(context=8192), machine(64), EngineOptions(device="cpu"), devices=(CPU, CARD))
     assert derived.settings.gpu_layers == 0
     assert choices(derived)["device"] == ("cpu", True)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_layers_for_a_gpu_that_is_not_used_are_not_dropped_in_silence(device: str) -> None:
+    with pytest.raises(NoGpu, match="--gpu-layers 3"):
+        derive(model(), machine(64), EngineOptions(device=device, gpu_layers=3), devices=(CPU,))
 
 
 def test_a_device_the_library_lacks_is_refused() -> None:

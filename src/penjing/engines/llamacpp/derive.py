@@ -7,11 +7,11 @@ Does not know: how the facts were read (`prepare`), how a worker is run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from penjing.engines.llamacpp import room
-from penjing.engines.llamacpp.devices import Device, choose, layers_that_fit
+from penjing.engines.llamacpp.devices import Device, NoGpu, choose, layers_that_fit
 from penjing.engines.llamacpp.options import SOURCE, EngineOptions
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.template import SWITCH, silent_by_default
@@ -101,43 +101,60 @@ def derive(
     where two options exclude each other.
     """
     sheet = Sheet()
-    gpus = choose(options.device, devices)
-    kinds = ", ".join(dict.fromkeys(gpu.kind for gpu in gpus)) or "cpu"
-    sheet.choose("device", None if options.device == "auto" else kinds, kinds, REASONS["device"])
-    threads = sheet.choose("threads", options.threads, machine.performance_cores, REASONS["threads"])
-    kv_type = sheet.choose("kv_type", options.kv_type, "f16", REASONS["kv_type"])
-    check_kv_type(model, options, kv_type)
-    rope_scale = sheet.choose("rope_scale", options.rope_scale, 1.0, REASONS["rope_scale"])
-    embeddings = _embeddings(sheet, model, options)
-    batch, ubatch = _batches(sheet, options, embeddings)
+    gpus = _gpus(sheet, options, devices)
+    settings = _computing(sheet, model, machine, options)
     free = machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
-    fit = room.fit(model, free, options, memory.Terms(kv_type, ubatch, options.flash_attention is not False))
+    terms = memory.Terms(settings.kv_type, settings.ubatch, settings.flash_attention != "off")
+    fit = room.fit(model, free, options, terms)
     for found in fit.choices:
         sheet.choose(found.name, found.asked, found.value, found.reason, **found.facts)
-    gpu_layers = _gpu_layers(sheet, model, options, gpus, fit.need)
-    flash = None if options.flash_attention is None else ("on" if options.flash_attention else "off")
-    settings = Settings(
-        model=str(model.path),
+    settings = replace(
+        settings,
         name=name or model.name or model.path.stem,
         context=fit.context,
         pool=fit.pool,
         slots=fit.slots,
-        threads=threads,
+        gpu_layers=_gpu_layers(sheet, model, options, gpus, fit.need),
+        cache_ram=_cache_ram(sheet, free - fit.need.total),
+    )
+    return Derived(settings, tuple(sheet.choices), fit.need)
+
+
+def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOptions) -> Settings:
+    """Settings that do not depend on how much memory is free; the others are still zero."""
+    embeddings = _embeddings(sheet, model, options)
+    batch, ubatch = _batches(sheet, options, embeddings)
+    flash = None if options.flash_attention is None else ("on" if options.flash_attention else "off")
+    kv_type = sheet.choose("kv_type", options.kv_type, "f16", REASONS["kv_type"])
+    check_kv_type(model, options, kv_type)
+    return Settings(
+        model=str(model.path),
+        name="",
+        context=0,
+        pool=0,
+        slots=0,
+        threads=sheet.choose("threads", options.threads, machine.performance_cores, REASONS["threads"]),
         batch=batch,
         ubatch=ubatch,
         flash_attention=sheet.choose("flash_attention", flash, "auto", REASONS["flash_attention"]),
         kv_type=kv_type,
-        rope_scale=float(rope_scale),
-        gpu_layers=gpu_layers,
+        rope_scale=float(sheet.choose("rope_scale", options.rope_scale, 1.0, REASONS["rope_scale"])),
         mmap=sheet.choose("mmap", None if options.mmap else False, True, REASONS["mmap"]),
         embeddings=embeddings,
         pooling="mean" if embeddings and model.pooling in ("", "none") else "",
         lora=options.adapters,
-        cache_ram=_cache_ram(sheet, free - fit.need.total),
         silent=_silent(sheet, model),
         log_level=options.log_level,
     )
-    return Derived(settings, tuple(sheet.choices), fit.need)
+
+
+def _gpus(sheet: Sheet, options: EngineOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    gpus = choose(options.device, devices)
+    if options.gpu_layers and not gpus:
+        raise NoGpu(device=options.device, layers=options.gpu_layers)
+    kinds = ", ".join(dict.fromkeys(gpu.kind for gpu in gpus)) or "cpu"
+    sheet.choose("device", None if options.device == "auto" else kinds, kinds, REASONS["device"])
+    return gpus
 
 
 def check_kv_type(model: Model, options: EngineOptions, kv_type: str) -> None:

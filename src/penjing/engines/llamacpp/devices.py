@@ -33,6 +33,13 @@ class BackendMissing(DeviceUnavailable):
     hint = "Install the xllamacpp wheel built for {device} (its README lists them), or use --device auto."
 
 
+class NoGpu(DeviceUnavailable):
+    """Facts: `device`, `layers`."""
+
+    template = "--gpu-layers {layers} with --device {device}: there is no GPU that the installed library can use."
+    hint = "Leave --gpu-layers out; penjing doctor shows what the library finds."
+
+
 @dataclass(frozen=True)
 class Device:
     """One device of the library: `kind` is `cpu`, `cuda`, `metal`, `vulkan` ...; memory in bytes."""
