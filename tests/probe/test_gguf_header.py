@@ -105,6 +105,13 @@ def test_hostile_counts(tiny: Path, tmp_path: Path, at: int) -> None:
         gguf.read(changed(tiny, tmp_path, at, struct.pack("<Q", 1 << 62)))
 
 
+def test_hostile_length_of_a_token(tiny: Path, tmp_path: Path) -> None:
+    name = b"tokenizer.ggml.tokens"
+    at = tiny.read_bytes().index(name) + len(name) + 4 + 4 + 8
+    with pytest.raises(DamagedHeader, match="length of a text"):
+        gguf.read(changed(tiny, tmp_path, at, struct.pack("<Q", 1 << 62)))
+
+
 def test_overlapping_tensors(tiny: Path, tmp_path: Path) -> None:
     name = b"blk.0.attn_k.weight"
     at = tiny.read_bytes().index(name) + len(name) + 4 + 16 + 4

@@ -100,9 +100,7 @@ def _array(view: View, key: str, metadata: dict[str, object], lengths: dict[str,
     kind = int(view.number("I", "the type of a list", key))
     if kind == STRING:
         lengths[key] = view.count("Q", "the length of a list", MOST_STRINGS, 8, key)
-        for _ in range(lengths[key]):
-            length = view.count("Q", "the length of a text", LONGEST_TEXT, name=key)
-            view.at += length
+        view.skip_texts(lengths[key], key, LONGEST_TEXT)
     elif kind in SCALARS:
         width = WIDTHS[SCALARS[kind]]
         lengths[key] = view.count("Q", "the length of a list", MOST_NUMBERS, width, key)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from penjing.probe.faults import CannotOpen, DamagedHeader, EmptyFile, HeaderCut
 
+LENGTH = struct.Struct("<Q")
+
 
 class View:
     """A cursor over the bytes of a file. Methods raise HeaderCut where the file ends too early."""
@@ -57,6 +59,21 @@ class View:
         found = self.content[self.at : self.at + count]
         self.at += count
         return found
+
+    def skip_texts(self, count: int, name: str, longest: int) -> None:
+        """Pass over `count` texts, each after its length (u64); a vocabulary is hundreds of thousands of them."""
+        content, size, at = self.content, self.size, self.at
+        for _ in range(count):
+            if at > size - LENGTH.size:
+                break
+            at += LENGTH.size + LENGTH.unpack_from(content, at)[0]
+        else:
+            if at <= size:
+                self.at = at
+                return
+        if at - size > longest:
+            self.refuse("the length of a text", at - size, f"<= {longest}", name)
+        raise HeaderCut(path=str(self.path), size=size, missing=max(1, at - size), word="a text", name=_quoted(name))
 
     def refuse(self, word: str, value: object, wanted: str, name: str = "") -> None:
         """Raises DamagedHeader."""
