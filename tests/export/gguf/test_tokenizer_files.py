@@ -149,6 +149,7 @@ def test_no_prefix() -> None:
     [
         pieces(WHOLE[:-1]),  # llama.cpp would merge a pair that this tokenizer does not
         pieces([WHOLE[2], WHOLE[0], WHOLE[1], WHOLE[3]]),  # one token's merges at two places
+        pieces(WHOLE[:2]),  # nothing makes a token that llama.cpp would make
         pieces(WHOLE, normalizer={"type": "Lowercase"}),
         pieces(WHOLE, pre_tokenizer={"type": "Metaspace", "replacement": "▁", "split": True}),
     ],

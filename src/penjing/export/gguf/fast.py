@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from penjing.export.gguf import pretokenizer
-from penjing.export.gguf.faults import TokenizerDamaged, TokenizerUnsupported
+from penjing.export.gguf.faults import MergesUnclear, TokenizerDamaged, TokenizerUnsupported
 from penjing.export.gguf.vocabulary import BYTE, NORMAL, SPACE, UNKNOWN, Added, Vocabulary, fill
+from penjing.shrink.container import Value
 
 LARGEST_ID = 1 << 22
 HARMLESS_NORMALIZERS = {"NFC"}  # llama.cpp takes text as it comes, which nearly always is NFC
@@ -85,42 +86,40 @@ def _sentencepiece(
 ) -> Vocabulary:
     """A SentencePiece BPE from its merges. llama.cpp merges by score and takes any two neighbours whose text is a
     token; that is the same only where every such pair is among the merges, in one run a token."""
-    scores = _scores(tokens, merges, path)
     unknown = tokenizer["model"].get("unk_token")
     for number, token in enumerate(tokens):
         if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
             types[number] = BYTE
         elif token == unknown:
             types[number] = UNKNOWN
-    return Vocabulary(
-        "llama", "default", tokens, types, scores, settings={"add_space_prefix": _prefix(tokenizer, path)}
-    )
+    outside = {entry.content for entry in added(tokenizer, path)}
+    trained = [token for token, kind in zip(tokens, types, strict=True) if kind == NORMAL and token not in outside]
+    rank = _ranks(merges, path)
+    _every_pair(trained, set(tokens), set(merges), path)
+    scores = [-float(rank.get(token, len(merges) + number)) for number, token in enumerate(tokens)]
+    settings: dict[str, Value] = {"add_space_prefix": _prefix(tokenizer, path)}
+    return Vocabulary("llama", "default", tokens, types, scores, settings=settings)
 
 
-def _scores(tokens: list[str], merges: list[tuple[str, str]], path: Path) -> list[float]:
+def _ranks(merges: list[tuple[str, str]], path: Path) -> dict[str, int]:
+    """When each token is first merged. Raises MergesUnclear where its merges are not in one run."""
     rank: dict[str, int] = {}
     last = ""
     for number, (left, right) in enumerate(merges):
         token = left + right
         if token != last and token in rank:
-            raise TokenizerUnsupported(
-                path=str(path), word="the order of merges", value=repr(token), wanted="all merges of a token in one run"
-            )
+            raise MergesUnclear(path=str(path), pair=repr((left, right)))
         rank.setdefault(token, number)
         last = token
-    pairs = set(merges)
-    known = set(tokens)
-    for token in rank:
+    return rank
+
+
+def _every_pair(trained: list[str], known: set[str], pairs: set[tuple[str, str]], path: Path) -> None:
+    for token in trained:
         for cut in range(1, len(token)):
             pair = (token[:cut], token[cut:])
-            if pair[0] in known and pair[1] in known and pair not in pairs:
-                raise TokenizerUnsupported(
-                    path=str(path),
-                    word="a pair that is not merged",
-                    value=repr(pair),
-                    wanted="SentencePiece's lists, which have every pair",
-                )
-    return [-float(rank.get(token, len(merges) + number)) for number, token in enumerate(tokens)]
+            if pair not in pairs and pair[0] in known and pair[1] in known:
+                raise MergesUnclear(path=str(path), pair=repr(pair))
 
 
 def _prefix(tokenizer: dict[str, Any], path: Path) -> bool:

@@ -6,6 +6,7 @@
     ├── QuantizedCheckpoint
     ├── UnknownPreTokenizer
     ├── TokenizerUnsupported
+    │   └── MergesUnclear
     └── ConverterFailed
     ModelCorrupt
     ├── SettingMissing
@@ -66,6 +67,13 @@ class TokenizerUnsupported(ModelUnsupported):
 
     template = "{path}: of the tokenizer, {word} is {value}; llama.cpp can do {wanted}."
     hint = UPSTREAM
+
+
+class MergesUnclear(TokenizerUnsupported):
+    """tokenizer.json merges by a list, llama.cpp by scores, and no scores mean the same. Facts: `path`, `pair`."""
+
+    template = "{path}: its merges cannot be told to llama.cpp as SentencePiece scores, because of {pair}."
+    hint = "Copy tokenizer.model from the model's source into the same folder: it has the scores."
 
 
 class SettingMissing(ModelCorrupt):
