@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from shells import Shell
 
+from shells import Shell
 from tiny_checkpoint import write_checkpoint
 
 Spoil = Callable[[bytes], bytes]
@@ -35,16 +35,12 @@ def language(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_orphans() -> Iterator[None]:
-    """No engine outlives the command that started it."""
-    before = {process.pid for process in psutil.process_iter()}
+def no_orphans(clean: Path) -> Iterator[None]:
+    """No process of ours, known by its PENJING_HOME, outlives the command that started it."""
     yield
-    left = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if process.pid not in before and "penjing.engines.llamacpp.worker" in (process.info["cmdline"] or ())
-    ]
-    assert left == []
+    processes = psutil.process_iter(["environ", "pid"])
+    homes = {process.pid: (process.info["environ"] or {}).get("PENJING_HOME") for process in processes}
+    assert [pid for pid, home in homes.items() if home == str(clean) and pid != os.getpid()] == []
 
 
 def told(done: object, language: str, status: int) -> str:
