@@ -25,7 +25,17 @@ HEADER = "# Written by `python .ci/constraints.py python3.10 python3.11`.\n"
 def resolved(python: str) -> dict[str, str]:
     """Name to version of everything `python` would install."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        command = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", report.name]
+        command = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--dry-run",
+            "--ignore-installed",
+            "--report",
+            report.name,
+        ]
         subprocess.run([*command, WANTED], check=True)
         chosen = json.loads(Path(report.name).read_text())["install"]
     found = {entry["metadata"]["name"].lower().replace("_", "-"): entry["metadata"]["version"] for entry in chosen}
