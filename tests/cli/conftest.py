@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from shells import Done, Shell
 
+from shells import Done, Shell
 from tiny_model import Shape, write_tiny_gguf
 
 

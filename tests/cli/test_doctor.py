@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from shells import Shell
 
 from penjing.cli import doctor
 from penjing.cli.doctor import CHECKS, judged
 from penjing.errors import PortInUse
+from shells import Shell
 
 
 def test_everything_works_here(shell: Shell) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 import pytest
-from shells import Shell
 
 import penjing
 from penjing.cli import main
 from penjing.cli.main import VERBS, run
+from shells import Shell
 
 HEAVY = ("rich", "aiohttp", "numpy", "xllamacpp", "prompt_toolkit", "gguf", "msgspec", "uvloop", "jinja2", "psutil")
 

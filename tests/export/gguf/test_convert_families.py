@@ -15,9 +15,9 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 sentencepiece = pytest.importorskip("sentencepiece")
 
-from llama_engine import Engine, running  # noqa: E402
 from tiny_checkpoints import PROBES, SAMPLES, SHAPE, make  # noqa: E402
 
+from llama_engine import Engine, running  # noqa: E402
 from penjing.export.gguf import convert  # noqa: E402
 from penjing.probe import model as probe  # noqa: E402
 

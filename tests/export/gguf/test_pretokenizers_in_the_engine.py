@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from llama_engine import running
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
+from llama_engine import running
 from penjing.export.gguf import convert
 from penjing.export.gguf.pretokenizer import NAMES, Rule
 from penjing.probe import model as probe
