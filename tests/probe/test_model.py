@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gguf
 import pytest
 
 from penjing.errors import ModelNotFound, PenjingError
@@ -81,6 +82,17 @@ def test_missing_shards_are_named(tmp_path: Path) -> None:
     paths[1].unlink()
     with pytest.raises(faults.MissingShards, match="m-00002-of-00003"):
         read(paths[0])
+
+
+def test_a_shard_under_another_name(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
+    writer.add_uint16("split.count", 3)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(faults.RenamedShard, match="one of 3") as caught:
+        read(tmp_path / "model.gguf")
+    assert "NAME-00001-of-00003.gguf" in caught.value.advice("en")
 
 
 def test_missing_safetensors_shards_are_named(tmp_path: Path) -> None:

@@ -26,17 +26,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_key_changes_with_the_source(tmp_path: Path) -> None:
     source = tmp_path / "a"
     source.write_bytes(b"one")
-    first = cache.key([source], "8")
-    assert cache.key([source], "8") == first
-    assert cache.key([source], "4") != first
+    first = cache.key(source, [source], "8")
+    assert cache.key(source, [source], "8") == first
+    assert cache.key(source, [source], "4").place != first.place
     os.utime(source, ns=(1, 1))
-    touched = cache.key([source], "8")
-    assert touched != first
+    touched = cache.key(source, [source], "8")
+    assert touched.place == first.place
+    assert touched.identity != first.identity
     source.write_bytes(b"three")
     os.utime(source, ns=(1, 1))
-    assert cache.key([source], "8") != touched
+    assert cache.key(source, [source], "8").identity != touched.identity
     moved = source.rename(tmp_path / "b")
-    assert cache.key([moved], "8") != cache.key([tmp_path], "8")
+    assert cache.key(moved, [moved], "8").place != first.place
+
+
+KEY = cache.Key("x", "1")
 
 
 def test_made_once() -> None:
@@ -46,15 +50,39 @@ def test_made_once() -> None:
         calls.append(path)
         write_tiny_gguf(path)
 
-    assert cache.made("x", make) == cache.made("x", make)
+    assert cache.made(KEY, make) == cache.made(KEY, make)
     assert len(calls) == 1
 
 
 def test_a_damaged_entry_is_made_again() -> None:
-    path = cache.made("x", write_tiny_gguf)
+    path = cache.made(KEY, write_tiny_gguf)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert cache.made("x", write_tiny_gguf).read_bytes() == whole
+    assert cache.made(KEY, write_tiny_gguf).read_bytes() == whole
+
+
+def test_an_older_version_makes_room() -> None:
+    older = cache.made(KEY, write_tiny_gguf)
+    other = cache.made(cache.Key("y", "1"), write_tiny_gguf)
+    newer = cache.made(cache.Key("x", "2"), write_tiny_gguf)
+    assert not older.exists()
+    assert newer.exists()
+    assert other.exists()
+
+
+def test_leftovers_of_the_dead_are_removed_and_of_the_living_kept() -> None:
+    cache.folder().mkdir(parents=True)
+    dead, living = (cache.folder() / f".{place}-1.gguf.0123abcd.part" for place in ("dead", "living"))
+    dead.touch()
+    living.touch()
+    upstream = cache.folder() / ".dead-1.gguf.xyz.part"
+    upstream.mkdir()
+    (upstream / "whole.gguf").touch()
+    with held(cache.folder() / "living.lock"):
+        cache.made(KEY, write_tiny_gguf)
+    assert not dead.exists()
+    assert not upstream.exists()
+    assert living.exists()
 
 
 def test_a_failure_leaves_nothing() -> None:
@@ -62,7 +90,7 @@ def test_a_failure_leaves_nothing() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        cache.made("x", make)
+        cache.made(KEY, make)
     assert [path.name for path in cache.folder().iterdir()] == ["x.lock"]
 
 
@@ -72,7 +100,7 @@ def test_waiting_for_another_can_be_given_up() -> None:
         raise KeyboardInterrupt
 
     with held(cache.folder() / "x.lock"), pytest.raises(KeyboardInterrupt):
-        cache.made("x", write_tiny_gguf, give_up)
+        cache.made(KEY, write_tiny_gguf, give_up)
 
 
 CONVERT = """
@@ -114,4 +142,5 @@ def test_killed_in_mid_conversion(tmp_path: Path) -> None:
     started = time.monotonic()
     path = resolve(str(folder), bits=16).path
     assert time.monotonic() - started < 20  # the dead one's lock does not hold
-    assert {entry.name for entry in cache.folder().iterdir()} == {path.name, path.with_suffix(".lock").name}
+    assert {entry.suffix for entry in cache.folder().iterdir()} == {".gguf", ".lock"}
+    assert list(cache.folder().glob("*.gguf")) == [path]

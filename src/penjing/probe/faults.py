@@ -9,6 +9,7 @@
     │   └── HeaderCut
     ├── DamagedHeader
     ├── MissingShards
+    │   └── RenamedShard
     └── DamagedConfig
     ModelUnsupported
     ├── NotAModel         NotAFile  HtmlPage  LfsPointer  PickleFile  ZipArchive  OldFormat
@@ -80,6 +81,13 @@ class MissingShards(ModelCorrupt):
 
     template = "{path} is in several files and {count} of them are missing: {missing}"
     hint = "Put the missing files into the same folder under exactly these names."
+
+
+class RenamedShard(MissingShards):
+    """Facts: `path`, `count`, `wanted` (the form of the name)."""
+
+    template = "{path} is one of {count} files of a model, and its name no longer says which."
+    hint = "Rename all of them back: {wanted} and so on."
 
 
 class DamagedConfig(ModelCorrupt):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from penjing.probe import gguf
 from penjing.probe.facts import Model, commonest, count
-from penjing.probe.faults import DamagedHeader, MissingShards
+from penjing.probe.faults import DamagedHeader, MissingShards, RenamedShard
 from penjing.probe.ggml import MIXES
 from penjing.probe.tensor import Tensor
 
@@ -32,6 +32,9 @@ def read(path: Path) -> Model:
     paths = _shards(path)
     headers = [gguf.read(shard) for shard in paths]
     first = headers[0]
+    promised = count(first.metadata, "split.count")
+    if len(paths) == 1 and promised > 1:
+        raise RenamedShard(path=str(path), count=promised, wanted=f"NAME-00001-of-{promised:05}.gguf")
     tensors = tuple(tensor for header in headers for tensor in header.tensors)
     promised = count(first.metadata, "split.tensors.count")
     if len(paths) > 1 and promised and promised != len(tensors):

@@ -1,4 +1,7 @@
-"""What was converted once is kept: `PENJING_HOME/cache/gguf/KEY.gguf`, the key being what it was made from.
+"""What was converted once is kept: `PENJING_HOME/cache/gguf/NAME-PLACE-IDENTITY.gguf`.
+
+PLACE is the source's path and the recipe, IDENTITY what the source is now: when it changes, its new conversion takes
+the old one's place.
 
 Does not know: how anything is converted.
 """
@@ -7,17 +10,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from penjing.errors import ModelCorrupt, ModelUnsupported
 from penjing.files import home
 from penjing.probe import model as probe
 from penjing.progress import Progress, Report
-from penjing.store.lock import held
+from penjing.store.lock import held, held_now
 
 VERSION = 1  # raise it when a conversion would come out differently
-KEY_LENGTH = 24
+PLACE_LENGTH = 10
+IDENTITY_LENGTH = 16
+LONGEST_NAME = 48
+
+
+@dataclass(frozen=True)
+class Key:
+    """`place` is where and how, `identity` which version of it."""
+
+    place: str
+    identity: str
+
+    @property
+    def path(self) -> Path:
+        """The file of this version."""
+        return folder() / f"{self.place}-{self.identity}.gguf"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever makes any version."""
+        return folder() / f"{self.place}.lock"
 
 
 def folder() -> Path:
@@ -25,28 +51,49 @@ def folder() -> Path:
     return home() / "cache" / "gguf"
 
 
-def key(sources: Iterable[Path], recipe: str) -> str:
-    """The name of what `recipe` makes of `sources`: other after any of them is changed, moved or replaced."""
-    sha = hashlib.sha256(json.dumps([VERSION, recipe]).encode())
-    for path in sorted(sources):
+def key(source: Path, files: Iterable[Path], recipe: str) -> Key:
+    """The key of what `recipe` makes of `source`: another identity after any of its `files` is changed or replaced,
+    another place after it is moved."""
+    whole = source.resolve()
+    readable = re.sub(r"[^\w.]+", "_", whole.name)[:LONGEST_NAME]
+    place = hashlib.sha256(json.dumps([str(whole), recipe]).encode()).hexdigest()[:PLACE_LENGTH]
+    identity = hashlib.sha256(json.dumps([VERSION, recipe]).encode())
+    for path in sorted(files):
         facts = path.stat()
-        sha.update(json.dumps([str(path.resolve()), facts.st_size, facts.st_mtime_ns]).encode())
-    return sha.hexdigest()[:KEY_LENGTH]
+        identity.update(json.dumps([path.name, facts.st_size, facts.st_mtime_ns]).encode())
+    return Key(f"{readable}-{place}", identity.hexdigest()[:IDENTITY_LENGTH])
 
 
-def made(name: str, make: Callable[[Path], object], report: Report | None = None) -> Path:
-    """The cached file `name`, made by `make(path)` where it is not there or is damaged. Of several processes that ask
-    at once one makes it and the others wait; what a killed one left half-written is removed."""
-    path = folder() / f"{name}.gguf"
-    if _whole(path):
-        return path
+def made(key: Key, make: Callable[[Path], object], report: Report | None = None) -> Path:
+    """The cached file of `key`, made by `make(path)` where it is not there or is damaged. Of several processes that ask
+    at once one makes it and the others wait; what killed ones left half-written is removed."""
+    if _whole(key.path):
+        return key.path
     waiting = (lambda: report(Progress(0.0, "waiting"))) if report else None
-    with held(folder() / f"{name}.lock", waiting):
-        if not _whole(path):
-            for leftover in folder().glob(f".{path.name}.*.part"):
-                leftover.unlink(missing_ok=True)
-            make(path)
-    return path
+    with held(key.lock, waiting):
+        if not _whole(key.path):
+            sweep(key.lock)
+            make(key.path)
+            for older in folder().glob(f"{key.place}-*.gguf"):
+                if older != key.path:
+                    older.unlink(missing_ok=True)
+    return key.path
+
+
+def sweep(mine: Path) -> None:
+    """Remove what was half-written by processes that are no more; `mine` is a lock that the caller holds."""
+    for leftover in folder().glob(".*.part"):
+        lock = folder() / f"{leftover.name[1:].split('.gguf.')[0].rpartition('-')[0]}.lock"
+        if lock == mine:
+            _remove(leftover)
+        else:
+            with held_now(lock) as taken:
+                if taken:
+                    _remove(leftover)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _whole(path: Path) -> bool:

@@ -31,6 +31,16 @@ def held(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None
         os.close(descriptor)  # which unlocks; the file stays, since removing it would let two holders in
 
 
+@contextmanager
+def held_now(path: Path) -> Iterator[bool]:
+    """As `held`, without waiting: whether the lock was free and is held in the block."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield _taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 if sys.platform == "win32":
     import msvcrt
 

@@ -101,8 +101,8 @@ def _smaller(model: Model, bits: int | None, progress: Report | None) -> Path:
         return model.path
     from penjing.shrink.quantize import quantize
 
-    name = cache.key(model.files, f"quantize {bits}")
-    return cache.made(name, lambda path: quantize(model.path, path, bits, report=progress), progress)
+    key = cache.key(model.path, model.files, f"quantize {bits}")
+    return cache.made(key, lambda path: quantize(model.path, path, bits, report=progress), progress)
 
 
 def _converted(model: Model, bits: int, progress: Report | None) -> Path:
@@ -111,8 +111,8 @@ def _converted(model: Model, bits: int, progress: Report | None) -> Path:
     sources = {*model.files, *(page for pattern in PAGES for page in model.path.glob(pattern))}
     ours = convert.supported(model.path)
     make = convert.convert if ours else upstream.convert
-    name = cache.key(sources, f"{'own' if ours else 'upstream'} {bits}")
-    return cache.made(name, lambda path: make(model.path, path, bits, report=progress), progress)
+    key = cache.key(model.path, sources, f"{'own' if ours else 'upstream'} {bits}")
+    return cache.made(key, lambda path: make(model.path, path, bits, report=progress), progress)
 
 
 def _not_found(name: str, source: Path) -> ModelNotFound:

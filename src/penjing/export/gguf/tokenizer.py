@@ -37,6 +37,8 @@ def read(config: Config, family: Family, rows: int) -> dict[str, Value]:
     found = vocabulary.add(found, list(_added(folder, whole, settings)))
     found = vocabulary.pad(found, rows)
     vocabulary.check(found, rows, folder)
+    if found.model == "llama" and isinstance(settings.get("add_prefix_space"), bool):
+        found = replace(found, settings={**found.settings, "add_space_prefix": settings["add_prefix_space"]})
     marks = _marks(found, settings, config)
     found = replace(found, settings={**found.settings, **marks, **_flags(found, settings, whole, marks)})
     template = chat_template(folder)
