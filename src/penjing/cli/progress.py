@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penjing.progress import Progress, Report
 
 STAGES = {
+    "waiting": "Waiting for another penjing that converts the same",
     "reading": "Reading",
     "converting": "Converting",
     "quantizing": "Quantizing",

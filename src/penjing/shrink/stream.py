@@ -45,13 +45,18 @@ def write(
     total = sum(info.rows * info.shape[-1] for info in infos) or 1
     done = 0
     written = []
-    workers = min(MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(MOST_WORKERS, _cores())
     with ThreadPoolExecutor(workers) as pool, writing(path) as stream:
         file = Container(stream, metadata, infos)
         for flow in flows:
             written.append(_tensor(file, flow, pool, workers, _Ticks(report, stage, done, total)))
             done += flow.info.rows * flow.info.shape[-1]
     return tuple(written)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Overflow(Exception):
