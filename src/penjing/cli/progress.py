@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from penjing.progress import Progress, Report
 
 STAGES = {
-    "waiting": "Waiting for another penjing that converts the same",
     "reading": "Reading",
     "converting": "Converting",
     "quantizing": "Quantizing",
