@@ -5,7 +5,8 @@
 Same model, same worker process, same machine, taking turns: each round measures both ways, in changing order. The
 client is a plain select loop over raw sockets in a process of its own, the lightest there is, so that what is
 measured is the servers. Reported: time to first token (one client), tokens per second (1 and 8 streaming clients),
-the ratio of each round's pair as median and range. `--write` puts the tables into docs/en and docs/zh/performance.md.
+the ratio of each round's pair as median and range, and the processor time of the gateway's own process for each token.
+`--write` puts the tables into docs/en and docs/zh/performance.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAMS = (1, 8)
@@ -157,11 +160,12 @@ def measure(target: str, clients: int, answers: int, tokens: int) -> Figures:
     return Figures(**json.loads(done.stdout))
 
 
-def rounds(ways: dict[str, str], count: int, tokens: int) -> dict[str, Any]:
-    """`count` rounds of everything, both ways in changing order."""
+def rounds(ways: dict[str, str], gateway: psutil.Process, count: int, tokens: int) -> dict[str, Any]:
+    """`count` rounds of everything, both ways in changing order. `own` is the gateway's processor seconds a token."""
     found: dict[str, Any] = {
         "first": {way: [] for way in ways},
-        "rate": {n: {way: [] for way in ways} for n in STREAMS},
+        "rate": {clients: {way: [] for way in ways} for clients in STREAMS},
+        "own": {clients: [] for clients in STREAMS},
     }
     for way in ways.values():
         measure(way, 8, 16, tokens)
@@ -171,8 +175,11 @@ def rounds(ways: dict[str, str], count: int, tokens: int) -> dict[str, Any]:
             found["first"][way] += measure(ways[way], 1, 40, 8).first
         for clients in STREAMS:
             for way in order:
+                before = sum(gateway.cpu_times()[:2])
                 figures = measure(ways[way], clients, clients * 4, tokens)
                 found["rate"][clients][way].append(figures.tokens / figures.seconds)
+                if way == "penjing":
+                    found["own"][clients].append((sum(gateway.cpu_times()[:2]) - before) / figures.tokens)
         print(f"round {number + 1} of {count}", file=sys.stderr, flush=True)
     return found
 
@@ -193,6 +200,8 @@ def table(found: dict[str, Any]) -> str:
         direct, through = (statistics.median(ways[way]) for way in ("direct", "penjing"))
         spread = f"{statistics.median(ratios):.1%} ({min(ratios):.1%} … {max(ratios):.1%})"
         lines.append(f"| {clients} × stream | {direct:.0f} tok/s | {through:.0f} tok/s | {spread} |")
+        own = statistics.median(found["own"][clients]) * 1e6
+        lines.append(f"| {clients} × stream, CPU | | {own:.0f} µs/token | |")
     return "\n".join(lines)
 
 
@@ -242,7 +251,7 @@ def main() -> int:
     try:
         assert process.stdout is not None
         ways = json.loads(process.stdout.readline())
-        text = table(rounds(ways, given.rounds, given.tokens))
+        text = table(rounds(ways, psutil.Process(process.pid), given.rounds, given.tokens))
     finally:
         process.terminate()
         process.wait(30)

@@ -292,6 +292,26 @@ async def test_a_slow_reader_is_waited_for() -> None:
         await until(lambda: len(written) > before, "going on")
 
 
+async def test_a_reader_that_never_reads_is_cut() -> None:
+    cancelled = asyncio.Event()
+
+    async def endless(incoming: Incoming, reply: Reply) -> None:
+        reply.begin(200, b"text/plain")
+        try:
+            while True:
+                reply.write(b"x" * 65536)
+                await reply.drained()
+                await asyncio.sleep(0)
+        finally:
+            cancelled.set()
+
+    async with listening(endless, Limits(stall_seconds=0.2)) as made:
+        _, writer = await made.connect()
+        writer.write(post(b""))
+        await asyncio.wait_for(cancelled.wait(), 10)
+        await until(lambda: not made.server.connections, "nothing left")
+
+
 async def test_drain_waits_then_cuts() -> None:
     release = asyncio.Event()
 

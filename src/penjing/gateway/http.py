@@ -96,6 +96,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self.deadline = self.server.now() + self.server.limits.stall_seconds
         if self._reply is not None and self._reply.flow is not None:
             self._reply.flow.pause()
 
@@ -232,9 +233,9 @@ class Connection(asyncio.Protocol):
 
     def expire(self, now: float) -> None:
         """Close if the client kept us waiting too long."""
-        if self.busy or now < self.deadline:
+        if now < self.deadline or (self.busy and not self.write_paused):
             return
-        if self._refused:
+        if self._refused or self.busy:
             self.transport.abort()
         elif self._head_size:
             self.refuse(408, "The request did not arrive in time.")

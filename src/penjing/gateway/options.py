@@ -17,6 +17,8 @@ class Limits:
     """To send a whole request head once its first byte came."""
     body_seconds: float = 60.0
     """Longest silence while a body is being sent."""
+    stall_seconds: float = 300.0
+    """How long a client may take nothing of an answer that waits for it."""
     idle_seconds: float = 75.0
     """How long a connection may rest between requests."""
     connections: int = 10_000

@@ -119,11 +119,10 @@ def _decoded(text: str) -> bytes:
 
 def _tool(tool: wire.Tool) -> Tool:
     function = tool.function
-    parameters = _raw_object(function.parameters, f"tools.{function.name}.parameters") or {}
     return Tool(
         name=function.name,
         description=function.description or "",
-        parameters=parameters,
+        parameters=function.parameters or {},
         strict=bool(function.strict),
     )
 
@@ -136,9 +135,9 @@ def _choice(parsed: wire.ChatBody) -> str:
 def _schema(parsed: wire.ChatBody) -> dict[str, object] | None:
     form = parsed.response_format
     if isinstance(form, wire.ObjectFormat):
-        return _raw_object(form.schema, "response_format.schema") or {}
+        return form.schema or {}
     if isinstance(form, wire.SchemaFormat):
-        return _raw_object(form.json_schema.schema, "response_format.json_schema.schema") or {}
+        return form.json_schema.schema
     return None
 
 
@@ -148,21 +147,11 @@ def _thinking(parsed: wire.ChatBody) -> bool | None:
     return parsed.enable_thinking
 
 
-def _raw_object(raw: msgspec.Raw, place: str) -> dict[str, object] | None:
-    if not raw:
-        return None
-    try:
-        return msgspec.json.decode(raw, type=dict[str, object] | None)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidRequest(detail=f"{place}: {error}", param=place) from None
-
-
 def _sampling(parsed: wire.ChatBody | wire.CompletionBody) -> Sampling:
     stop = parsed.stop
     limits = (getattr(parsed, "max_completion_tokens", None), parsed.max_tokens, parsed.n_predict)
     bias = parsed.logit_bias if isinstance(parsed.logit_bias, dict) else dict(parsed.logit_bias or ())
     extra = {name: getattr(parsed, name) for name in wire.names(type(parsed)) if name not in ELSEWHERE}
-    extra["json_schema"] = _raw_object(parsed.json_schema, "json_schema")
     return Sampling(
         **{name: getattr(parsed, name) for name in SAMPLING},
         max_tokens=next((limit for limit in limits if limit is not None), None),

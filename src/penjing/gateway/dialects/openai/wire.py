@@ -2,7 +2,7 @@
 
 Fields are those of https://platform.openai.com/docs/api-reference (chat, completions, embeddings) and of llama.cpp's
 server (tools/server/README.md), plus `enable_thinking` and `return_reasoning`. A field that is not here is refused.
-JSON schemas stay raw: the engine reads them.
+What is in a JSON schema is the engine's to judge.
 
 Does not know: what a model can do (see `check`).
 """
@@ -12,12 +12,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=0)]
 CountOrAll = Annotated[int, Meta(ge=-1)]
+Schema = dict[str, Any]
+Sampler = Literal[
+    "dry", "top_k", "typ_p", "top_p", "top_n_sigma", "min_p", "temperature", "xtc", "infill", "penalties", "adaptive_p"
+]
+SamplerLetters = Annotated[str, Meta(pattern="^[dkypsmtxiea]*$")]
+"""llama.cpp leaves out a sampler it does not know without a word, so the names are checked here."""
 Answers = Annotated[int, Meta(ge=1, le=128)]
 
 
@@ -77,8 +83,8 @@ class FunctionCall(Wire):
 
 class ToolCall(Wire):
     function: FunctionCall
+    type: Literal["function"]
     id: str = ""
-    type: Literal["function"] = "function"
     index: int | None = None
 
 
@@ -98,13 +104,13 @@ class ChatMessage(Wire):
 class Function(Wire):
     name: str
     description: str | None = None
-    parameters: Raw = msgspec.field(default_factory=Raw)
+    parameters: Schema | None = None
     strict: bool | None = None
 
 
 class Tool(Wire):
     function: Function
-    type: Literal["function"] = "function"
+    type: Literal["function"]
 
 
 class NamedFunction(Wire):
@@ -121,11 +127,11 @@ class TextFormat(Wire, tag="text"):
 
 
 class ObjectFormat(Wire, tag="json_object"):
-    schema: Raw = msgspec.field(default_factory=Raw)
+    schema: Schema | None = None
 
 
 class NamedSchema(Wire):
-    schema: Raw
+    schema: Schema
     name: str = ""
     description: str | None = None
     strict: bool | None = None
@@ -168,13 +174,13 @@ class Shared(Body):
     top_n_sigma: float | None = None
     min_keep: Count | None = None
     repeat_penalty: Annotated[float, Meta(ge=0)] | None = None
-    repeat_last_n: CountOrAll | None = None
+    repeat_last_n: Count | None = None
     dynatemp_range: float | None = None
     dynatemp_exponent: float | None = None
     dry_multiplier: float | None = None
     dry_base: float | None = None
     dry_allowed_length: Count | None = None
-    dry_penalty_last_n: CountOrAll | None = None
+    dry_penalty_last_n: Count | None = None
     dry_sequence_breakers: list[str] | None = None
     xtc_probability: Probability | None = None
     xtc_threshold: Probability | None = None
@@ -183,9 +189,9 @@ class Shared(Body):
     mirostat_eta: float | None = None
     adaptive_target: float | None = None
     adaptive_decay: float | None = None
-    samplers: list[str] | str | None = None
+    samplers: list[Sampler] | SamplerLetters | None = None
     grammar: str | None = None
-    json_schema: Raw = msgspec.field(default_factory=Raw)
+    json_schema: Schema | None = None
     ignore_eos: bool | None = None
     n_predict: CountOrAll | None = None
     n_probs: Count | None = None
