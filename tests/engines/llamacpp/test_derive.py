@@ -97,6 +97,16 @@ def test_every_choice_is_what_is_used_and_has_a_reason_in_both_languages() -> No
                 assert getattr(derived.settings, renamed) == choice.value
 
 
+def test_more_context_than_trained_is_told_not_dropped() -> None:
+    derived = derive(model(context=2048), machine(64), EngineOptions(max_context=5000))
+    assert derived.settings.context == 2048
+    (why,) = (choice.why("en") for choice in derived.choices if choice.name == "context")
+    assert "5000 was asked for" in why
+    assert "--rope-scale 3" in why
+    stretched = derive(model(context=2048), machine(64), EngineOptions(max_context=5000, rope_scale=3))
+    assert stretched.settings.context == 5000
+
+
 def test_slots_shrink_before_a_given_context_does() -> None:
     assert derive(model(), machine(12), EngineOptions(max_context=16384)).settings.slots == 2
 
@@ -133,7 +143,7 @@ def test_what_is_accepted_fits_and_what_is_advised_is_accepted(
             assert again.settings.context == longest
     else:
         assert derived.need.total <= here.memory_available
-        assert derived.settings.context == (context or derived.settings.context)
+        assert derived.settings.context == min(context or derived.settings.context, 131072)
 
 
 def test_quantized_cache_needs_flash_attention_and_whole_blocks() -> None:

@@ -83,7 +83,7 @@ class Sheet:
     def __init__(self) -> None:
         self.choices: list[Choice] = []
 
-    def choose(self, name: str, asked: T | None, derived: T, reason: str, **facts: object) -> T:
+    def choose(self, name: str, asked: T | None, derived: T, reason: str, /, **facts: object) -> T:
         """`asked` where a person asked, else `derived` for `reason`; either is noted."""
         if asked is not None:
             self.choices.append(Choice(name, asked, ASKED, {}, overridden=True))

@@ -8,6 +8,7 @@ Does not know: GPUs, threads; what is asked for beyond context and slots.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from penjing.engines.llamacpp.options import EngineOptions
@@ -31,10 +32,12 @@ FOUR_BITS = 4.85 / 8
 """Bytes a parameter at Q4_K_M, on average (llama.cpp, quantize README)."""
 
 TRAINED = "all that the model was trained for (times rope_scale)"
+CAPPED = "{asked} was asked for, but the model was trained for {trained}: --rope-scale {scale} would stretch it"
 FITS = "tokens of one conversation: what fits {free} of free memory; the model was trained for {trained}"
 POOL = "tokens of KV cache ({size}): every one of {slots} conversations has its whole context"
 SLOTS_DEFAULT = "conversations at once; the KV cache has room for all of them"
 SLOTS_FEWER = "conversations at once; more would leave each less than {comfort} tokens"
+SLOTS_FIT = "conversations at once: what fits {free} of free memory with that context"
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def fit(model: Model, free: int, options: EngineOptions, terms: memory.Terms) ->
     trained = int((model.context or UNTRAINED) * (options.rope_scale or 1))
     asked_slots = options.parallel
     if options.max_context is not None:
-        context = options.max_context
+        context = min(options.max_context, trained)
         slots = asked_slots or _most_slots(model, budget, context, terms)
     else:
         slots = asked_slots or _comfortable_slots(model, budget, trained, terms)
@@ -73,17 +76,24 @@ def fit(model: Model, free: int, options: EngineOptions, terms: memory.Terms) ->
     need = memory.need(model, max(context, 1), slots, terms)
     if (context < min(SHORTEST, trained) and options.max_context is None) or need.total > budget:
         raise too_big(model, free, budget, terms, trained, options)
-    return Fit(context, context * slots, slots, need, _choices(options, context, slots, need, free, trained))
+    return Fit(context, context * slots, slots, need, _choices(model, options, context, slots, need, free, trained))
 
 
 def _choices(
-    options: EngineOptions, context: int, slots: int, need: memory.Need, free: int, trained: int
+    model: Model, options: EngineOptions, context: int, slots: int, need: memory.Need, free: int, trained: int
 ) -> tuple[Found, ...]:
-    long = TRAINED if context == trained else FITS
-    few = SLOTS_DEFAULT if slots == SLOTS else SLOTS_FEWER
+    asked = options.max_context
+    long, facts = (TRAINED if context == trained else FITS), {"free": human(free), "trained": trained}
+    if asked is not None and asked > trained:
+        long, facts = (
+            CAPPED,
+            {"asked": asked, "trained": trained, "scale": math.ceil(asked / (model.context or UNTRAINED))},
+        )
+        asked = None
+    few = SLOTS_DEFAULT if slots == SLOTS else SLOTS_FEWER if options.max_context is None else SLOTS_FIT
     return (
-        Found("context", options.max_context, context, long, {"free": human(free), "trained": trained}),
-        Found("parallel", options.parallel, slots, few, {"comfort": COMFORT}),
+        Found("context", asked, context, long, facts),
+        Found("parallel", options.parallel, slots, few, {"comfort": COMFORT, "free": human(free)}),
         Found("kv_cache", None, context * slots, POOL, {"size": human(need.kv), "slots": slots}),
     )
 
