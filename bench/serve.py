@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import selectors
 import socket
 import statistics
@@ -205,30 +204,36 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> str:
+def facts(model: str, count: int) -> dict[str, object]:
+    """What the figures depend on, for the heading."""
     from penjing.probe.machine import read
 
     found = read()
-    return f"{found.cpu}, {found.physical_cores} cores, {found.memory_total / 1e9:.0f} GB, {platform.system()}"
+    memory = f"{found.memory_total / 1e9:.0f} GB"
+    name = Path(model).stem
+    return {"model": name, "rounds": count, "cpu": found.cpu, "cores": found.physical_cores, "memory": memory}
 
 
+TITLES = {"en": "# Performance\n", "zh": "# 性能\n"}
 HEADINGS = {
-    "en": "Straight to the engine's socket against through penjing ({model}, {rounds} rounds, {machine}):",
-    "zh": "直接连引擎套接字与经过 penjing 的对比（{model}，{rounds} 轮，{machine}）：",
+    "en": "`python bench/serve.py`: straight to the engine's socket against through penjing; {model}, {rounds} rounds, "
+    "{cpu}, {cores} cores, {memory}. The last column is the difference, or the ratio of each round's pair (median, "
+    "range).",
+    "zh": "`python bench/serve.py`：直接连引擎的套接字与经过 penjing 的对比；{model}，{rounds} 轮，"
+    "{cpu}，{cores} 核，{memory}。最后一列是差值，或每轮一对结果之比（中位数与范围）。",
 }
 
 
-def write(text: str, facts: dict[str, object]) -> None:
+def write(text: str, told: dict[str, object]) -> None:
     """Replace the part between the markers in both pages; append it where there is none."""
     from penjing.files import write_whole
 
     for language, heading in HEADINGS.items():
         page = ROOT / "docs" / language / "performance.md"
-        old = page.read_text(encoding="utf-8") if page.exists() else ""
-        part = f"{BEGIN}\n{heading.format(**facts)}\n\n{text}\n{END}"
+        old = page.read_text(encoding="utf-8") if page.exists() else TITLES[language]
+        part = f"{BEGIN}\n{heading.format(**told)}\n\n{text}\n{END}"
         before, mark, rest = old.partition(BEGIN)
-        after = rest.partition(END)[2] if mark else ""
-        whole = f"{before}{part}{after}" if mark else f"{old}\n{part}\n".lstrip()
+        whole = f"{before}{part}{rest.partition(END)[2]}" if mark else f"{old}\n{part}\n"
         write_whole(page, whole.encode())
 
 
@@ -257,7 +262,7 @@ def main() -> int:
         process.wait(30)
     print(text)
     if given.write:
-        write(text, {"model": Path(given.model).stem, "rounds": given.rounds, "machine": machine()})
+        write(text, facts(given.model, given.rounds))
     return 0
 
 
