@@ -1,10 +1,14 @@
 import os
+import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from penjing.engines.llamacpp import process
+from penjing.engines.llamacpp.settings import Settings
+from penjing.errors import EngineStartFailed
 
 LOG = """\
 0.00.001.995 I srv          init: build_info: b0-unknown
@@ -31,25 +35,50 @@ def test_endings(status: int, words: str) -> None:
     assert process.ending(status) == words
 
 
-def test_a_full_log_is_set_aside(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_log_is_set_aside(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "LOG_LIMIT", 10)
-    log = process.log_path("models/my model:1")
+    log = process.log_path("models/my model:1", tmp_path)
     assert log == own_home / "logs" / "models_my_model_1.log"
     log.write_text("more than ten bytes")
-    assert process.log_path("models/my model:1") == log
+    assert process.log_path("models/my model:1", tmp_path) == log
     assert not log.exists()
     assert log.with_name(log.name + ".1").read_text() == "more than ten bytes"
 
 
-def test_folders_of_processes_that_are_gone_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path) if len(str(tmp_path)) <= 60 else None)
-    parent = Path(tempfile.gettempdir())
-    gone, ours = parent / f"penjing-{2**22 + 7}-old", parent / f"penjing-{os.getpid()}-live"
-    for folder in (gone, ours):
+def test_a_home_that_cannot_be_written_costs_only_the_kept_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path / "file"))
+    assert process.log_path("a", tmp_path) == tmp_path / "engine.log"
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    """A folder for run folders; pytest's own are too deep for a socket."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_abandoned_folders_are_removed(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(parent))
+    gone = 2**22 + 7
+    names = {name: parent / f"penjing-{name}" for name in (f"{gone}-dead", f"{gone}-alive", f"{gone}-early", "fake-x")}
+    names["own"] = parent / f"penjing-{os.getpid()}-own"
+    for folder in names.values():
         folder.mkdir()
-    made = process.run_folder()
-    assert not gone.exists()
-    assert ours.exists()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(names[f"{gone}-dead"] / process.SOCKET))
+    with socket.socket(socket.AF_UNIX) as alive:
+        alive.bind(str(names[f"{gone}-alive"] / process.SOCKET))
+        alive.listen()
+        made = process.run_folder()
     assert made.stat().st_mode & 0o077 == 0
-    for folder in (ours, made):
-        folder.rmdir()
+    assert {name for name, folder in names.items() if not folder.exists()} == {f"{gone}-dead"}
+
+
+async def test_a_process_that_cannot_be_made_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "COMMAND", ("/nowhere/python",))
+    one = process.Process(Settings("m", "n", 1, 1, 1, 1, 1, 1))
+    with pytest.raises(EngineStartFailed, match="nowhere"):
+        await one.start(print)
+    await one.stop()
+    assert not one.folder.exists()

@@ -17,7 +17,7 @@ from penjing.engines.llamacpp.derive import Derived
 from penjing.engines.llamacpp.footprint import Footprint, resident, weigh
 from penjing.engines.llamacpp.options import EngineOptions
 from penjing.engines.llamacpp.prepare import prepare
-from penjing.engines.llamacpp.process import Process
+from penjing.engines.llamacpp.process import SOCKET, Process
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.stretch import stretched
 from penjing.engines.never import never
@@ -96,7 +96,10 @@ class LlamaCpp:
         self._stopping = False
         self._progress = Progress(0.0, "reading")
         self.derived = await asyncio.to_thread(prepare, self.model, self._name, self.options)
-        process = self._process = Process(self.derived.settings)
+        try:
+            process = self._process = Process(self.derived.settings)
+        except OSError as error:  # no temporary folder can be written
+            raise EngineStartFailed(model=self._name, detail=str(error)) from error
         self._progress = Progress(READ, "loading")
         try:
             settings = process.settings = await asyncio.to_thread(placed, self.derived.settings, process.folder)
@@ -171,7 +174,7 @@ def placed(settings: Settings, folder: Path) -> Settings:
         settings = dataclasses.replace(settings, model=str(stretched(Path(settings.model), settings.context)))
     if sys.platform == "win32":
         return dataclasses.replace(settings, key=secrets.token_urlsafe(24))
-    return dataclasses.replace(settings, socket=str(folder / "engine.sock"))
+    return dataclasses.replace(settings, socket=str(folder / SOCKET))
 
 
 def address(settings: Settings, told: str) -> Address:

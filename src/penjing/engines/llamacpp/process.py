@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -33,7 +34,9 @@ LOG_LIMIT = 4 << 20
 """Bytes a log may have when a worker starts; a longer one becomes `NAME.log.1`."""
 TAIL = 600
 """Characters of the log that an error repeats."""
-PREFIX = "penjing-"
+PREFIX, SOCKET = "penjing-", "engine.sock"
+LONGEST_PARENT = 60
+"""Characters of a temporary folder's path that leave room for the rest of a socket's."""
 
 
 class Process:
@@ -42,7 +45,7 @@ class Process:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = run_folder()
-        self.log = log_path(settings.name)
+        self.log = log_path(settings.name, self.folder)
         self.address = ""
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._child: asyncio.subprocess.Process | None = None
@@ -54,10 +57,13 @@ class Process:
 
     async def start(self, hear: Callable[[dict[str, object]], None]) -> None:
         """Return when it is ready; `hear` gets every report. Raises EngineStartFailed with the end of its log."""
-        with self.log.open("ab") as log:
-            self._child = await asyncio.create_subprocess_exec(
-                *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
-            )
+        try:
+            with self.log.open("ab") as log:
+                self._child = await asyncio.create_subprocess_exec(
+                    *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
+                )
+        except OSError as error:  # no more processes, memory or descriptors
+            raise EngineStartFailed(model=self.settings.name, detail=str(error)) from error
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         with suppress(ConnectionError):  # it is gone already; its log says why
@@ -126,22 +132,41 @@ def ending(status: int) -> str:
 
 
 def run_folder() -> Path:
-    """A new private folder for a socket, named after this process; those of processes that are gone are removed."""
+    """A new private folder for a socket, named after this process; abandoned ones are removed."""
     parent = Path(tempfile.gettempdir())
-    if len(str(parent)) > 60:
+    if len(str(parent)) > LONGEST_PARENT:
         parent = Path("/tmp")
     for old in parent.glob(f"{PREFIX}*-*"):
-        owner = old.name.split("-")[1]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+        if abandoned(old):
             shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
 
 
-def log_path(name: str) -> Path:
-    """Where the log of the engine `name` goes; a full one is set aside."""
+def abandoned(folder: Path) -> bool:
+    """Whether the run folder belongs to nobody any more: its process is gone and nobody listens on its socket (another
+    container may share the folder and have processes that cannot be seen from here)."""
+    owner, path = folder.name.split("-")[1], folder / SOCKET
+    if not owner.isdigit() or psutil.pid_exists(int(owner)) or not hasattr(socket, "AF_UNIX"):
+        return False
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:  # not listening yet, not ours to touch, or gone this moment
+            return False
+    return False
+
+
+def log_path(name: str, spare: Path) -> Path:
+    """Where the log of the engine `name` goes, a full one set aside; in `spare` where home cannot be written."""
     folder = home() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / (re.sub(r"[^\w.-]+", "_", name) + ".log")
-    if path.exists() and path.stat().st_size > LOG_LIMIT:
-        path.replace(path.with_name(path.name + ".1"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        if path.stat().st_size > LOG_LIMIT:
+            path.replace(path.with_name(path.name + ".1"))
+    except OSError:
+        return spare / "engine.log"
     return path
