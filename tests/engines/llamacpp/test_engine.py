@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from engines.clients import answer, connected, until
-from penjing.engines.llamacpp import EngineOptions, LlamaCpp, engine
+from penjing.engines.llamacpp import EngineOptions, LlamaCpp, engine, process
 from penjing.errors import EngineLoading, EngineStartFailed, ModelCorrupt, ModelNotFound, ModelTooBig
 from penjing.probe import machine
 from tiny_lora import write_tiny_lora
@@ -209,6 +209,16 @@ async def test_ended_stays_silent_about_stop(tiny: Path) -> None:
     done, _ = await asyncio.wait({waiting}, timeout=0.2)
     assert not done
     waiting.cancel()
+
+
+async def test_stop_does_not_wait_for_an_answer(slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE", 3600)  # a worker that ignores SIGTERM would keep this test for ever
+    async with running(slow) as (one, client):
+        asked = asyncio.create_task(answer(client, messages=HELLO, max_tokens=4000, ignore_eos=True))
+        await until(lambda: slots(client), any)
+        await one.stop()
+        with pytest.raises(aiohttp.ClientError):
+            await asked
 
 
 def no_worker_is_left() -> None:

@@ -51,8 +51,7 @@ def main() -> int:
     stop = stop_signal()
     report(reports, event="ready", address=server.listening_address)
     os.read(stop, 1)
-    del server
-    return 0
+    os._exit(0)  # the library's own end waits for every running answer; who stops a worker has waited already
 
 
 def take_stdout() -> int:
