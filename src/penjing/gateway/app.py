@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 JSON = errors.JSON
 WAITING = 32
 """Requests an engine may hold beyond its slots; the rest wait here, where a client that leaves costs nothing."""
+UNTOLD_SLOTS = 64
+"""For an engine that does not say how many requests it works on at once: a remote one."""
 CLIENT_LEFT = 499
 RETRY_SECONDS = 1
 ROUTES = {
@@ -145,7 +147,7 @@ class Gateway:
         if pool is None or (pool.address is not address and pool.address != address):
             if pool is not None:
                 pool.close()
-            slots = engine.capabilities.slots
+            slots = engine.capabilities.slots or UNTOLD_SLOTS
             pool = self._pools[name] = Pool(name, address, slots + WAITING, slots)
         return pool
 

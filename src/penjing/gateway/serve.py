@@ -157,12 +157,13 @@ async def _start(gateway: Gateway, ready: Callable[[], None]) -> None:
         try:
             await engine.start()
         except PenjingError as error:
-            log.error("%s: %s", name, error)
             gateway.failed[name] = error
 
     await asyncio.gather(*(one(name, engine) for name, engine in gateway.engines.items()))
     if gateway.failed and len(gateway.failed) == len(gateway.engines):
         raise next(iter(gateway.failed.values()))
+    for name, error in gateway.failed.items():
+        log.error("%s: %s", name, error)
     ready()
 
 
