@@ -81,6 +81,18 @@ async def test_a_shared_beginning_is_not_read_again(tiny: Path) -> None:
         assert again["usage"]["prompt_tokens_details"]["cached_tokens"] >= prompt - 1
 
 
+async def test_a_conversation_survives_others_in_its_slot(tiny: Path) -> None:
+    async with running(tiny, parallel=1) as (one, client):
+        assert one.derived is not None
+        assert one.derived.settings.cache_ram > 0
+        others = [{"role": "user", "content": "Something else entirely, and rather longer than a greeting."}]
+        first = await answer(client, messages=HELLO, max_tokens=1)
+        await answer(client, messages=others, max_tokens=1)
+        again = await answer(client, messages=HELLO, max_tokens=1)
+        cached = again["usage"]["prompt_tokens_details"]["cached_tokens"]
+        assert cached >= first["usage"]["prompt_tokens"] - 1
+
+
 async def test_two_conversations_at_once(slow: Path) -> None:
     async with running(slow, parallel=2) as (_, client):
         asked = [asyncio.create_task(answer(client, messages=HELLO, max_tokens=60, ignore_eos=True)) for _ in "ab"]
