@@ -18,15 +18,15 @@ from penjing.gateway.answer import Answer, leave
 from penjing.gateway.ask import Ask, Route
 from penjing.gateway.dialects.openai import convert, errors, wire
 from penjing.gateway.dialects.openai.check import check
+from penjing.gateway.dialects.openai.logprobs import old_logprobs
+from penjing.gateway.dialects.openai.reasoning import left_out
 from penjing.gateway.dialects.openai.rewrite import for_engine
-from penjing.gateway.legacy import old_logprobs
 from penjing.gateway.merge import merged, several
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.origin import Origins
 from penjing.gateway.pages import PAGES, MethodNotAllowed, Pages, chosen
 from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.policy import chain, policies
-from penjing.gateway.reasoning import left_out
 from penjing.gateway.relay import EVENT_STREAM, STREAM_HEADERS, Relay
 from penjing.gateway.reply import Headers, Incoming, Reply
 from penjing.gateway.upstream import Pool

@@ -118,11 +118,6 @@ class Reply:
         """Wait until the client has room for more."""
         await self._line.drained()
 
-    @property
-    def paused(self) -> bool:
-        """Whether the client reads too slowly just now."""
-        return self._line.write_paused
-
     def _finish(self) -> None:
         self.ended = True
         if not self.keep:

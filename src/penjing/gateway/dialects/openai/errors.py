@@ -18,6 +18,13 @@ JSON = b"application/json"
 OVERFLOW = ("exceed_context_size_error", "context_length_exceeded")
 
 
+class RemoteOverflow(ContextOverflow):
+    """An engine that does not say how many tokens there were. Facts: `detail`."""
+
+    template = "The prompt is too long for this model: {detail}"
+    hint = "Shorten the conversation."
+
+
 class _Said(msgspec.Struct):
     message: str = ""
     type: str | None = None
@@ -31,21 +38,11 @@ class _Body(msgspec.Struct):
     message: str = ""
 
 
-def error_object(error: PenjingError) -> dict[str, object]:
+def error_body(error: PenjingError) -> bytes:
     """`{"error": {...}}` as OpenAI's SDKs read it. English: programs read it."""
     message = " ".join(filter(None, (error.message("en"), error.advice("en"))))
-    return {
-        "error": {
-            "message": message,
-            "type": error.kind,
-            "param": error.facts.get("param"),
-            "code": error.code,
-        }
-    }
-
-
-def error_body(error: PenjingError) -> bytes:
-    return msgspec.json.encode(error_object(error))
+    said = {"message": message, "type": error.kind, "param": error.facts.get("param"), "code": error.code}
+    return msgspec.json.encode({"error": said})
 
 
 def error_event(error: PenjingError) -> bytes:
@@ -83,10 +80,3 @@ def engine_error(status: int, body: bytes, model: str) -> PenjingError:
     if 400 <= status < 500 and status not in (401, 403):
         return InvalidRequest(detail=said.message or f"the engine answered {status}")
     return EngineError(detail=said.message or f"it answered with status {status}")
-
-
-class RemoteOverflow(ContextOverflow):
-    """An engine that does not say how many tokens there were. Facts: `detail`."""
-
-    template = "The prompt is too long for this model: {detail}"
-    hint = "Shorten the conversation."

@@ -22,8 +22,8 @@ Schema = dict[str, Any]
 Sampler = Literal[
     "dry", "top_k", "typ_p", "top_p", "top_n_sigma", "min_p", "temperature", "xtc", "infill", "penalties", "adaptive_p"
 ]
-SamplerLetters = Annotated[str, Meta(pattern="^[dkypsmtxiea]*$")]
-"""llama.cpp leaves out a sampler it does not know without a word, so the names are checked here."""
+SAMPLER_LETTERS = frozenset("dkypsmtxiea")
+"""llama.cpp leaves out a sampler it does not know without a word, so the names and letters are checked here."""
 Answers = Annotated[int, Meta(ge=1, le=128)]
 
 
@@ -189,7 +189,7 @@ class Shared(Body):
     mirostat_eta: float | None = None
     adaptive_target: float | None = None
     adaptive_decay: float | None = None
-    samplers: list[Sampler] | SamplerLetters | None = None
+    samplers: list[Sampler] | str | None = None
     grammar: str | None = None
     json_schema: Schema | None = None
     ignore_eos: bool | None = None
@@ -204,6 +204,11 @@ class Shared(Body):
     return_tokens: bool | None = None
     return_progress: bool | None = None
     timings_per_token: bool | None = None
+
+    def __post_init__(self) -> None:
+        # not a pattern in the type: msgspec to 0.22 follows a wild pointer at garbage collection for `list | pattern`
+        if isinstance(self.samplers, str) and not SAMPLER_LETTERS.issuperset(self.samplers):
+            raise ValueError(f"Expected letters of `{''.join(sorted(SAMPLER_LETTERS))}` - at `$.samplers`")
 
 
 class ChatBody(Shared, kw_only=True):

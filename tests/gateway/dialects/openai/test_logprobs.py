@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from penjing.gateway.legacy import old_logprobs
+from penjing.gateway.dialects.openai.logprobs import old_logprobs
 from penjing.gateway.sse import LAST, event
 from penjing.messages import Chunk
 

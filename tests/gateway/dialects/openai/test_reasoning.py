@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from penjing.gateway.reasoning import left_out
+from penjing.gateway.dialects.openai.reasoning import left_out
 from penjing.gateway.sse import LAST, event
 from penjing.messages import Chunk
 
