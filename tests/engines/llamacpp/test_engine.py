@@ -290,7 +290,7 @@ async def test_a_worker_killed_while_loading_is_a_failed_start(slow: Path) -> No
 
 
 def test_listening_on_a_port_has_a_key(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.sys, "platform", "win32")
+    monkeypatch.setattr(engine, "UNIX_SOCKETS", False)
     settings = engine.placed(engine.prepare(tiny, "tiny", EngineOptions()).settings, tmp_path)
     assert not settings.socket
     place = engine.address(settings, "http://127.0.0.1:1234")

@@ -26,6 +26,7 @@ from penjing.errors import EngineLoading, EngineStartFailed
 if TYPE_CHECKING:
     import aiohttp
 
+UNIX_SOCKETS = sys.platform != "win32"
 PATIENCE = 5.0
 """Seconds the worker may take to answer /health or /props."""
 READ, LOADED = 0.05, 0.95
@@ -172,7 +173,7 @@ def placed(settings: Settings, folder: Path) -> Settings:
     with a key nobody else knows. May copy the model (see `stretch`)."""
     if settings.rope_scale != 1:
         settings = dataclasses.replace(settings, model=str(stretched(Path(settings.model), settings.context)))
-    if sys.platform == "win32":
+    if not UNIX_SOCKETS:
         return dataclasses.replace(settings, key=secrets.token_urlsafe(24))
     return dataclasses.replace(settings, socket=str(folder / SOCKET))
 
