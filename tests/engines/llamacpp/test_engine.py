@@ -289,10 +289,13 @@ async def test_a_worker_killed_while_loading_is_a_failed_start(slow: Path) -> No
         await task
 
 
-def test_listening_on_a_port_has_a_key(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_on_a_port_answers_only_to_its_key(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "UNIX_SOCKETS", False)
-    settings = engine.placed(engine.prepare(tiny, "tiny", EngineOptions()).settings, tmp_path)
-    assert not settings.socket
-    place = engine.address(settings, "http://127.0.0.1:1234")
-    assert place.headers == {"Authorization": f"Bearer {settings.key}"}
-    assert settings.key not in repr(place)
+    async with running(tiny) as (one, client):
+        place = one.address
+        assert not place.socket
+        assert place.headers["Authorization"] not in repr(place)
+        assert (await answer(client, messages=HELLO, max_tokens=1))["choices"]
+        assert await one.ready()
+        async with aiohttp.ClientSession() as stranger, stranger.get(place.url + "/slots") as response:
+            assert response.status == 401
