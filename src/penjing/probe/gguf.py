@@ -39,7 +39,6 @@ class Header:
     """`metadata`: scalars, strings and short numeric arrays (as tuples). `lengths`: how many items each array has.
     `spans`: where each metadata entry, key included, begins and ends in the file."""
 
-    version: int
     metadata: dict[str, object] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
     spans: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -50,7 +49,7 @@ def read(path: Path) -> Header:
     """Read and check the header of `path`. Raises ModelCorrupt, ModelUnsupported, ModelNotFound."""
     with viewing(path) as view:
         view.raw(len(MAGIC), "the magic")
-        version = _version(view)
+        _require_version(view)
         tensor_count = view.count("Q", "the number of tensors", MOST_TENSORS, 24)
         key_count = view.count("Q", "the number of metadata entries", MOST_KEYS, 12)
         metadata: dict[str, object] = {}
@@ -67,13 +66,13 @@ def read(path: Path) -> Header:
         alignment = _alignment(view, metadata)
         data = -(-view.at // alignment) * alignment
         tensors = _place(view, infos, data, alignment)
-        return Header(version, metadata, lengths, spans, tensors)
+        return Header(metadata, lengths, spans, tensors)
 
 
-def _version(view: View) -> int:
+def _require_version(view: View) -> None:
     version = int(view.number("I", "the version"))
     if version in VERSIONS:
-        return version
+        return
     if version and version & 0xFFFF == 0:  # 3 written big-endian reads as 3 << 24
         raise WrongByteOrder(path=str(view.path), order="big")
     raise UnknownFormatVersion(path=str(view.path), version=version)
