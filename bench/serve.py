@@ -60,6 +60,8 @@ class Stream:
         self.load = load
         self.selector = selector
         self.first: list[float] = []
+        self.got = b""
+        self.asking = False
         self.connect()
 
     def connect(self) -> None:
@@ -86,26 +88,36 @@ class Stream:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{length}"
         self.got = b""
         self.seen = False
+        self.asking = True
         self.asked = time.perf_counter()
         self.socket.sendall(head.encode() + body)
 
     def read(self) -> bool:
         """Take what came; True when the answer is complete."""
         data = self.socket.recv(1 << 16)
-        if not data and not self.got:  # a connection that had rested too long: once more on a new one
-            self.selector.unregister(self.socket)
-            self.connect()
-            asked = self.asked
-            self.ask()
-            self.asked = asked
-            return False
+        if not data:
+            return self.closed()
         if not self.got and not data.startswith(b"HTTP/1.1 200"):
             raise SystemExit(f"not an answer: {data[:500]!r}")
         if not self.seen and b"data: " in data:
             self.seen = True
             self.first.append(time.perf_counter() - self.asked)
         self.got = (self.got + data)[-16:]
-        return self.got.endswith(b"\r\n0\r\n\r\n")
+        self.asking = not self.got.endswith(b"\r\n0\r\n\r\n")
+        return not self.asking
+
+    def closed(self) -> bool:
+        """The server let go of a resting connection, perhaps just when it was asked: the next one takes its place."""
+        self.selector.unregister(self.socket)
+        self.socket.close()
+        if self.asking and self.got:
+            raise SystemExit("the server closed the connection in mid-answer")
+        self.connect()
+        if self.asking:
+            asked = self.asked
+            self.ask()
+            self.asked = asked
+        return False
 
 
 def client(load: Load) -> Figures:
