@@ -41,7 +41,7 @@ endef
 comma := ,
 
 chat: .venv/.light
-	@.venv/bin/penjing chat $(MODEL) $(ARGS)
+	@PENJING_PROMPT="$$PROMPT" .venv/bin/penjing chat $(MODEL) $(ARGS)
 
 serve: .venv/.light
 	@.venv/bin/penjing serve $(MODEL) $(ARGS)
@@ -66,6 +66,7 @@ docs: .venv/.dev
 	.venv/bin/python -m penjing.cli.reference docs
 
 bench: .venv/.dev
+	.venv/bin/python bench/start.py
 	.venv/bin/python bench/serve.py $(ARGS)
 
 guide: .venv-all/.dev

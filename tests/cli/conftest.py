@@ -16,7 +16,7 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A person's machine on which nothing is set; returns PENJING_HOME."""
     for name in [name for name in os.environ if name.startswith("PENJING_")]:
         monkeypatch.delenv(name)
-    for name in ("PROMPT", "NO_COLOR", "LC_ALL", "LC_MESSAGES"):
+    for name in ("NO_COLOR", "LC_ALL", "LC_MESSAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))

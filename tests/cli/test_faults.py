@@ -124,9 +124,12 @@ def test_a_conversation_that_is_none(shell: Shell, tiny: Path, language: str) ->
     assert "a.json" in told(shell(*ASK, str(tiny), "--load", "a.json", PENJING_LANGUAGE=language), language, 2)
 
 
-def test_a_home_that_cannot_be_written(shell: Shell, tiny: Path, language: str) -> None:
+def test_a_home_that_cannot_be_written(shell: Shell, tiny: Path, checkpoint: Path, language: str) -> None:
+    """Where nothing must be kept it does without; where something must be, it says so."""
     Path("file").write_text("")
-    told(shell(*ASK, str(tiny), PENJING_HOME=str(Path("file/home").absolute()), PENJING_LANGUAGE=language), language, 4)
+    home = str(Path("file/home").absolute())
+    assert shell(*ASK, str(tiny), PENJING_HOME=home).status == 0
+    assert home in told(shell(*ASK, str(checkpoint), PENJING_HOME=home, PENJING_LANGUAGE=language), language, 4)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs a small file system of its own")

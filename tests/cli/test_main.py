@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,9 @@ def test_a_closed_pipe_is_no_error(clean: Path) -> None:
 
 def test_quiet_says_only_errors(shell: Shell) -> None:
     assert "error:" in shell("explain", "none.gguf", "--quiet").err
+
+
+def test_a_question_in_the_environment(shell: Shell, tiny: Path) -> None:
+    done = shell("chat", str(tiny), "--max-tokens", "1", "--json", PENJING_PROMPT="hi", given="not read")
+    assert json.loads(done.out)["usage"]["completion_tokens"] == 1
+    assert "empty" in shell("chat", str(tiny), PENJING_PROMPT="").err

@@ -44,7 +44,7 @@ def run(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("PROMPT", raising=False)
+    monkeypatch.delenv("PENJING_PROMPT", raising=False)
 
 
 @pytest.fixture(scope="module")

@@ -180,3 +180,15 @@ def test_another_model_takes_over(sit: Sit, tiny: Path) -> None:
     terminal.line(f"/model {tiny}")
     terminal.expect("Model: tiny; context 512 tokens.")
     assert len(terminal.workers()) == 1
+
+
+def test_a_conversation_that_grew_too_long_can_go_on(sit: Sit, tiny: Path) -> None:
+    terminal = sit(str(tiny), "--max-context", "256", "--max-tokens", "4")
+    terminal.expect(ASK)
+    terminal.line("word " * 200)
+    terminal.expect("a context of 256")
+    terminal.expect("/clear begins anew")
+    terminal.line("/clear")
+    terminal.expect("begins anew")
+    terminal.line("word")
+    terminal.expect("The answer was cut short")

@@ -18,7 +18,7 @@ from penjing.cli.chat.commands import ARGUMENTS, COMMANDS, dispatch
 from penjing.cli.chat.screen import Plain, Screen
 from penjing.cli.chat.session import Answer, Session
 from penjing.cli.chat.stats import line_of
-from penjing.errors import DiskFull, EngineDied, PenjingError
+from penjing.errors import ContextOverflow, DiskFull, EngineDied, PenjingError
 from penjing.language import say
 
 
@@ -34,6 +34,10 @@ class Chat:
 
     async def run(self) -> None:
         """Talk until the person leaves."""
+        can = self.session.engine.capabilities
+        self.tell(
+            "Model: {model}; context {context} tokens.", model=self.session.engine.name, context=can.context or "?"
+        )
         reader = prompt.session({name: command.summary for name, command in COMMANDS.items()}, ARGUMENTS)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupted)
         while not self.leaving:
@@ -49,6 +53,8 @@ class Chat:
                 await self.take(line)
             except PenjingError as error:
                 talk.complain(error)
+                if isinstance(error, ContextOverflow):
+                    self.tell("/clear begins anew, /edit takes the last question back.")
 
     async def take(self, line: str) -> None:
         """One line: a command, or something to answer."""

@@ -41,7 +41,7 @@ class NothingAsked(InputError):
 
 @verb("chat", help="Talk to a model on this machine, or to a server.", examples=EXAMPLES)
 @model_options
-@option("--prompt", "-p", metavar="TEXT", envvar="PROMPT", show_envvar=True, help="Answer this and exit.")
+@option("--prompt", "-p", metavar="TEXT", envvar="PENJING_PROMPT", show_envvar=True, help="Answer this and exit.")
 @option("--json", "as_json", is_flag=True, help="Print one JSON object with the answer, its counts and its speed.")
 @option("--load", metavar="NAME|FILE", help="Take up a kept conversation; 'last' is the one before.")
 @option("--system", metavar="TEXT", help="What the model is told first.")
