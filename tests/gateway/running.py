@@ -10,12 +10,14 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
 from penjing.engines.fake import Fake
@@ -133,3 +135,24 @@ def finish(server: Process) -> None:
     server.reader.join(PATIENCE)
     if server.process.stderr is not None:
         server.process.stderr.close()
+
+
+def engine_of(server: Process) -> psutil.Process:
+    """The worker of `server`."""
+    (engine,) = [each for each in psutil.Process(server.process.pid).children() if "worker" in " ".join(each.cmdline())]
+    return engine
+
+
+def worker_socket(server: Process) -> str:
+    """The Unix socket the worker of `server` listens on."""
+    (path,) = {each.laddr for each in engine_of(server).net_connections("unix") if str(each.laddr).endswith(".sock")}
+    return str(path)
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait until `condition` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"never happened: {what}")
+        time.sleep(0.02)

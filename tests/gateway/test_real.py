@@ -6,8 +6,7 @@ import asyncio
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +15,7 @@ import openai
 import psutil
 import pytest
 
-from gateway.running import PATIENCE, Process, finish, launch, user
+from gateway.running import PATIENCE, Process, engine_of, eventually, finish, launch, user, worker_socket
 
 HELLO = [user("Hello! What is quantization?")]
 WILD = {"top_k": 0, "top_p": 1, "min_p": 0}
@@ -280,29 +279,16 @@ async def test_langchain(real: Process) -> None:
     assert "".join(str(piece.content) for piece in pieces) == whole.content
 
 
-def engine_of(server: Process) -> psutil.Process:
-    (engine,) = [each for each in psutil.Process(server.process.pid).children() if "worker" in " ".join(each.cmdline())]
-    return engine
-
-
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail(f"never happened: {what}")
-        time.sleep(0.02)
-
-
 def endless(model: str, **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": HELLO, "max_tokens": -1, "ignore_eos": True, "stream": True, **fields}
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_frees_its_slot(real: Process, stream: bool) -> None:
-    (path,) = {each.laddr for each in engine_of(real).net_connections("unix") if str(each.laddr).endswith(".sock")}
+    path = worker_socket(real)
 
     def busy() -> int:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as direct:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as direct:
             slots = direct.get("http://engine/slots").json()
         return sum(slot["is_processing"] for slot in slots)
 

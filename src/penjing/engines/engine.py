@@ -10,7 +10,7 @@ Does not know: the gateway, policies, dialects other than OpenAI's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from penjing.progress import Progress as Progress
 
@@ -38,10 +38,11 @@ class Capabilities:
     audio: bool = False
     tools: bool = True
     reasoning: bool = False
+    hears_leaving: bool = True
+    """Whether it stops working on a whole answer when the connection closes; where not, it is asked for a stream."""
     metadata: dict[str, object] = field(default_factory=dict)
 
 
-@runtime_checkable
 class Engine(Protocol):
     """One loaded model. Methods are coroutines of one event loop and may be called again after `stop`."""
 

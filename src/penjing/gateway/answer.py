@@ -45,6 +45,19 @@ class Source(Protocol):
     def abort(self) -> None: ...
 
 
+class _Nobody:
+    """The source of an answer that nobody feeds any more."""
+
+    def pause(self, answer: Answer) -> None:
+        """Nothing comes."""
+
+    def resume(self, answer: Answer) -> None:
+        """Nothing comes."""
+
+    def abort(self) -> None:
+        """Nothing is on its way."""
+
+
 class Answer:
     """An engine's answer from its head on. An async iterator of `Chunk`s, unless `read` or `attach` took it."""
 
@@ -107,6 +120,14 @@ class Answer:
     async def aclose(self) -> None:
         """As `cancel`; what async iterators are closed with."""
         self.cancel()
+
+    @classmethod
+    def of(cls, body: bytes) -> Answer:
+        """A JSON answer that is here already."""
+        answer = cls(_Nobody(), 200, b"application/json")
+        answer.feed([body])
+        answer.complete()
+        return answer
 
     # the source's side
 

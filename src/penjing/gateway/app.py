@@ -21,7 +21,7 @@ from penjing.gateway.dialects.openai.check import check
 from penjing.gateway.dialects.openai.logprobs import old_logprobs
 from penjing.gateway.dialects.openai.reasoning import left_out
 from penjing.gateway.dialects.openai.rewrite import for_engine
-from penjing.gateway.merge import merged, several
+from penjing.gateway.merge import Send, merged, several
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.origin import Origins
 from penjing.gateway.pages import PAGES, MethodNotAllowed, Pages, chosen
@@ -30,6 +30,7 @@ from penjing.gateway.policies.policy import chain, policies
 from penjing.gateway.relay import EVENT_STREAM, STREAM_HEADERS, Relay
 from penjing.gateway.reply import Headers, Incoming, Reply
 from penjing.gateway.upstream import Pool
+from penjing.gateway.whole import whole
 from penjing.messages import Chunk, Event, Failure
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,9 @@ class Gateway:
         capabilities = engine.capabilities
         check(ask.wire, capabilities)
         body = for_engine(ask.incoming.body, ask.wire, capabilities)
-        send = partial(self._send, self._pool(name, engine), ask.route.path)
+        send: Send = partial(self._send, self._pool(name, engine), ask.route.path)
+        if not (ask.stream or capabilities.hears_leaving or isinstance(ask.wire, wire.EmbeddingBody)):
+            send = partial(whole, send)
         if not several(ask.wire):
             answer: AsyncIterable[Chunk] = await send(body)
         else:

@@ -110,7 +110,7 @@ async def _whole(requests: list[bytes], send: Send, tally: Tally) -> Chunk:
 async def _read(send: Send, request: bytes) -> dict[str, Any]:
     answer = await send(request)
     try:
-        return _decoded(await answer.read())
+        return decoded(await answer.read())
     finally:
         answer.cancel()
 
@@ -148,7 +148,7 @@ async def _follow(
         answer = await send(request)
         try:
             async for payload in sse.payloads(answer):
-                await queue.put((index, _decoded(payload)))
+                await queue.put((index, decoded(payload)))
         finally:
             answer.cancel()
     except PenjingError as error:
@@ -157,7 +157,8 @@ async def _follow(
         await queue.put((index, None))
 
 
-def _decoded(payload: bytes) -> dict[str, Any]:
+def decoded(payload: bytes) -> dict[str, Any]:
+    """An answer or event of the engine. Raises EngineError for one that is broken or says an error."""
     try:
         decoded = msgspec.json.decode(payload, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -209,5 +209,6 @@ def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabili
         audio=bool(modalities.get("audio")),
         tools=bool(can.get("supports_tools", True)),
         reasoning="enable_thinking" in template or "<think>" in template,
+        hears_leaving=False,
         metadata={"quantization": props.get("model_ftype", ""), "pool": derived.settings.pool},
     )
