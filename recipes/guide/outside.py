@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from .facts import framed, key_of, plain, read, wordings
+from .facts import framed, key_of, plain, read, shared, wordings
 from .turn import Turn
 
 _PHRASES = read("phrases/outside")
@@ -38,9 +38,9 @@ def _fill(text: str, lang: str, rng: random.Random, held: bool) -> str:
 
 
 def _framed(lang: str, rng: random.Random) -> tuple[str, str]:
-    """A frame of the guide's own intents around a word from outside, or around an outside question."""
+    """A wording of the guide's own intents around a word from outside, or a frame around an outside question."""
     intent = rng.choice(("what", "why", "cost", "how", "number", "example", "compare", "outside", "outside", "outside"))
-    template, text = rng.choice(framed(intent, lang))
+    template, text = rng.choice(framed(intent, lang)) if intent == "outside" else shared(intent, lang).draw(rng)
     kind = rng.choices(("thing", "near", "word"), (5, 3, 3))[0]
     for slot, name in (("{x}", kind), ("{a}", kind), ("{b}", kind + "2")):
         text = text.replace(slot, "{" + name + "}")
@@ -57,7 +57,7 @@ def ask(lang: str, rng: random.Random, held: bool = False) -> Turn:
         if pool:
             break
     template, text = rng.choice(pool)
-    if not held and rng.random() < 0.3:
+    if not held and rng.random() < 0.45:
         template, text = _framed(lang, rng)
     question = _fill(text, lang, rng, held)
     return Turn(question, refusal(lang, rng), refusal_key(lang), lang, "refusal", f"outside.{topic}", template)

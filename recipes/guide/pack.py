@@ -30,6 +30,7 @@ class Message:
     role: str
     text: Ids
     reasoning: Ids = field(default_factory=list)
+    figures: bool = False  # whether there are digits in the text
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Writer:
             lead = "" if m["role"] == "assistant" else m["role"] + "\n"
             reasoning = m.get("reasoning") or ""
             thought = self._encode("\n" + reasoning.strip("\n") + "\n") if reasoning else []
-            messages.append(Message(m["role"], self._encode(lead + m["content"]), thought))
+            figures = any(c.isdigit() for c in m["content"])
+            messages.append(Message(m["role"], self._encode(lead + m["content"]), thought, figures))
         return Conversation(tuple(messages), "<tools>" in record["messages"][0]["content"])
 
     def document(self, conversation: Conversation, *, thinking: bool) -> Document:
@@ -140,6 +142,8 @@ class Mix:
     joined_share: float = 0.35  # of the dialogues in ordinary rows
     cut_share: float = 0.3  # of the conversations with several answers: ended early, any turn may be the last
     thinking_share: float = 0.5  # of the dialogues that end with reasoning
+    blurred_share: float = 0.25  # of the conversations lose some words of their questions: none may be needed
+    blur: float = 0.1  # of the words of such a question, if it is long and has no figure in it
     tokens: int = 8192  # a batch
 
 
@@ -168,7 +172,7 @@ def _dialogues(
     current: Conversation | None = None
     size = 0
     for conversation in order:
-        piece = _cut(conversation, mix, chance)
+        piece = _blur(_cut(conversation, mix, chance), mix, chance)
         length = writer.size(piece)
         fits = size + length + writer.thought(piece) <= room and not piece.opens
         if current is not None and fits and chance.random() < join:
@@ -189,6 +193,19 @@ def _document(
     document = writer.document(conversation, thinking=reasons and chance.random() < mix.thinking_share)
     if len(document.ids) <= max(room, mix.long):
         yield document
+
+
+def _blur(conversation: Conversation, mix: Mix, chance: random.Random) -> Conversation:
+    """Questions with words left out, as a reader sees them who does not know every word."""
+    if conversation.opens or chance.random() >= mix.blurred_share:
+        return conversation
+    messages = []
+    for message in conversation.messages:
+        if message.role == "user" and not message.figures and len(message.text) >= 8:
+            role, words = message.text[:2], message.text[2:]
+            message = replace(message, text=role + [w for w in words if chance.random() >= mix.blur])
+        messages.append(message)
+    return replace(conversation, messages=tuple(messages))
 
 
 def _cut(conversation: Conversation, mix: Mix, chance: random.Random) -> Conversation:
