@@ -163,3 +163,10 @@ def test_json_output_stays_json_when_nothing_breaks(shell: Shell, tiny: Path) ->
     assert done.status == 0
     assert answer["usage"]["completion_tokens"] == 2
     assert answer["finish_reason"] == "length"
+
+
+def test_a_context_that_is_capped_is_told(shell: Shell) -> None:
+    done = shell("chat", "--max-context", "100000", "-p", "What is GGUF?")
+    assert done.status == 0
+    assert "100000 was asked for" in done.err
+    assert "--rope-scale" in done.err

@@ -51,6 +51,18 @@ class Opened:
     file: Path | None = None
 
 
+def tell_unheeded(engine: Engine) -> None:
+    """Warn where a started engine differs from what was asked for; `--explain` tells the rest."""
+    from penjing.cli import talk
+    from penjing.engines.llamacpp import LlamaCpp
+    from penjing.operate.supervise import Supervised
+
+    inner = engine.engine if isinstance(engine, Supervised) else engine
+    if isinstance(inner, LlamaCpp) and inner.derived is not None:
+        for choice in inner.derived.unheeded:
+            talk.warn("{name} is {value}: {reason}", name=choice.name, value=choice.value, reason=choice.why())
+
+
 def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb MODEL and the options of the engine."""
     for add in reversed(_OPTIONS):

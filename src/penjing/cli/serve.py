@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
-from penjing.cli.model import Opened, model_options
+from penjing.cli.model import Opened, model_options, tell_unheeded
 from penjing.cli.verb import option, verb
 from penjing.errors import SettingError
 
 if TYPE_CHECKING:
+    from penjing.engines.engine import Engine
     from penjing.gateway.serve import Said
     from penjing.operate.supervise import Change
 
@@ -82,18 +83,19 @@ def _run(opened: Opened, settings: ServeSettings) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     options = GatewayOptions(api_keys=settings.api_keys, cors=settings.cors)
     name = opened.engine.name
-    run(Gateway({name: opened.engine}, options), settings.host, settings.port, announce=partial(tell, name))
+    run(Gateway({name: opened.engine}, options), settings.host, settings.port, announce=partial(tell, opened.engine))
 
 
-def tell(model: str, said: Said) -> None:
+def tell(engine: Engine, said: Said) -> None:
     """What the server does, for the person who started it."""
     if said.open:
         talk.warn("Anybody who can reach this machine can use this server: it has no --api-key.")
     if said.event == "listening":
-        talk.note("Listening on {url}/v1; {model} is loading.", url=said.url, model=model)
+        talk.note("Listening on {url}/v1; {model} is loading.", url=said.url, model=engine.name)
     elif said.event == "ready":
+        tell_unheeded(engine)
         talk.note(
-            "Ready. Base URL for OpenAI's SDK: {url}/v1, model: {model}. Ctrl-C stops.", url=said.url, model=model
+            "Ready. Base URL for OpenAI's SDK: {url}/v1, model: {model}. Ctrl-C stops.", url=said.url, model=engine.name
         )
     elif said.event == "draining":
         talk.note("Stopping: {left} answers are being finished; Ctrl-C again cuts them.", left=said.left)

@@ -20,7 +20,6 @@ from penjing.engines.engine import Engine
 from penjing.errors import EngineDied, EngineError, PenjingError, SettingError
 from penjing.messages import Delta, Finish, FinishReason
 from penjing.operate.supervise import Supervised
-from penjing.store.resolve import GUIDE
 
 NEXT_LOOK = 0.05  # seconds between two looks at an engine that is coming back
 LOOKS = 20  # within which a supervisor has noticed that its engine died
@@ -91,8 +90,6 @@ class Session:
         self.conversation = Conversation()
         self.conversation.system = settings.system
         self.think = settings.think
-        if self.think is None and opened.chosen.name == GUIDE:
-            self.think = False  # its template's own default, which llama.cpp does not ask for
         self.defaults = generation_defaults(opened.file, opened.chosen.name)
 
     @property

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
-from penjing.cli.model import model_options
+from penjing.cli.model import model_options, tell_unheeded
 from penjing.cli.verb import option, verb
 from penjing.errors import InputError
 
@@ -122,6 +122,7 @@ async def _started(session: Session, starting: asyncio.Future[None]) -> None:
             if not done:
                 report(session.engine.progress)
     await starting
+    tell_unheeded(session.engine)
 
 
 def _import_meanwhile(*, conversation: bool) -> None:

@@ -76,6 +76,11 @@ class Derived:
     choices: tuple[Choice, ...]
     need: memory.Need
 
+    @property
+    def unheeded(self) -> tuple[Choice, ...]:
+        """Choices in which a person asked for something else than they get."""
+        return tuple(choice for choice in self.choices if choice.reason == room.CAPPED)
+
 
 class Sheet:
     """Collects choices while they are made."""
