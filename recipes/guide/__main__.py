@@ -39,7 +39,7 @@ def steps(minutes: float) -> list[list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make guide", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=75, help="how long to train (75)")
+    parser.add_argument("--minutes", type=float, default=90, help="how long to train (90)")
     parser.add_argument("--resume", action="store_true", help="go on with the corpus, tokenizer and run of last time")
     options = parser.parse_args()
     todo = steps(options.minutes)

@@ -43,6 +43,8 @@ WORDS: dict[str, dict[str, str]] = {
         "early": "So that the yardstick can tell models apart, the same model after $epochs epochs ($minutes minutes, "
         "rates not yet decayed):",
         "no_accelerator": "no accelerator",
+        "start": "- from minute $minute: peak rates $matrix_rate (Muon) and $rate (AdamW), decaying over the last "
+        "$decay of the time; corpus `$corpus`",
         "preliminary": "\n**Preliminary**: weights of a short trial run; a fully trained model replaces them.\n",
     },
     "zh": {
@@ -60,6 +62,8 @@ WORDS: dict[str, dict[str, str]] = {
         "perplexity": "留出答案的困惑度",
         "early": "为了说明这把尺子分得出模型的好坏，同一模型训练 $epochs 轮后（$minutes 分钟，学习率尚未衰减）：",
         "no_accelerator": "无加速卡",
+        "start": "- 从第 $minute 分钟起：峰值学习率 $matrix_rate（Muon）和 $rate（AdamW），在最后 $decay 的时间里衰减；"
+        "语料 `$corpus`",
         "preliminary": "\n**初版**：权重来自短时间的试训练，之后由完整训练的模型替换。\n",
     },
 }
@@ -95,6 +99,12 @@ def early(report: Record, words: dict[str, str]) -> str:
     return Template(words["early"]).substitute(told) + "\n\n" + table(report, words)
 
 
+def start(given: Record, words: dict[str, str]) -> str:
+    """What one start of the run was given."""
+    told = {**given, "decay": f"{100 * given['decay_share']:.0f} %", "corpus": given["corpus_sha256"][:12]}
+    return Template(words["start"]).substitute(told)
+
+
 def values(run: Record, quality: Record, folder: Path, language: str, *, preliminary: bool) -> dict[str, str]:
     """What the card's template asks for."""
     words, machine, progress = WORDS[language], run["machine"], run["progress"]
@@ -112,6 +122,7 @@ def values(run: Record, quality: Record, folder: Path, language: str, *, prelimi
         "tokens": f"{progress['tokens'] / 1e6:.1f}",
         "epochs": f"{progress['epochs']:.1f}",
         "torch": run["torch"],
+        "starts": "\n".join(start(given, words) for given in run.get("history", [])),
         "scores": table(quality["final"], words),
         "early": "\n\n".join(early(report, words) for report in quality["early"]),
         "preliminary": words["preliminary"] if preliminary else "",
@@ -137,7 +148,7 @@ def manifest(run: Record, quality: Record, folder: Path, version: str) -> Manife
         licence="Apache-2.0",
         facts=facts,
         files=tuple(describe(folder / name, folder) for name in FILES),
-        recipe={"made_by": "make guide", **{k: run[k] for k in ("plan", "progress", "machine", "torch")}},
+        recipe={"made_by": "make guide", **{k: run[k] for k in ("plan", "progress", "history", "machine", "torch")}},
         quality=quality,
     )
 

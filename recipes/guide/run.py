@@ -66,6 +66,7 @@ class Run:
         self.trunk = torch.compile(self.model.model, dynamic=False) if plan.compile else self.model.model
         self.optimizers = optimizers(self.model, plan)
         self.progress = Progress()
+        self.history: list[dict[str, Any]] = []  # what each start of this run was given, for the model card
 
     def save(self) -> None:
         """Write everything that `resume` needs."""
@@ -73,7 +74,7 @@ class Run:
             "model": self.model.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
             "progress": asdict(self.progress),
-            "plan": asdict(self.plan),
+            "history": self.history,
         }
         write(state, self.folder / "last.pt")
 
@@ -93,7 +94,7 @@ class Run:
             optimizer.load_state_dict(saved)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["peak"] = peak  # the plan's rates count, not those of the run that was stopped
-        self.progress = Progress(**state["progress"])
+        self.progress, self.history = Progress(**state["progress"]), state.get("history", [])
         return True
 
     def loss(self, batch: Batch) -> Tensor:

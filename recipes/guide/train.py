@@ -8,11 +8,13 @@ checkpoint.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -59,6 +61,13 @@ def train(run: Run, conversations: list[Conversation], heldout: list[Conversatio
             break
 
 
+def start(run: Run, corpus: Path) -> dict[str, Any]:
+    """What this start of the run was given, and when."""
+    digest = hashlib.sha256((corpus / "train.jsonl").read_bytes()).hexdigest()
+    given = {name: asdict(run.plan)[name] for name in ("rate", "matrix_rate", "decay_share")}
+    return {"minute": round(run.progress.seconds / 60, 1), **given, "corpus_sha256": digest}
+
+
 def finish(run: Run, heldout: list[Conversation]) -> None:
     """Write the trained weights and what is known of the run."""
     look(run, heldout)
@@ -70,6 +79,7 @@ def finish(run: Run, heldout: list[Conversation]) -> None:
         "shape": run.shape.as_dict(),
         "plan": {k: v for k, v in asdict(run.plan).items() if k not in ("corpus", "tokenizer", "output")},
         "progress": asdict(run.progress),
+        "history": run.history,
     }
     (run.folder / "run.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -89,6 +99,7 @@ def main() -> None:
     run = Run(Plan(**vars(parser.parse_args())))
     print("resumed" if run.resume() else "new run", asdict(run.plan), f"{run.model.parameters_total:,} parameters")
     folder = Path(run.plan.corpus)
+    run.history.append(start(run, folder))
     conversations = [c for name in ("train", "calls") for c in load(folder / f"{name}.jsonl", run.writer)]
     heldout = load(folder / "heldout.jsonl", run.writer)
     print(f"{len(conversations)} conversations, {len(heldout)} held out", flush=True)
