@@ -345,3 +345,56 @@ def test_every_status_we_send_has_words() -> None:
 
     statuses: list[Any] = [kind.status for kind in tree(PenjingError)]
     assert all(status in replies.REASONS for status in statuses)
+
+
+async def test_trailers_are_no_headers_and_end_somewhere() -> None:
+    chunked = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n"
+    async with listening(limits=QUICK) as made:
+        reader, writer = await made.connect()
+        writer.write(chunked + b"Authorization: Bearer late\r\nHost: b\r\n\r\n")
+        assert (await answer(reader))[1] == b"POST /x ab"
+        assert made.seen[0].headers == {b"host": b"a", b"transfer-encoding": b"chunked"}
+        reader, writer = await made.connect()
+        writer.write(chunked)
+        for number in range(100):
+            writer.write(b"X-%d: %b\r\n" % (number, b"y" * 50))
+            await asyncio.sleep(0)
+        assert b" 431 " in await asyncio.wait_for(reader.readline(), 10)
+
+
+async def test_expect_continue_is_not_said_into_a_running_answer() -> None:
+    async def two_parts(incoming: Incoming, reply: Reply) -> None:
+        reply.begin(200, b"text/plain", (), b"one")
+        await until(lambda: len(made.seen) > 0 and heard.is_set(), "the second head")
+        reply.end(b"two")
+
+    heard = asyncio.Event()
+    async with listening(two_parts) as made:
+        reader, writer = await made.connect()
+        writer.write(post(b"") + b"POST /y HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert (await reader.readuntil(b"one\r\n")).startswith(b"HTTP/1.1 200 ")
+        heard.set()
+        assert await reader.readuntil(b"0\r\n\r\n") == b"3\r\ntwo\r\n0\r\n\r\n"
+
+
+async def test_bodies_that_wait_in_line_are_bounded() -> None:
+    async def never(incoming: Incoming, reply: Reply) -> None:
+        await asyncio.Event().wait()
+
+    async with listening(never, Limits(body=1000)) as made:
+        reader, writer = await made.connect()
+        writer.write(post(b"x" * 900) * 3)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+async def test_a_reader_that_never_takes_the_end_is_cut() -> None:
+    async def large(incoming: Incoming, reply: Reply) -> None:
+        reply.send(200, b"text/plain", b"x" * (16 << 20))
+
+    for version in (b"1.1", b"1.0"):
+        async with listening(large, Limits(stall_seconds=0.1, idle_seconds=0.1, head_seconds=0.1)) as made:
+            _, writer = await made.connect()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(b"GET /x HTTP/%b\r\nHost: a\r\n\r\n" % version)
+            await until(lambda: bool(made.seen), "asked")
+            await until(lambda: not made.server.connections, "cut")

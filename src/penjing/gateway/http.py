@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_size = 0
-        self._head_size = 0
+        self._head_size = 0  # bytes since the last of a body: of a head, of chunk framing, of trailers
         self._in_body = False
         self._upgrading = False
 
@@ -81,8 +81,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if not self._in_body:
-            self._head_size += len(data)
+        self._head_size += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -91,7 +90,7 @@ class Connection(asyncio.Protocol):
             self.refuse(400, f"The request is not valid HTTP/1.1: {error}")
         if self._in_body:
             self.deadline = self.server.now() + self.server.limits.body_seconds
-        elif self._head_size > self.server.limits.head:
+        if self._head_size > self.server.limits.head:
             self.refuse(431, f"The request's head is larger than {self.server.limits.head} bytes.")
 
     def pause_writing(self) -> None:
@@ -102,6 +101,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.write_paused = False
+        if not self.busy:
+            self.deadline = self.server.now() + self.server.limits.idle_seconds
         if self._reply is not None and self._reply.flow is not None:
             self._reply.flow.resume()
         if self._room is not None and not self._room.done():
@@ -118,7 +119,8 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        if not self._in_body:  # else a trailer: it must not change what the head said (RFC 9110, 6.5.1)
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         self._in_body = True
@@ -126,11 +128,12 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"")
         if length and int(length) > self.server.limits.body:
             self._too_large()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._refused:
-            self.transport.write(CONTINUE)
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not (self._refused or self.busy):
+            self.transport.write(CONTINUE)  # while busy it would land in the answer that is being written
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
+        self._head_size = 0
         if self._body_size > self.server.limits.body:
             self._too_large()
         elif not self._refused:
@@ -159,14 +162,18 @@ class Connection(asyncio.Protocol):
         self._waiting.append((incoming, keep, chunked))
         if self._task is None:
             self._next()
-        elif len(self._waiting) > PIPELINE:
+        elif len(self._waiting) > PIPELINE or self._waiting_bytes() > self.server.limits.body:
             self.refuse(503, "Too many pipelined requests.")
+
+    def _waiting_bytes(self) -> int:
+        return sum(len(incoming.body) for incoming, _, _ in self._waiting)
 
     # answering
 
     def _next(self) -> None:
         if not self._waiting:
-            self.deadline = self.server.now() + self.server.limits.idle_seconds
+            if not self.write_paused:
+                self.deadline = self.server.now() + self.server.limits.idle_seconds
             if self.server.draining:
                 self.transport.close()
             return
@@ -229,18 +236,19 @@ class Connection(asyncio.Protocol):
             self.deadline = self.server.now() + LINGER_SECONDS
             self.transport.write_eof()
         else:
+            self.deadline = self.server.now() + self.server.limits.stall_seconds
             self.transport.close()
 
     def expire(self, now: float) -> None:
         """Close if the client kept us waiting too long."""
         if now < self.deadline or (self.busy and not self.write_paused):
             return
-        if self._refused or self.busy:
+        if self._refused or self.write_paused or self.transport.is_closing():
             self.transport.abort()
-        elif self._head_size:
+        elif self._head_size or self._in_body:
             self.refuse(408, "The request did not arrive in time.")
         else:
-            self.transport.close()
+            self.hang_up()
 
 
 class Server:
