@@ -12,6 +12,7 @@ from gateway.running import Running, Serving, until, user
 from penjing.engines.fake import Fake, Script
 from penjing.errors import EngineStartFailed, ModelCorrupt
 from penjing.gateway.options import GatewayOptions, Limits
+from penjing.operate.supervise import Patience, Supervised
 
 MANY = Script(tokens=tuple(f"t{index} " for index in range(200)), delay=0.02)
 
@@ -335,3 +336,25 @@ async def test_a_body_over_the_limit_is_413(serving: Serving) -> None:
         status, body = await running.chat("x" * 2000)
         assert (status, body["error"]["code"]) == (413, "request_too_large")
         assert (await running.chat())[0] == 200
+
+
+async def test_an_engine_that_gave_up_does_not_hide_the_others(serving: Serving) -> None:
+    lost = Fake(name="lost")
+    async with serving(engines={"lost": Supervised(lost, Patience(restarts=0)), "well": Fake(name="well")}) as running:
+        await until(lambda: len(running.said) > 1, "ready")
+        await lost.die()
+        await until(lambda: running.gateway.engines["lost"].state == "failed", "given up")  # type: ignore[attr-defined]
+        status, body = await running.get("/v1/models")
+        assert status == 200
+        assert {model["id"]: model["ready"] for model in body["data"]} == {"lost": False, "well": True}
+        async with running.client.get("/metrics") as answer:
+            assert answer.status == 200
+        status, body = await running.get("/health")
+        assert (status, body["status"]) == (503, "failed")
+
+
+async def test_an_engine_that_garbles_a_stream_we_look_into(serving: Serving) -> None:
+    async with serving(Script(garble_after=1)) as running:
+        said = events(await running.stream({"prompt": "hi", "logprobs": 1}, "/v1/completions"))
+    assert said[-1]["error"]["code"] == "engine_error"
+    assert len(said) > 1

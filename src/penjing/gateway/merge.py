@@ -110,7 +110,7 @@ async def _whole(requests: list[bytes], send: Send, tally: Tally) -> Chunk:
 async def _read(send: Send, request: bytes) -> dict[str, Any]:
     answer = await send(request)
     try:
-        return decoded(await answer.read())
+        return sse.decoded(await answer.read())
     finally:
         answer.cancel()
 
@@ -148,24 +148,13 @@ async def _follow(
         answer = await send(request)
         try:
             async for payload in sse.payloads(answer):
-                await queue.put((index, decoded(payload)))
+                await queue.put((index, sse.decoded(payload)))
         finally:
             answer.cancel()
     except PenjingError as error:
         await queue.put((index, error))
     else:
         await queue.put((index, None))
-
-
-def decoded(payload: bytes) -> dict[str, Any]:
-    """An answer or event of the engine. Raises EngineError for one that is broken or says an error."""
-    try:
-        decoded = msgspec.json.decode(payload, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise EngineError(detail=f"it sent broken JSON ({error})") from None
-    if isinstance(decoded.get("error"), dict):
-        raise EngineError(detail=str(decoded["error"].get("message", "it sent an error")))
-    return decoded
 
 
 def _first(choices: Any) -> dict[str, Any]:

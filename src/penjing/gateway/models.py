@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from penjing.engines.engine import Engine
-from penjing.errors import EngineLoading
+from penjing.errors import EngineError
 from penjing.gateway.metrics import Counter, Gauge
 from penjing.gateway.upstream import Pool
 
@@ -29,7 +29,7 @@ def _described(name: str, engine: Engine) -> dict[str, object]:
     said: dict[str, object] = {"id": name, "object": "model", "created": STARTED, "owned_by": "penjing"}
     try:
         can = engine.capabilities
-    except EngineLoading:
+    except EngineError:  # loading, or given up
         return said | {"ready": False}
     abilities = ("chat", "embeddings", "vision", "audio", "tools", "reasoning")
     said["ready"] = True

@@ -6,7 +6,11 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html, only `da
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
 
+import msgspec
+
+from penjing.errors import EngineError
 from penjing.messages import Chunk
 
 DONE = b"[DONE]"
@@ -24,6 +28,17 @@ async def payloads(chunks: AsyncIterable[Chunk]) -> AsyncIterator[bytes]:
                 payload = line[len(FIELD) :].strip()
                 if payload != DONE:
                     yield payload
+
+
+def decoded(payload: bytes) -> dict[str, Any]:
+    """An answer or event of the engine. Raises EngineError for one that is broken or says an error."""
+    try:
+        decoded = msgspec.json.decode(payload, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise EngineError(detail=f"it sent broken JSON ({error})") from None
+    if isinstance(decoded.get("error"), dict):
+        raise EngineError(detail=str(decoded["error"].get("message", "it sent an error")))
+    return decoded
 
 
 def event(payload: bytes) -> Chunk:

@@ -15,7 +15,7 @@ import msgspec
 from penjing.gateway import sse
 from penjing.gateway.answer import Answer
 from penjing.gateway.dialects.openai.rewrite import replaced
-from penjing.gateway.merge import Send, decoded
+from penjing.gateway.merge import Send
 
 STREAM: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 OBJECTS = {"chat.completion.chunk": "chat.completion"}
@@ -27,7 +27,7 @@ async def whole(send: Send, body: bytes) -> Answer:
     pieces = Pieces()
     try:
         async for payload in sse.payloads(answer):
-            pieces.add(decoded(payload))
+            pieces.add(sse.decoded(payload))
     finally:
         answer.cancel()
     return Answer.of(msgspec.json.encode(pieces.together()))

@@ -30,7 +30,7 @@ async def old_logprobs(answer: AsyncIterable[Chunk], stream: bool) -> AsyncItera
 
 
 def _rewritten(body: bytes, offsets: dict[int, int]) -> bytes:
-    decoded: dict[str, Any] = msgspec.json.decode(body)
+    decoded = sse.decoded(body)
     for choice in decoded.get("choices") or ():
         tokens = (choice.get("logprobs") or {}).get("content")
         if tokens is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Any
 
 import msgspec
 
@@ -35,9 +34,9 @@ async def left_out(answer: AsyncIterable[Chunk], stream: bool) -> AsyncIterator[
 
 def _without(body: bytes, part: str) -> tuple[bytes, bool]:
     """`body` without reasoning in the `part` of its choices, and whether nothing is left in them."""
-    decoded: dict[str, Any] = msgspec.json.decode(body)
+    decoded = sse.decoded(body)
     choices = decoded.get("choices") or []
     for choice in choices:
-        choice.get(part, {}).pop(FIELD, None)
+        (choice.get(part) or {}).pop(FIELD, None)
     empty = bool(choices) and not any(choice.get(part) or choice.get("finish_reason") for choice in choices)
     return msgspec.json.encode(decoded), empty
