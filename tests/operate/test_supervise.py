@@ -179,3 +179,14 @@ async def test_an_engine_that_cannot_even_be_tried_is_tried_again() -> None:
     await reach(one, "failed")
     assert "Too many open files" in one.detail
     await one.stop()
+
+
+async def test_an_error_nobody_foresaw_is_one_more_failed_start() -> None:
+    fake = Fake()
+    one = Supervised(fake, Patience(restarts=2, delay=0.01))
+    await one.start()
+    fake.script = Script(start_error=KeyError("default_generation_settings"))
+    await fake.die()
+    assert "default_generation_settings" in await asyncio.wait_for(one.ended(), 5)
+    assert one.state == "failed"
+    await one.stop()

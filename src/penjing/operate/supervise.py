@@ -181,6 +181,8 @@ class Supervised:
                 await self.engine.start()
             except (PenjingError, OSError) as error:
                 how = str(error)
+            except Exception as error:  # a fault of ours must end in `failed`, not in a watch that is silently gone
+                how = repr(error)
             else:
                 return True
 
