@@ -15,7 +15,7 @@ from penjing.engines.engine import Capabilities
 from penjing.errors import InputError, InvalidRequest, UnknownOption
 from penjing.gateway.dialects.openai import convert, wire
 from penjing.gateway.dialects.openai.check import check
-from penjing.gateway.dialects.openai.parse import known, parse
+from penjing.gateway.dialects.openai.parse import UnknownField, known, parse
 from penjing.gateway.dialects.openai.rewrite import for_engine
 
 KINDS = (wire.ChatBody, wire.CompletionBody, wire.EmbeddingBody)
@@ -163,3 +163,11 @@ def test_known_names_at_a_place(path: str, name: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_schema(kind: type[wire.Body]) -> None:
     assert msgspec.json.schema(kind)["$defs"][kind.__name__]["additionalProperties"] is False
+
+
+def test_a_very_long_name_is_cut_and_not_compared() -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "temperatur" * 100_000: 1}).encode()
+    with pytest.raises(UnknownField) as caught:
+        parse(body, wire.ChatBody)
+    assert len(caught.value.message("en")) < 200
+    assert len(str(caught.value.facts["param"])) < 200

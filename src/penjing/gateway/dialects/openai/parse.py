@@ -21,6 +21,8 @@ DECODERS: dict[type[wire.Wire], msgspec.json.Decoder[Any]] = {
 UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$(.*)`)?$", re.DOTALL)
 PLACE = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
 CLOSE = 5
+LONGEST = 64
+"""Characters of an unknown name that are repeated; a longer one is near nothing, and comparing it takes seconds."""
 
 
 class Misspelled(UnknownOption):
@@ -63,7 +65,8 @@ def _explained(message: str, kind: type[wire.Wire]) -> InvalidRequest | UnknownO
     unknown = UNKNOWN.match(message)
     if unknown:
         name, path = unknown[1], _dotted(unknown[2] or "")
-        close = get_close_matches(name, known(kind, path), CLOSE, 0.6)
+        close = get_close_matches(name, known(kind, path), CLOSE, 0.6) if len(name) <= LONGEST else []
+        name = name if len(name) <= LONGEST else name[:LONGEST] + "…"
         where, param = path or "the request", f"{path}.{name}" if path else name
         if close:
             return Misspelled(name=name, where=where, close=", ".join(close), param=param)
