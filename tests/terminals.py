@@ -62,6 +62,15 @@ class Terminal:
         found, self.seen = self.text[self.seen : place], place + len(wanted)
         return found
 
+    def ask(self, question: str) -> None:
+        """Type a question and wait for the first words of its answer."""
+        self.line(question)
+        self.expect(question)
+        until = time.monotonic() + PATIENCE
+        while not re.search(r"\w", self.text[self.seen :].replace(question, "")):
+            if time.monotonic() > until or not self._read():
+                raise AssertionError(f"no answer; this was printed:\n{self.text[self.seen :]}")
+
     def _read(self) -> bool:
         """More output; False when the program has gone."""
         ready, _, _ = select.select([self.master], [], [], 0.5)

@@ -120,8 +120,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_ctrl_c_stops_an_answer_without_leaving(sit: Sit, slow: Path) -> None:
     terminal = sit(str(slow), "--no-markdown", "--stats", "--temperature", "0")
     terminal.expect(ASK)
-    terminal.line("go on for long")
-    time.sleep(1.0)
+    terminal.ask("go on for long")
     terminal.type("\x03")
     terminal.expect("stopped")
     terminal.expect(ASK)
@@ -135,8 +134,7 @@ def test_ctrl_c_stops_an_answer_without_leaving(sit: Sit, slow: Path) -> None:
 def test_an_engine_killed_in_mid_answer_comes_back(sit: Sit, slow: Path) -> None:
     terminal = sit(str(slow), "--no-markdown", "--temperature", "0")
     terminal.expect(ASK)
-    terminal.line("go on for long")
-    time.sleep(1.0)
+    terminal.ask("go on for long")
     (worker,) = terminal.workers()
     worker.kill()
     terminal.expect("stopped in mid-answer (killed by SIGKILL)")
@@ -180,6 +178,30 @@ def test_another_model_takes_over(sit: Sit, tiny: Path) -> None:
     terminal.line(f"/model {tiny}")
     terminal.expect("Model: tiny; context 512 tokens.")
     assert len(terminal.workers()) == 1
+
+
+def test_the_options_at_hand_hold_for_another_model(sit: Sit, tiny: Path) -> None:
+    terminal = sit("--max-context", "256")
+    terminal.expect("Model: guide; context 256 tokens.")
+    terminal.line(f"/model {tiny}")
+    terminal.expect("Model: tiny; context 256 tokens.")
+
+
+def test_a_system_message_that_is_typed_counts_instead_of_a_kept_one(sit: Sit) -> None:
+    Path("a.json").write_text('{"messages": [{"role": "system", "content": "OLD"}]}')
+    terminal = sit("--load", "a.json", "--system", "NEW")
+    terminal.expect(ASK)
+    terminal.line("/system")
+    terminal.expect("System message: NEW")
+
+
+def test_a_conversation_that_cannot_be_kept_goes_on(sit: Sit, clean: Path) -> None:
+    clean.mkdir()
+    (clean / "chats").write_text("a file where the folder should be")
+    terminal = sit()
+    terminal.expect(ASK)
+    terminal.line("Hello")
+    terminal.expect("warning: The conversation is not kept")
 
 
 def test_a_conversation_that_grew_too_long_can_go_on(sit: Sit, tiny: Path) -> None:
