@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from penjing.export.gguf.faults import OptionUnsupported, SettingMissing
 from penjing.probe.checkpoint import CONFIG, load_json
+
+F32_LARGEST = 3.4028234663852886e38
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ class Config:
         return default
 
     def real(self, *names: str, default: float | None = None) -> float:
-        """The first of `names` that is a number. Raises SettingMissing without a `default`."""
+        """The first of `names` that is a number f32 can hold. Raises SettingMissing without a `default`."""
         for name in names:
-            value = self.values.get(name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return float(value)
+            value = number(self.values.get(name))
+            if value is not None:
+                return value
         if default is None:
             raise SettingMissing(path=str(self.folder / CONFIG), name=names[0])
         return default
@@ -71,7 +73,7 @@ class Config:
         if value not in wanted:
             self.refuse(option, value, " / ".join(map(str, wanted)))
 
-    def refuse(self, option: str, value: object, wanted: str) -> None:
+    def refuse(self, option: str, value: object, wanted: str) -> NoReturn:
         """Raises OptionUnsupported."""
         raise OptionUnsupported(path=str(self.folder), option=option, value=value, wanted=wanted)
 
@@ -114,11 +116,18 @@ class Config:
         full = dict(given["full_attention"]) if nested else dict(given)
         local = given.get("sliding_attention") if nested else None
         local_theta = local.get("rope_theta") if isinstance(local, dict) else self.values.get("rope_local_base_freq")
-        theta = full.pop("rope_theta", None) or self.real("rope_theta", default=10000.0)
+        theta = number(full.pop("rope_theta", None)) or self.real("rope_theta", default=10000.0)
         kind = str(full.pop("rope_type", None) or full.pop("type", None) or "default")
-        partial = full.pop("partial_rotary_factor", None) or self.real("partial_rotary_factor", default=1.0)
+        partial = number(full.pop("partial_rotary_factor", None)) or self.real("partial_rotary_factor", default=1.0)
         kind = "longrope" if kind == "su" else kind
-        return Rope(float(theta), kind, full, float(local_theta or 0.0), float(partial))
+        return Rope(theta, kind, full, number(local_theta) or 0.0, partial)
+
+
+def number(value: object) -> float | None:
+    """`value` where it is a number that f32 can hold."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and -F32_LARGEST <= value <= F32_LARGEST:
+        return float(value)
+    return None
 
 
 def load(folder: Path) -> Config:

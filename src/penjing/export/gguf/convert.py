@@ -74,6 +74,8 @@ def plan(folder: Path, bits: int) -> Plan:
     if isinstance(method, dict):
         raise QuantizedCheckpoint(path=str(folder), method=method.get("quant_method", "?"))
     config = family.settle(config)
+    if config.layers > len(model.tensors):  # told before work that grows with the number
+        raise TensorMissing(path=str(folder), names=f"blk.{config.layers - 1}")
     named = _named(model, config, family)
     embedding = _embedding(named, folder)
     mix = Mix(bits, config.layers, "output.weight" not in named)

@@ -81,6 +81,8 @@ class Llama(Family):
         heads = config.heads if ".q_proj." in name else config.kv_heads if ".k_proj." in name else 0
         if not heads:
             return None
+        if config.head % 2:
+            config.refuse("head_dim", config.head, "an even number")
         rows = np.arange(heads * config.head).reshape(heads, 2, config.head // 2)
         return rows.swapaxes(1, 2).reshape(-1)
 
@@ -189,8 +191,7 @@ class Phi3(Family):
     def keys(self, config: Config) -> dict[str, Value]:
         found = super().keys(config)
         # llama.cpp tells Phi-4, which has no window, by a zero here
-        window = config.values.get("sliding_window")
-        found[f"{self.arch}.attention.sliding_window"] = window if isinstance(window, int) else 0
+        found[f"{self.arch}.attention.sliding_window"] = config.whole("sliding_window", default=0)
         return found
 
 

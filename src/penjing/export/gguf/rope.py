@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from penjing.export.gguf.config import Config
+from penjing.export.gguf.config import Config, number
 from penjing.shrink.container import Value
 
 KINDS = ("default", "linear", "yarn", "llama3", "longrope")
@@ -62,16 +62,16 @@ def _yarn_scale(factor: float) -> float:
 
 
 def _number(config: Config, values: Mapping[str, object], name: str) -> float:
-    value = values.get(name)
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        config.refuse(f"rope {name}", value, "a number above 0")
-    return float(value)  # type: ignore[arg-type]
+    value = number(values.get(name))
+    if value is None or not value > 0:
+        config.refuse(f"rope {name}", values.get(name), "a number above 0")
+    return value
 
 
 def _original(config: Config) -> int:
     """Tokens of the training before the stretch; transformers takes the model's context where it is not said."""
     said = config.rope.values.get("original_max_position_embeddings")
-    if isinstance(said, int) and said > 0:
+    if isinstance(said, int) and 0 < said < 1 << 32:
         return said
     return config.whole("original_max_position_embeddings", "max_position_embeddings")
 
