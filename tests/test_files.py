@@ -30,6 +30,13 @@ def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert files.home().name == "penjing"
 
 
+def test_a_home_of_nobody_is_named() -> None:
+    assert files.expanded("~/a") == Path.home() / "a"
+    assert files.expanded("./a") == Path("a")
+    with pytest.raises(files.NoSuchUser, match="~nobody-of-this-name/a"):
+        files.expanded("~nobody-of-this-name/a")
+
+
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0 B"), (999, "999 B"), (1_500_000, "1.5 MB"), (8e9, "8.0 GB"), (5e15, "5000.0 TB")]
 )

@@ -74,7 +74,7 @@ def test_fields_come_from_different_sources(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_environment_gives_lists_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PENJING_TAP_KEYS", "a,b")
+    monkeypatch.setenv("PENJING_TAP_KEYS", "a, b")
     monkeypatch.setenv("PENJING_TAP_RATE", "")
     assert load(Tap, "tap").value == Tap(keys=("a", "b"))
 

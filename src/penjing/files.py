@@ -14,17 +14,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from penjing.errors import DiskFull
+from penjing.errors import DiskFull, InputError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last is a FAT disk and a file of 4 GB
 UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+class NoSuchUser(InputError):
+    """A path begins with `~NAME` and nobody here is called so. Facts: `path`."""
+
+    template = "{path}: this machine has no user of that name."
+    hint = "Begin the path with ./ or /, or with ~/ for your own folder."
+    code = "no_such_user"
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with a leading `~` or `~NAME` replaced by that home folder. Raises NoSuchUser."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise NoSuchUser(path=str(path)) from error
 
 
 def home() -> Path:
     """The folder of everything penjing keeps: PENJING_HOME, else the platform's data directory."""
     given = os.environ.get("PENJING_HOME", "")
     if given:
-        return Path(given).expanduser()
+        return expanded(given)
     from platformdirs import user_data_path
 
     return user_data_path("penjing", appauthor=False)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from penjing.errors import InputError, SettingError, UnknownOption
-from penjing.files import home
+from penjing.files import expanded, home
 from penjing.language import say
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def _from_environment(section: str, fields: Mapping[str, object]) -> Layer:
     for variable, text in os.environ.items():
         if variable.startswith(prefix) and text:
             name = variable.removeprefix(prefix).lower()
-            value: object = text.split(",") if name in fields and _is_sequence(fields[name]) else text
+            listed = name in fields and _is_sequence(fields[name])
+            value: object = [part.strip() for part in text.split(",")] if listed else text
             layer[name] = (value, variable, True)
     return layer
 
@@ -160,7 +161,7 @@ def _convert(raw: object, hint: object, *, name: str, source: str, lax: bool) ->
 
 def _to_path(kind: type, value: object) -> object:
     if issubclass(kind, Path) and isinstance(value, (str, Path)):
-        return Path(value).expanduser()
+        return expanded(value)
     raise TypeError(f"{value!r} is not a {kind.__name__}")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from penjing.errors import ModelNotFound, ModelUnsupported, SettingError
+from penjing.files import expanded
 from penjing.probe import model as probe
 from penjing.probe.facts import Model
 from penjing.progress import Report
@@ -61,7 +62,7 @@ def resolve(name: str, *, bits: int | None = None, progress: Report | None = Non
         raise SettingError(name="bits", value=bits, wanted="4, 8, 16 or 32", source="--bits")
     if name == GUIDE:
         return _guide(bits, progress)
-    source = Path(name).expanduser()
+    source = expanded(name)
     if not source.exists():
         raise _not_found(name, source)
     found = probe.read(source)

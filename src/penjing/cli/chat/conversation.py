@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from penjing.errors import InputError
-from penjing.files import home, write_whole
+from penjing.files import expanded, home, write_whole
 from penjing.messages import Message, Role, Text
 
 FOLDER = "chats"
@@ -88,8 +88,9 @@ def said(role: Role, text: str, reasoning: str = "") -> Message:
 
 
 def path_of(name: str) -> Path:
-    """Where a conversation called `name` is kept; a name with a folder or a suffix is a path itself."""
-    path = Path(name).expanduser()
+    """Where a conversation called `name` is kept; a name with a folder or a suffix is a path itself. Raises
+    NoSuchUser."""
+    path = expanded(name)
     return path if path.suffix or "/" in name else home() / FOLDER / f"{name}.json"
 
 
