@@ -35,6 +35,7 @@ def test_settings_count(shell: Shell) -> None:
 
 
 def test_a_server_cannot_be_explained(shell: Shell) -> None:
-    done = shell("explain", "http://office:8000")
-    assert done.status == 2
-    assert "http://office:8000 does not support --explain" in done.err
+    for verb in (("explain",), ("serve", "--explain"), ("probe",)):
+        done = shell(*verb, "http://office:8000")
+        assert done.status == 2
+        assert "http://office:8000 is a server; what can be looked into is a model on this machine." in done.err

@@ -115,6 +115,21 @@ def test_nothing_asked(shell: Shell, tiny: Path, language: str) -> None:
     told(shell("chat", str(tiny), given=" \n", PENJING_LANGUAGE=language), language, 2)
 
 
+@pytest.mark.parametrize("locale", ["C.UTF-8", "POSIX"])
+def test_a_question_that_is_no_text(clean: Path, locale: str) -> None:
+    command = [sys.executable, "-m", "penjing", "chat"]
+    given = "什么是量化？".encode("gb18030")
+    done = subprocess.run(command, input=given, capture_output=True, env={**os.environ, "LC_ALL": locale})
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines()[0] == "error: The question is not UTF-8 text."
+
+
+def test_an_output_that_lacks_chinese(shell: Shell) -> None:
+    done = shell("probe", PENJING_LANGUAGE="zh", PYTHONIOENCODING="ascii")
+    assert done.status == 4
+    assert "PYTHONUTF8=1" in done.err
+
+
 def test_a_server_that_is_not_there(shell: Shell, language: str) -> None:
     assert "127.0.0.1:9" in told(shell(*ASK, "http://127.0.0.1:9", PENJING_LANGUAGE=language), language, 5)
 

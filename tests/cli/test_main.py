@@ -58,7 +58,16 @@ def test_every_verb_has_a_page_in_both_languages(shell: Shell, verb: str, langua
         ("serve --port x", "zh", "设置 serve.port = 'x'（来自 --port）不合要求，应为：整数。", ""),
         ("serve --threads 0", "en", "Setting engine.threads = 0 (from --threads) is not", ""),
         ("chat -p x --top-p 7", "en", "Setting chat.top_p = 7.0 (from --top-p) is not 0 ... 1.", ""),
-        ("chat -p x --bits 5", "zh", "设置 bits = 5（来自 --bits）不合要求，应为：4、8、16 或 32。", ""),
+        ("chat -p x --bits 5", "zh", "设置 model.bits = 5（来自 --bits）不合要求，应为：4、8、16 或 32。", ""),
+        ("chat -p x http://x --threads 2", "en", "--threads does nothing for http://x:", "Leave --threads out"),
+        ("chat -p x http://x --bits 4", "zh", "--bits 对 http://x 不起作用：服务器如何运行", "请去掉 --bits"),
+        ("chat -p x http://x --no-mmap", "en", "--mmap does nothing for http://x:", "Leave --mmap out"),
+        ("chat -p x --remote-key K", "en", "--remote-key does nothing for guide: it is for a URL", ""),
+        ("serve --json", "en", "--json is for --explain.", "penjing serve --help shows how it is used."),
+        ("serve --json", "zh", "--json 只与 --explain 同用。", "penjing serve --help 会说明用法。"),
+        ("chat -p x ~nobody-here/m.gguf", "en", "~nobody-here/m.gguf: this machine has no user of that name.", "./"),
+        ("serve --api-key=", "en", "An API key is empty.", "See that the variable it comes from is set"),
+        ("serve --api-key a --api-key=", "zh", "有一个 API 密钥是空的。", "请确认"),
     ],
 )
 def test_a_wrong_command_line(shell: Shell, line: str, language: str, sentence: str, following: str) -> None:
@@ -67,6 +76,16 @@ def test_a_wrong_command_line(shell: Shell, line: str, language: str, sentence: 
     assert done.out == ""
     assert sentence in done.err
     assert following in done.err
+
+
+def test_flags_alone_show_the_help(shell: Shell) -> None:
+    assert shell("-q").out == shell().out
+
+
+def test_a_wrong_setting_is_blamed_on_its_source(shell: Shell) -> None:
+    assert "(from PENJING_MODEL_BITS)" in shell("explain", PENJING_MODEL_BITS="5").err
+    Path("penjing.toml").write_text("[model]\nbits = 5\n")
+    assert "(from penjing.toml:2)" in shell("explain").err
 
 
 def test_wrong_settings_files_are_named(shell: Shell) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penjing.cli import talk
-from penjing.errors import AccessError, PortInUse
+from penjing.errors import AccessError, InputError, PortInUse
 
 
 class Terminal(io.StringIO):
@@ -60,6 +60,13 @@ def test_quiet_hushes_talk_but_neither_data_nor_errors(
     assert shown.out == "data\n"
     assert shown.err.startswith("error:")
     assert "stopped" not in shown.err
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    talk.complain(InputError(detail="a\033]0;b\a"))
+    talk.note("{name}", name="a\033[2J")
+    talk.warn("{name}", name="a\033[2J")
+    assert "\033" not in capsys.readouterr().err
 
 
 @given(st.text())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
-from penjing.cli.model import Chosen, model_options
+from penjing.cli.model import Chosen, NotHere, model_options
 from penjing.cli.verb import option, verb
-from penjing.errors import Unsupported
 from penjing.files import human
 from penjing.language import say
 
@@ -35,9 +34,9 @@ def explain(**given: Any) -> None:
 
 
 def show(chosen: Chosen, options: EngineOptions, *, as_json: bool) -> None:
-    """Print every choice with its reason. Raises ModelError, SettingError, DeviceUnavailable."""
+    """Print every choice with its reason. Raises NotHere for a URL, ModelError, SettingError, DeviceUnavailable."""
     if chosen.remote:
-        raise Unsupported(feature="--explain", model=chosen.name)
+        raise NotHere(model=chosen.name)
     from penjing.cli.progress import shown
     from penjing.engines.llamacpp.prepare import prepare
     from penjing.store.resolve import resolve

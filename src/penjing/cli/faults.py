@@ -23,6 +23,14 @@ class FolderUnusable(MachineError):
     code = "folder_unusable"
 
 
+class Unprintable(MachineError):
+    """What should be printed has characters that the output's encoding lacks. Facts: `encoding`."""
+
+    template = "The output is {encoding}, which lacks characters that should be shown."
+    hint = "Run it with UTF-8: PYTHONUTF8=1 penjing ..."
+    code = "unprintable"
+
+
 def foreseen(error: Exception) -> PenjingError:
     """Any exception as one that has a sentence."""
     if isinstance(error, PenjingError):
@@ -31,6 +39,8 @@ def foreseen(error: Exception) -> PenjingError:
         return of_the_system(error)
     if isinstance(error, click.ClickException):
         return translate(error)
+    if isinstance(error, UnicodeEncodeError):
+        return Unprintable(encoding=error.encoding)
     return Mistake(kind=type(error).__name__, detail=str(error))
 
 

@@ -26,6 +26,7 @@ VERBS = {
     "doctor": ("penjing.cli.doctor:doctor", "Check what works here, and what to do about the rest."),
 }
 INTERRUPTED = 130
+COMMON = {"-q", "--quiet", "--debug"}
 HELP = "A ChatGPT-like model on hardware you own: talk to it here, or serve it to other programs."
 
 
@@ -53,7 +54,7 @@ class Penjing(Verb, click.Group):
         raise NoSuchVerbNear(name=args[0], near=near[0]) if near else NoSuchVerb(name=args[0])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return click.Group.parse_args(self, ctx, args or ["--help"])
+        return click.Group.parse_args(self, ctx, ["--help"] if COMMON.issuperset(args) else args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli.verb import argument, option
-from penjing.errors import Unsupported
+from penjing.errors import InputError, ModelNotFound, SettingError
 from penjing.settings import DEFAULT, load
 
 if TYPE_CHECKING:
@@ -24,6 +24,32 @@ if TYPE_CHECKING:
     from penjing.operate.supervise import Change
 
 SECTIONS = ("model", "engine", "serve", "chat")
+BITS = (4, 8, 16, 32)
+
+
+class Misplaced(InputError):
+    """Something typed that could only be ignored. Facts: `option`, `model`, `detail`."""
+
+    template = "{option} does nothing for {model}: {detail}"
+    hint = "Leave {option} out, or name another MODEL."
+    code = "misplaced_option"
+
+
+class NotHere(InputError):
+    """A URL where only a model on this machine will do. Facts: `model`."""
+
+    template = "{model} is a server; what can be looked into is a model on this machine."
+    hint = ModelNotFound.hint
+    code = "not_here"
+
+
+SERVER = "how a server runs is decided where it was started."
+LOCAL = "it is for a URL, and this model runs on this machine."
+
+
+def is_url(name: str) -> bool:
+    """Whether a MODEL is a server's address."""
+    return name.startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True)
@@ -36,19 +62,26 @@ class Chosen:
     remote_key: str = ""
     remote_model: str = ""
 
+    def __post_init__(self) -> None:
+        if self.bits is not None and self.bits not in BITS:
+            raise SettingError(name="bits", value=self.bits, wanted="4, 8, 16 or 32", source="--bits")
+
     @property
     def remote(self) -> bool:
         """Whether it is somebody else's server."""
-        return self.name.startswith(("http://", "https://"))
+        return is_url(self.name)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An engine that is not started yet. `file` is the GGUF it will load, None for a URL."""
+    """An engine that is not started yet. `file` is the GGUF it will load, None for a URL; `source` is what that was
+    made from (itself where nothing was made). `options` is what was asked for."""
 
     engine: Engine
     chosen: Chosen
     file: Path | None = None
+    source: Path | None = None
+    options: EngineOptions | None = None
 
 
 def tell_unheeded(engine: Engine) -> None:
@@ -93,7 +126,8 @@ _OPTIONS = (
     option("--remote-model", metavar="NAME", help="Which of a URL's models."),
     option("--log-level", metavar="LEVEL", help="error, warning, info or debug."),
 )
-CHOSEN = ("bits", "remote_key", "remote_model")
+REMOTE = ("remote_key", "remote_model")
+CHOSEN = ("bits", *REMOTE)
 ENGINE = [
     "max_context",
     "rope_scale",
@@ -113,8 +147,16 @@ ENGINE = [
 
 
 def chosen(given: dict[str, Any]) -> Chosen:
-    """The model, from the command line and the settings."""
-    return load(Chosen, "model", {"name": given.get("model"), **{name: given.get(name) for name in CHOSEN}}).value
+    """The model, from the command line and the settings. Raises Misplaced for an option that was typed and that this
+    kind of model has no use for; a setting of this kind rests until there is one that has."""
+    found = load(Chosen, "model", {"name": given.get("model"), **{name: given.get(name) for name in CHOSEN}}).value
+    # a server embeds or not whatever is said here, so --embeddings is true or told by its first answer
+    useless = {"bits", *ENGINE} - {"embeddings"} if found.remote else set(REMOTE)
+    for name, value in given.items():
+        if name in useless and value is not None and value != ():
+            option = "--" + name.replace("_", "-")
+            raise Misplaced(option=option, model=found.name, detail=SERVER if found.remote else LOCAL)
+    return found
 
 
 def engine_options(given: dict[str, Any], **fallback: Any) -> EngineOptions:
@@ -135,12 +177,10 @@ def open_engine(chosen: Chosen, options: EngineOptions, hear: Callable[[Change],
     if chosen.remote:
         from penjing.engines.remote import Remote
 
-        if chosen.bits is not None:
-            raise Unsupported(feature="--bits", model=chosen.name)
         remote = Remote(
             chosen.name, name=chosen.remote_model or "remote", key=chosen.remote_key, model=chosen.remote_model
         )
-        return Opened(remote, chosen)
+        return Opened(remote, chosen, options=options)
     from penjing.cli.progress import shown
     from penjing.engines.llamacpp import LlamaCpp
     from penjing.operate.supervise import Supervised
@@ -148,4 +188,5 @@ def open_engine(chosen: Chosen, options: EngineOptions, hear: Callable[[Change],
 
     with shown() as report:
         found = resolve(chosen.name, bits=chosen.bits, progress=report)
-    return Opened(Supervised(LlamaCpp(found.path, found.name, options), hear=hear), chosen, found.path)
+    engine = Supervised(LlamaCpp(found.path, found.name, options), hear=hear)
+    return Opened(engine, chosen, found.path, found.source, options)

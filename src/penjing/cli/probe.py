@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.table import print_rows
 from penjing.cli.verb import argument, option, verb
-from penjing.files import human
+from penjing.files import expanded, human
 from penjing.language import say
 
 if TYPE_CHECKING:
@@ -34,10 +33,13 @@ def probe(model: str | None, as_json: bool) -> None:
         here = machine.read()
         talk.data_json(_plain(here)) if as_json else print_rows(machine_rows(here))
         return
+    from penjing.cli.model import NotHere, is_url
     from penjing.probe import model as header
     from penjing.store.resolve import GUIDE, guide
 
-    facts = header.read(guide() if model == GUIDE else Path(model).expanduser())
+    if is_url(model):
+        raise NotHere(model=model)
+    facts = header.read(guide() if model == GUIDE else expanded(model))
     talk.data_json(_plain(facts)) if as_json else print_rows(model_rows(facts))
 
 

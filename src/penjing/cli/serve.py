@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.model import Opened, model_options, tell_unheeded
+from penjing.cli.usage import UsageFault
 from penjing.cli.verb import option, verb
-from penjing.errors import SettingError
+from penjing.errors import InputError, SettingError
 
 if TYPE_CHECKING:
     from penjing.engines.engine import Engine
@@ -25,6 +26,14 @@ EXAMPLES = (
 )
 
 
+class EmptyKey(InputError):
+    """An empty key would let everybody in who sends an empty one. Facts: none."""
+
+    template = "An API key is empty."
+    hint = "See that the variable it comes from is set, or leave the key out."
+    code = "empty_key"
+
+
 @dataclass(frozen=True)
 class ServeSettings:
     """Section `[serve]`. `cors` are origins whose pages may call from a browser (`*` for all)."""
@@ -35,6 +44,8 @@ class ServeSettings:
     cors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not all(key.strip() for key in self.api_keys):
+            raise EmptyKey
         if not 0 <= self.port <= 65535:
             raise SettingError(name="port", value=self.port, wanted="a port (0 ... 65535)", source="")
 
@@ -69,6 +80,8 @@ def serve(**given: Any) -> None:
 
         show(chosen(given), engine_options(given), as_json=given["as_json"])
         return
+    if given["as_json"]:
+        raise UsageFault(detail="--json is for --explain.", path="penjing serve")
     settings = load(ServeSettings, "serve", {name: given[name] for name in ("host", "port", "api_keys", "cors")}).value
     _run(open_engine(chosen(given), engine_options(given), hear=tell_change), settings)
 
@@ -97,6 +110,8 @@ def tell(engine: Engine, said: Said) -> None:
         talk.note(
             "Ready. Base URL for OpenAI's SDK: {url}/v1, model: {model}. Ctrl-C stops.", url=said.url, model=engine.name
         )
+    elif said.event == "draining" and not said.left:
+        talk.note("Stopping.")
     elif said.event == "draining":
         talk.note("Stopping: {left} answers are being finished; Ctrl-C again cuts them.", left=said.left)
     elif said.event == "cut":

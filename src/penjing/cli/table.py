@@ -16,7 +16,7 @@ NARROWEST_LAST = 20
 def print_rows(rows: Sequence[Sequence[str]]) -> None:
     """Print rows of equal length; the last column is wrapped at the terminal's edge."""
     for line in lines_of(rows, shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 0):
-        talk.data(line)
+        talk.data(talk.printable(line))
 
 
 def lines_of(rows: Sequence[Sequence[str]], width: int) -> list[str]:

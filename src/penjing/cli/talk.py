@@ -52,14 +52,14 @@ def printable(text: str) -> str:
 def note(template: str, /, **facts: object) -> None:
     """Say one line on stderr."""
     if not _quiet:
-        print(say(template, language=None, **facts), file=sys.stderr, flush=True)
+        print(printable(say(template, language=None, **facts)), file=sys.stderr, flush=True)
 
 
 def warn(template: str, /, **facts: object) -> None:
     """Say one line on stderr that should be noticed."""
     if not _quiet:
         print(
-            f"{painted(say('warning:'), YELLOW, sys.stderr)} {say(template, language=None, **facts)}",
+            f"{painted(say('warning:'), YELLOW, sys.stderr)} {printable(say(template, language=None, **facts))}",
             file=sys.stderr,
             flush=True,
         )
@@ -77,7 +77,7 @@ def data_json(value: object) -> None:
 
 def complain(error: PenjingError) -> None:
     """Say what was wrong and what to type next, on stderr."""
-    print(f"{painted(say('error:'), RED, sys.stderr)} {error.message()}", file=sys.stderr)
+    print(f"{painted(say('error:'), RED, sys.stderr)} {printable(error.message())}", file=sys.stderr)
     if advice := error.advice():
-        print(f"{painted(say('next:'), YELLOW, sys.stderr)} {advice}", file=sys.stderr)
+        print(f"{painted(say('next:'), YELLOW, sys.stderr)} {printable(advice)}", file=sys.stderr)
     sys.stderr.flush()

@@ -18,7 +18,7 @@ from penjing.cli.chat.commands import ARGUMENTS, COMMANDS, dispatch
 from penjing.cli.chat.screen import Plain, Screen
 from penjing.cli.chat.session import Answer, Session
 from penjing.cli.chat.stats import line_of
-from penjing.errors import ContextOverflow, DiskFull, EngineDied, PenjingError
+from penjing.errors import ContextOverflow, EngineDied, PenjingError
 from penjing.language import say
 
 
@@ -101,19 +101,23 @@ class Chat:
         try:
             path = conversation.path_of(conversation.LAST)
             conversation.save(self.session.conversation, path, self.session.engine.name)
-        except (DiskFull, OSError) as error:
-            talk.warn("The conversation is not kept: {detail}", detail=str(error))
+        except PenjingError as error:
+            talk.warn("The conversation is not kept: {detail}", detail=error.message())
 
     async def switch(self, name: str) -> None:
-        """Go on with another model. Raises what opening and starting it raises; then the one at hand stays."""
+        """Go on with another model and the options at hand, but for those that belong to one model. Raises what
+        opening and starting it raises; then the one at hand stays."""
         from dataclasses import replace
 
-        from penjing.cli.model import Chosen, engine_options, open_engine
+        from penjing.cli.model import engine_options, open_engine, tell_unheeded
 
-        chosen = replace(self.session.opened.chosen, name=name) if name.startswith("http") else Chosen(name)
+        before = self.session.opened
+        chosen = replace(before.chosen, name=name, bits=None)
+        options = replace(before.options or engine_options({}, parallel=1), lora=(), rope_scale=None, gpu_layers=None)
         with self.console.status(say("Loading {model} ...", model=name)):
-            opened = await asyncio.to_thread(open_engine, chosen, engine_options({}, parallel=1))
+            opened = await asyncio.to_thread(open_engine, chosen, options)
             await self.session.switch(opened)
+        tell_unheeded(opened.engine)
 
     def _interrupted(self) -> None:
         if self.answering is not None:

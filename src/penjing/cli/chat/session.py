@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from penjing.cli.chat.answer import Clock, ConnectionLost, ask
 from penjing.cli.chat.conversation import Conversation
@@ -90,7 +89,7 @@ class Session:
         self.conversation = Conversation()
         self.conversation.system = settings.system
         self.think = settings.think
-        self.defaults = generation_defaults(opened.file, opened.chosen.name)
+        self.defaults = generation_defaults(opened.source)
 
     @property
     def engine(self) -> Engine:
@@ -170,19 +169,26 @@ class Session:
         """Go on with another model; the one at hand stays when the other cannot be started."""
         await opened.engine.start()
         before, self.opened = self.opened, opened
-        self.defaults = generation_defaults(opened.file, opened.chosen.name)
+        self.defaults = generation_defaults(opened.source)
         await before.engine.stop()
 
 
-def generation_defaults(file: Path | None, name: str) -> dict[str, object]:
-    """How the model's makers want it sampled: `generation_config.json` beside the file or in the folder named."""
-    if file is None:
+def generation_defaults(source: Path | None) -> dict[str, object]:
+    """How the model's makers want it sampled: `generation_config.json` in its folder. Nothing where there is none, or
+    one that says nothing we understand."""
+    if source is None:
         return {}
-    for path in (Path(name) / GENERATION, file.parent / GENERATION):
-        try:
-            wishes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        found: dict[str, object] = {ours: wishes[theirs] for theirs, ours in TAKEN_OVER.items() if wishes.get(theirs)}
-        return {**found, "temperature": 0.0} if wishes.get("do_sample") is False else found
-    return {}
+    folder = source if source.is_dir() else source.parent
+    try:
+        wishes: object = json.loads((folder / GENERATION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(wishes, dict):
+        return {}
+    found = {ours: wishes[theirs] for theirs, ours in TAKEN_OVER.items() if _is_wish(wishes.get(theirs))}
+    return {**found, "temperature": 0.0} if wishes.get("do_sample") is False else found
+
+
+def _is_wish(value: object) -> bool:
+    """Whether a wish is a number that says something: transformers writes 0 and null for what is switched off."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

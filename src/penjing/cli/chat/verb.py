@@ -17,6 +17,7 @@ from penjing.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from penjing.cli.chat.conversation import Conversation
     from penjing.cli.chat.session import Session
 
 TURN = ("system", "temperature", "top_p", "top_k", "seed", "max_tokens", "think", "stats", "markdown")
@@ -37,6 +38,13 @@ class NothingAsked(InputError):
 
     template = "There is nothing to answer: the input was empty."
     hint = 'Give a question: penjing chat -p "What is quantization?"'
+
+
+class NotText(InputError):
+    """Facts: none."""
+
+    template = "The question is not UTF-8 text."
+    hint = "Convert it first: iconv -f GB18030 -t UTF-8 question.txt | penjing chat"
 
 
 @verb("chat", help="Talk to a model on this machine, or to a server.", examples=EXAMPLES)
@@ -63,12 +71,9 @@ def chat(**given: Any) -> int:
     require_sections(SECTIONS)
     settings = load(ChatSettings, "chat", {name: given[name] for name in TURN}).value
     question = _question(given["prompt"], as_json=given["as_json"])
-    opened = open_engine(chosen(given), engine_options(given, parallel=1))
-    session = Session(opened, settings)
-    if given["load"]:
-        from penjing.cli.chat import conversation
-
-        session.conversation, _ = conversation.load(conversation.path_of(given["load"]))
+    loaded = _loaded(given["load"], given["system"])
+    session = Session(open_engine(chosen(given), engine_options(given, parallel=1)), settings)
+    session.conversation = loaded or session.conversation
     with kept() if question is None else nullcontext():
         try:
             asyncio.run(_run(session, question, as_json=given["as_json"]))
@@ -77,14 +82,31 @@ def chat(**given: Any) -> int:
     return 0
 
 
+def _loaded(name: str | None, system: str | None) -> Conversation | None:
+    """The conversation to take up; `--system`, where it was typed, counts instead of what was kept. Raises
+    ConversationUnreadable."""
+    if not name:
+        return None
+    from penjing.cli.chat import conversation
+
+    kept, _ = conversation.load(conversation.path_of(name))
+    if system is not None:
+        kept.system = system
+    return kept
+
+
 def _question(given: str | None, *, as_json: bool) -> str | None:
-    """The one question to answer, or None for a conversation. Raises NothingAsked for empty input."""
-    if given is None:
-        if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
-            return None
-        if sys.stdin.isatty():
-            talk.note("Type the question, then Ctrl-D.")
-        given = sys.stdin.read()
+    """The one question to answer, or None for a conversation. Raises NothingAsked for empty input, NotText."""
+    try:
+        if given is None:
+            if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
+                return None
+            if sys.stdin.isatty():
+                talk.note("Type the question, then Ctrl-D.")
+            given = sys.stdin.read()
+        given.encode()  # where Python reads leniently, bytes that are no text become lone surrogates
+    except UnicodeError as error:
+        raise NotText from error
     if not given.strip():
         raise NothingAsked
     return given.strip()
