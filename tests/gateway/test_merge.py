@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from gateway.running import Serving, until, user
 from penjing.engines.fake import Script
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.dialects.openai.parse import parse
-from penjing.gateway.merge import several, split
+from penjing.gateway.merge import AT_ONCE, several, split
 
 
 def chat(**fields: Any) -> tuple[bytes, wire.ChatBody]:
@@ -46,6 +47,28 @@ def test_prompts_times_choices() -> None:
     requests = [json.loads(each) for each in split(*completion(prompt=["x", "y"], n=2))]
     assert [each["prompt"] for each in requests] == ["x", "x", "y", "y"]
     assert all("seed" not in each for each in requests)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_hundred_are_asked_a_few_at_a_time(serving: Serving, stream: bool) -> None:
+    async with serving(Script(tokens=("x",), slots=100)) as running:
+        pool = running.gateway._pool("fake", running.engine)
+        body = {"prompt": [f"{number}" for number in range(100)], "stream": stream}
+        asking = asyncio.create_task(
+            running.stream(body, "/v1/completions") if stream else running.post("/v1/completions", body)
+        )
+        most = 0
+        while not asking.done():
+            most = max(most, pool.active + pool.queued)
+            await asyncio.sleep(0)
+        answer = await asking
+    assert 1 < most <= AT_ONCE
+    assert [received.body["prompt"] for received in running.engine.requests] == body["prompt"]
+    if stream:
+        told = [json.loads(line[6:]) for line in answer.split("\n") if line.startswith("data: {")]
+        assert {choice["index"] for event in told for choice in event["choices"]} == set(range(100))
+    else:
+        assert [choice["index"] for choice in answer[1]["choices"]] == list(range(100))
 
 
 async def test_whole_answers(serving: Serving) -> None:

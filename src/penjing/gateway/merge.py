@@ -2,7 +2,7 @@
 
 Engines differ in what they make of `n` (llama.cpp takes no more than it has slots, and counts the tokens of one
 choice only); asked one by one they all do the same, and token counts add up. A given seed counts up with the choices,
-so that they differ and can be repeated.
+so that they differ and can be repeated. No more than `AT_ONCE` of them exist at a time, whatever was asked for.
 
 Does not know: how requests are sent (`send` does).
 """
@@ -10,33 +10,36 @@ Does not know: how requests are sent (`send` does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeGuard
 
 import msgspec
 
-from penjing.errors import EngineError, PenjingError
+from penjing.errors import EngineError
 from penjing.gateway import sse
 from penjing.gateway.answer import Answer
 from penjing.gateway.dialects.openai import wire
-from penjing.gateway.dialects.openai.rewrite import SEED_BITS, replaced
+from penjing.gateway.dialects.openai.rewrite import RAW_OBJECT, SEED_BITS
 from penjing.messages import Chunk
 
 Send = Callable[[bytes], Awaitable[Answer]]
+Requests = Iterator[tuple[int, bytes]]
+Queue = asyncio.Queue[tuple[int, dict[str, Any] | Exception | None]]
 QUEUED_EVENTS = 64
+AT_ONCE = 32
 
 
 def several(body: wire.AnyBody) -> TypeGuard[wire.ChatBody | wire.CompletionBody]:
     """Whether `body` asks for more than one answer."""
     if isinstance(body, wire.EmbeddingBody):
         return False
-    return (body.n or 1) > 1 or len(_prompts(body)) > 1
+    return (body.n or 1) > 1 or len(wire.prompts(body)) > 1
 
 
-def split(raw: bytes, body: wire.ChatBody | wire.CompletionBody) -> list[bytes]:
+def split(raw: bytes, body: wire.ChatBody | wire.CompletionBody) -> Iterator[bytes]:
     """One engine request for each choice of each prompt, in the order of their index."""
-    requests = []
-    prompts = _prompts(body)
+    fields: dict[str, object] = dict(RAW_OBJECT.decode(raw))
+    prompts = wire.prompts(body)
     for prompt in prompts:
         for choice in range(body.n or 1):
             changes: dict[str, object] = {"n": 1}
@@ -46,15 +49,7 @@ def split(raw: bytes, body: wire.ChatBody | wire.CompletionBody) -> list[bytes]:
                 changes["seed"] = (body.seed + choice) & SEED_BITS
             if body.stream:
                 changes["stream_options"] = {"include_usage": True}
-            requests.append(replaced(raw, changes))
-    return requests
-
-
-def _prompts(body: wire.ChatBody | wire.CompletionBody) -> list[object]:
-    prompt = body.prompt if isinstance(body, wire.CompletionBody) else None
-    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
-        return list(prompt)
-    return [prompt]
+            yield msgspec.json.encode({**fields, **changes})
 
 
 class Tally:
@@ -81,26 +76,33 @@ class Tally:
 
 async def merged(raw: bytes, body: wire.ChatBody | wire.CompletionBody, send: Send) -> AsyncIterator[Chunk]:
     """The answers to all requests of `body` as one. Raises what `send` raises; leaving it cancels all of them."""
-    requests = split(raw, body)
+    requests = enumerate(split(raw, body))
+    count = len(wire.prompts(body)) * (body.n or 1)
     tally = Tally(body.n or 1)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
-        return _stream(requests, send, tally, usage)
-    return _one(await _whole(requests, send, tally))
+        return _stream(requests, count, send, tally, usage)
+    return _one(await _whole(requests, count, send, tally))
 
 
 async def _one(chunk: Chunk) -> AsyncIterator[Chunk]:
     yield chunk
 
 
-async def _whole(requests: list[bytes], send: Send, tally: Tally) -> Chunk:
-    tasks = [asyncio.ensure_future(_read(send, request)) for request in requests]
+async def _whole(requests: Requests, count: int, send: Send, tally: Tally) -> Chunk:
+    answers: dict[int, dict[str, Any]] = {}
+
+    async def work() -> None:
+        for index, request in requests:
+            answers[index] = await _read(send, request)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(min(count, AT_ONCE))]
     try:
-        answers = await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks)
     finally:
         await _cancel(tasks)
     choices = []
-    for index, answer in enumerate(answers):
+    for index, answer in sorted(answers.items()):
         choices.append({**_first(answer["choices"]), "index": index})
         tally.add(index, answer.get("usage") or {})
     answers[0].pop("timings", None)
@@ -115,15 +117,20 @@ async def _read(send: Send, request: bytes) -> dict[str, Any]:
         answer.cancel()
 
 
-async def _stream(requests: list[bytes], send: Send, tally: Tally, usage: bool) -> AsyncIterator[Chunk]:
-    queue: asyncio.Queue[tuple[int, dict[str, Any] | PenjingError | None]] = asyncio.Queue(QUEUED_EVENTS)
-    tasks = [asyncio.ensure_future(_follow(send, request, index, queue)) for index, request in enumerate(requests)]
-    running = len(tasks)
+async def _stream(requests: Requests, count: int, send: Send, tally: Tally, usage: bool) -> AsyncIterator[Chunk]:
+    queue: Queue = asyncio.Queue(QUEUED_EVENTS)
+
+    async def work() -> None:
+        for index, request in requests:
+            await _follow(send, request, index, queue)
+
+    tasks = [asyncio.ensure_future(work()) for _ in range(min(count, AT_ONCE))]
+    running = count
     head: dict[str, Any] = {}
     try:
         while running:
             index, event = await queue.get()
-            if isinstance(event, PenjingError):
+            if isinstance(event, Exception):
                 raise event
             if event is None:
                 running -= 1
@@ -141,9 +148,7 @@ async def _stream(requests: list[bytes], send: Send, tally: Tally, usage: bool) 
         await _cancel(tasks)
 
 
-async def _follow(
-    send: Send, request: bytes, index: int, queue: asyncio.Queue[tuple[int, dict[str, Any] | PenjingError | None]]
-) -> None:
+async def _follow(send: Send, request: bytes, index: int, queue: Queue) -> None:
     try:
         answer = await send(request)
         try:
@@ -151,7 +156,7 @@ async def _follow(
                 await queue.put((index, sse.decoded(payload)))
         finally:
             answer.cancel()
-    except PenjingError as error:
+    except Exception as error:  # raised where the stream is written, else it would wait for ever
         await queue.put((index, error))
     else:
         await queue.put((index, None))

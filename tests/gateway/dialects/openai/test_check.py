@@ -62,6 +62,7 @@ def test_refused(body: wire.AnyBody, model: Capabilities, param: str) -> None:
         chat(top_logprobs=2),
         completion(prompt=""),
         completion(prompt=[]),
+        completion(prompt=["x"] * 17, n=128),
     ],
 )
 def test_contradictions(body: wire.AnyBody) -> None:
@@ -77,6 +78,7 @@ def test_contradictions(body: wire.AnyBody) -> None:
         chat(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "f"}}),
         chat(tools=[], tool_choice="auto"),
         completion(best_of=2, n=2),
+        completion(prompt=["x"] * 16, n=128),
     ],
 )
 def test_taken(body: wire.AnyBody) -> None:

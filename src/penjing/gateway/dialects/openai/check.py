@@ -14,6 +14,8 @@ from penjing.gateway.dialects.openai import wire
 LONGEST_TOKEN = 256
 """Bytes. No vocabulary in use has a longer token, so a prompt of more than `context` times this cannot fit and need
 not be tokenized to know it."""
+MOST_ANSWERS = 2048
+"""Prompts times choices in one request; OpenAI's own limit for a list."""
 
 
 class CertainOverflow(ContextOverflow):
@@ -76,6 +78,8 @@ def _completion(body: wire.CompletionBody, model: Capabilities) -> None:
     _refuse(body.best_of not in (None, 1, body.n), "'best_of' other than n", "best_of", model)
     if not body.prompt:
         raise InvalidRequest(detail="prompt: it is empty.", param="prompt")
+    if len(wire.prompts(body)) * (body.n or 1) > MOST_ANSWERS:
+        raise InvalidRequest(detail=f"prompt: more than {MOST_ANSWERS} answers (prompts times n).", param="prompt")
 
 
 def _texts(body: wire.ChatBody) -> Iterator[str]:

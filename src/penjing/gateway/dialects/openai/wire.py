@@ -260,6 +260,14 @@ class EmbeddingBody(Body, kw_only=True):
 AnyBody = ChatBody | CompletionBody | EmbeddingBody
 
 
+def prompts(body: ChatBody | CompletionBody) -> list[object]:
+    """What is to be answered, one by one: the entries of a list of prompts; a list of tokens is one prompt."""
+    prompt = body.prompt if isinstance(body, CompletionBody) else None
+    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
+        return list(prompt)
+    return [prompt]
+
+
 def names(kind: type[Struct]) -> tuple[str, ...]:
     """The fields of a structure as a client writes them."""
     return tuple(field.encode_name for field in msgspec.structs.fields(kind))
