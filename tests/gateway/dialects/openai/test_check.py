@@ -63,6 +63,9 @@ def test_refused(body: wire.AnyBody, model: Capabilities, param: str) -> None:
         completion(prompt=""),
         completion(prompt=[]),
         completion(prompt=["x"] * 17, n=128),
+        completion(grammar="root ::= " + "(" * 257),
+        chat(grammar="root ::= " + "(" * 200_000 + '"a"' + ")" * 200_000),
+        chat(grammar="".join(f"a{n} ::= a{n + 1}\n" for n in range(10_000))),
     ],
 )
 def test_contradictions(body: wire.AnyBody) -> None:
@@ -79,6 +82,9 @@ def test_contradictions(body: wire.AnyBody) -> None:
         chat(tools=[], tool_choice="auto"),
         completion(best_of=2, n=2),
         completion(prompt=["x"] * 16, n=128),
+        chat(grammar="root ::= " + "(" * 256 + '"a"' + ")" * 256),
+        chat(grammar='root ::= ("a") ' * 300 + '"' + "(" * 300 + '\\"(" [' + "(" * 300 + "] # " + "(" * 300),
+        chat(repeat_last_n=-1, dry_penalty_last_n=1 << 20),
     ],
 )
 def test_taken(body: wire.AnyBody) -> None:

@@ -119,6 +119,8 @@ def test_unknown_fields_are_named_with_their_place(body: dict[str, Any], param: 
         (hello(top_logprobs=21), "top_logprobs"),
         (hello(presence_penalty=3), "presence_penalty"),
         (hello(mirostat=3), "mirostat"),
+        (hello(repeat_last_n=2_000_000_000), "repeat_last_n"),
+        (hello(dry_penalty_last_n=2_000_000_000), "dry_penalty_last_n"),
         (hello(stop=3), "stop"),
         (hello(tool_choice="must"), "tool_choice"),
         (hello(response_format={"type": "xml"}), "response_format"),

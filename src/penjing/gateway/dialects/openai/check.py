@@ -5,6 +5,7 @@ Does not know: the network.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from penjing.engines.engine import Capabilities
@@ -14,6 +15,10 @@ from penjing.gateway.dialects.openai import wire
 LONGEST_TOKEN = 256
 """Bytes. No vocabulary in use has a longer token, so a prompt of more than `context` times this cannot fit and need
 not be tokenized to know it."""
+LONGEST_GRAMMAR, DEEPEST_GRAMMAR = 1 << 16, 256
+"""Characters, and groups within groups. llama.cpp reads a grammar by recursion without a bound: 50,000 parentheses, or
+rules that name each other in a row, overflow its stack and end every conversation of the model."""
+LITERALS = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|#[^\n]*', re.DOTALL)
 MOST_ANSWERS = 2048
 """Prompts times choices in one request; OpenAI's own limit for a list."""
 
@@ -32,6 +37,7 @@ def check(body: wire.AnyBody, model: Capabilities) -> None:
         return
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest(detail="stream_options: only allowed when stream is true.", param="stream_options")
+    _grammar(body.grammar or "")
     if isinstance(body, wire.ChatBody):
         _chat(body, model)
         size = sum(map(len, _texts(body)))
@@ -80,6 +86,17 @@ def _completion(body: wire.CompletionBody, model: Capabilities) -> None:
         raise InvalidRequest(detail="prompt: it is empty.", param="prompt")
     if len(wire.prompts(body)) * (body.n or 1) > MOST_ANSWERS:
         raise InvalidRequest(detail=f"prompt: more than {MOST_ANSWERS} answers (prompts times n).", param="prompt")
+
+
+def _grammar(grammar: str) -> None:
+    depth = deepest = 0
+    if len(grammar) <= LONGEST_GRAMMAR:
+        for sign in re.findall("[()]", LITERALS.sub("", grammar)):
+            depth += 1 if sign == "(" else -1
+            deepest = max(deepest, depth)
+    if len(grammar) > LONGEST_GRAMMAR or deepest > DEEPEST_GRAMMAR:
+        most = f"{LONGEST_GRAMMAR} characters and {DEEPEST_GRAMMAR} groups within groups"
+        raise InvalidRequest(detail=f"grammar: more than {most}.", param="grammar")
 
 
 def _texts(body: wire.ChatBody) -> Iterator[str]:

@@ -18,6 +18,8 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Count = Annotated[int, Meta(ge=0)]
 CountOrAll = Annotated[int, Meta(ge=-1)]
+Window = Annotated[int, Meta(ge=-1, le=1 << 20)]
+"""Tokens looked back on, -1 for the whole context. llama.cpp sets aside four bytes for each, however many are asked."""
 Schema = dict[str, Any]
 Sampler = Literal[
     "dry", "top_k", "typ_p", "top_p", "top_n_sigma", "min_p", "temperature", "xtc", "infill", "penalties", "adaptive_p"
@@ -174,13 +176,13 @@ class Shared(Body):
     top_n_sigma: float | None = None
     min_keep: Count | None = None
     repeat_penalty: Annotated[float, Meta(ge=0)] | None = None
-    repeat_last_n: Count | None = None
+    repeat_last_n: Window | None = None
     dynatemp_range: float | None = None
     dynatemp_exponent: float | None = None
     dry_multiplier: float | None = None
     dry_base: float | None = None
     dry_allowed_length: Count | None = None
-    dry_penalty_last_n: Count | None = None
+    dry_penalty_last_n: Window | None = None
     dry_sequence_breakers: list[str] | None = None
     xtc_probability: Probability | None = None
     xtc_threshold: Probability | None = None
