@@ -134,7 +134,24 @@ def test_base(given: str, kept: str) -> None:
     assert remote.base(given) == kept
 
 
-@pytest.mark.parametrize("given", ["", "office:8000", "ftp://office", "http://", "./model.gguf"])
+WRONG = ["", "office:8000", "ftp://office", "http://", "./model.gguf", "http://a:x", "http://a/b c", "http://a/v1?k=1"]
+
+
+@pytest.mark.parametrize("given", WRONG)
 def test_what_is_no_address(given: str) -> None:
     with pytest.raises(SettingError):
         Remote(given, "office")
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingError) as caught:
+        Remote("https://me:hunter2@office", "office")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_out_of_a_file() -> None:
+    assert Remote("http://office", "office", KEY + "\n")._headers == {"Authorization": f"Bearer {KEY}"}
+    for key in ("a\r\nX: y", "ключ"):
+        with pytest.raises(SettingError) as caught:
+            Remote("http://office", "office", key)
+        assert key not in str(caught.value)

@@ -222,6 +222,13 @@ async def test_the_address_is_spoken_to_as_it_wants(tmp_path: Path) -> None:
     assert heads[0].endswith(b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    ("url", "host"), [("http://[::1]:81", "[::1]:81"), ("https://[fe80::1]/v", "[fe80::1]"), ("http://a", "a")]
+)
+def test_the_host_is_named_as_in_the_address(url: str, host: str) -> None:
+    assert Pool("m", Address(url), 1, 1)._lines == f"\r\nHost: {host}"
+
+
 class Unread:
     """A source that nobody needs to feed."""
 

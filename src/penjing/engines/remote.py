@@ -18,6 +18,7 @@ from penjing.errors import EngineLoading, EngineStartFailed, ModelNotFound, Sett
 if TYPE_CHECKING:
     import aiohttp
 
+WANTED, NAMELESS = "an http:// or https:// address", "an http:// or https:// address without a user name"
 PATIENCE = 10.0
 """Seconds a server may take to list its models."""
 
@@ -61,7 +62,7 @@ class Remote:
         self._url = base(url)
         self._name = name
         self._wanted = model
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = {"Authorization": f"Bearer {sendable(key)}"} if key.strip() else {}
         self._capabilities: Capabilities | None = None
 
     def __repr__(self) -> str:
@@ -157,6 +158,21 @@ def base(url: str) -> str:
     'http://office:8000'
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingError(name="url", value=url, wanted="an http:// or https:// address", source="the engine")
+    if parts.username is not None:  # the link would leave them out, and errors would show the password
+        shown = f"{parts.scheme}://…@{parts.hostname}"
+        raise SettingError(name="url", value=shown, wanted=NAMELESS, source="the engine")
+    try:
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        sound = False
+    if not sound or parts.query or parts.fragment or not url.isascii() or any(map(str.isspace, url)):
+        raise SettingError(name="url", value=url, wanted=WANTED, source="the engine")
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def sendable(key: str) -> str:
+    """`key` as a header may carry it, without the line's end it often has in a file. Raises SettingError."""
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SettingError(name="key", value="…", wanted="printable ASCII", source="the engine")
+    return key

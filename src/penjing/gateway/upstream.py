@@ -188,7 +188,7 @@ class Pool:
         self._host = parts.hostname or "localhost"
         self._port = parts.port or (443 if self._tls else 80)
         self._path = parts.path.rstrip("/")
-        host = f"{self._host}:{parts.port}" if parts.port else self._host
+        host = parts.netloc.rpartition("@")[2] or self._host  # an IPv6 address in its brackets
         self._lines = "".join(f"\r\n{name}: {value}" for name, value in {"Host": host, **address.headers}.items())
 
     @property
