@@ -18,10 +18,12 @@ from penjing.settings import DEFAULT, load
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from threading import Event
 
     from penjing.engines.engine import Engine
     from penjing.engines.llamacpp import EngineOptions
     from penjing.operate.supervise import Change
+    from penjing.progress import Progress
 
 SECTIONS = ("model", "engine", "serve", "chat")
 BITS = (4, 8, 16, 32)
@@ -168,9 +170,14 @@ def engine_options(given: dict[str, Any], **fallback: Any) -> EngineOptions:
     return replace(loaded.value, **left)
 
 
-def open_engine(chosen: Chosen, options: EngineOptions, hear: Callable[[Change], None] | None = None) -> Opened:
-    """An engine for the model, not started; a checkpoint is converted first, with its progress on stderr. `hear` is
-    told when the engine ends and comes back.
+def open_engine(
+    chosen: Chosen,
+    options: EngineOptions,
+    hear: Callable[[Change], None] | None = None,
+    stop: Event | None = None,
+) -> Opened:
+    """An engine for the model, not started; a checkpoint is converted first, with its progress on stderr, until `stop`
+    is set from another thread. `hear` is told when the engine ends and comes back.
 
     Raises ModelError, SettingError, DiskFull before anything runs.
     """
@@ -186,7 +193,13 @@ def open_engine(chosen: Chosen, options: EngineOptions, hear: Callable[[Change],
     from penjing.operate.supervise import Supervised
     from penjing.store.resolve import resolve
 
-    with shown() as report:
+    with shown() as show:
+
+        def report(progress: Progress) -> None:
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt
+            show(progress)
+
         found = resolve(chosen.name, bits=chosen.bits, progress=report)
     engine = Supervised(LlamaCpp(found.path, found.name, options), hear=hear)
     return Opened(engine, chosen, found.path, found.source, options)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from penjing.cli.chat.once import answer_once
 from penjing.cli.chat.session import ChatSettings, Session, generation_defaults
 from penjing.cli.model import Chosen, Opened, open_engine
 from penjing.engines.fake import Fake, Script
+from penjing.engines.llamacpp import EngineOptions
 from penjing.errors import EngineDied, PenjingError, SettingError
 from penjing.messages import Delta
 from penjing.operate.supervise import Patience, Supervised
@@ -171,10 +173,16 @@ def test_the_makers_wishes_are_heard(tmp_path: Path) -> None:
         assert generation_defaults(model) == {}
 
 
+def test_a_conversion_is_stopped_from_outside_and_leaves_nothing(clean: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        open_engine(Chosen(bits=4), EngineOptions(), stop=stop)
+    assert [path.suffix for path in clean.rglob("*") if path.is_file()] == [".lock"]
+
+
 def test_a_smaller_copy_is_sampled_as_its_source(clean: Path) -> None:
     """The copy is in the cache, where nobody's wishes are."""
-    from penjing.engines.llamacpp import EngineOptions
-
     opened = open_engine(Chosen(bits=4), EngineOptions())
     assert opened.file != opened.source
     assert (

@@ -158,6 +158,31 @@ def test_a_terminal_that_is_closed_leaves_no_engine(sit: Sit) -> None:
     assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
+def test_being_told_to_end_in_mid_answer_is_not_taken_for_ctrl_c(sit: Sit, slow: Path) -> None:
+    terminal = sit(str(slow), "--no-markdown", "--temperature", "0")
+    terminal.expect(ASK)
+    terminal.ask("go on for long")
+    workers = terminal.workers()
+    os.kill(terminal.process.pid, signal.SIGTERM)
+    assert terminal.wait() == 143
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+    assert len(json.loads(Path("home/chats/last.json").read_text())["messages"]) == 2
+
+
+def test_ctrl_c_gives_up_another_model_that_does_not_come(sit: Sit) -> None:
+    terminal = sit()
+    terminal.expect(ASK)
+    with socket.socket() as silent:  # accepts and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        terminal.line(f"/model http://127.0.0.1:{silent.getsockname()[1]}")
+        with silent.accept()[0]:
+            terminal.type("\x03")
+            terminal.expect("stopped")
+    terminal.line("/model")
+    terminal.expect("Model: guide; context 1024 tokens.")
+
+
 def test_an_interrupt_while_connecting_leaves(sit: Sit) -> None:
     with socket.socket() as silent:  # accepts and never answers
         silent.bind(("127.0.0.1", 0))

@@ -1,12 +1,13 @@
 """The conversation on a terminal: read a line, answer it or run its command, until the person leaves.
 
-Ctrl-C stops an answer, Ctrl-D leaves. Does not know: HTTP, how the engine is kept alive.
+Ctrl-C stops what is being done, Ctrl-D leaves. Does not know: HTTP, how the engine is kept alive.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from threading import Event
 
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +31,8 @@ class Chat:
         self.console = console
         self.draft = ""
         self.leaving = False
-        self.answering: asyncio.Task[Answer] | None = None
+        self.working: asyncio.Task[None] | None = None
+        self.stopping = False
 
     async def run(self) -> None:
         """Talk until the person leaves."""
@@ -50,11 +52,24 @@ class Chat:
             except EOFError:
                 return
             try:
-                await self.take(line)
+                await self._stoppable(line)
             except PenjingError as error:
                 talk.complain(error)
                 if isinstance(error, ContextOverflow):
                     self.tell("/clear begins anew, /edit takes the last question back.")
+
+    async def _stoppable(self, line: str) -> None:
+        """`take`, which Ctrl-C ends without leaving. Whoever else cancels us (SIGTERM) means the whole conversation."""
+        self.working = asyncio.ensure_future(self.take(line))
+        try:
+            await self.working
+        except asyncio.CancelledError:
+            if not self.stopping:
+                raise
+            self.tell("stopped")
+            self.console.print()
+        finally:
+            self.working, self.stopping = None, False
 
     async def take(self, line: str) -> None:
         """One line: a command, or something to answer."""
@@ -70,15 +85,7 @@ class Chat:
         draw = Screen if self.session.settings.markdown else Plain
         try:
             with draw(self.console) as screen:
-                self.answering = asyncio.ensure_future(
-                    self.session.answer(lambda delta: screen.feed(delta.text, delta.reasoning))
-                )
-                answer = await self.answering
-        except asyncio.CancelledError:
-            if self.answering is None or not self.answering.cancelled():
-                raise
-            self.tell("stopped")
-            self.console.print()
+                answer = await self.session.answer(lambda delta: screen.feed(delta.text, delta.reasoning))
         except EngineDied as error:
             talk.complain(error)
             await self.session.back()
@@ -86,7 +93,6 @@ class Chat:
         else:
             self._after(answer)
         finally:
-            self.answering = None
             self._keep()
 
     def _after(self, answer: Answer) -> None:
@@ -114,14 +120,19 @@ class Chat:
         before = self.session.opened
         chosen = replace(before.chosen, name=name, bits=None)
         options = replace(before.options or engine_options({}, parallel=1), lora=(), rope_scale=None, gpu_layers=None)
-        with self.console.status(say("Loading {model} ...", model=name)):
-            opened = await asyncio.to_thread(open_engine, chosen, options)
-            await self.session.switch(opened)
+        stop = Event()
+        try:
+            with self.console.status(say("Loading {model} ...", model=name)):
+                opened = await asyncio.to_thread(open_engine, chosen, options, stop=stop)
+                await self.session.switch(opened)
+        finally:
+            stop.set()  # a thread cannot be cancelled: a conversion looks here
         tell_unheeded(opened.engine)
 
     def _interrupted(self) -> None:
-        if self.answering is not None:
-            self.answering.cancel()
+        if self.working is not None:
+            self.stopping = True
+            self.working.cancel()
 
     def tell(self, template: str, /, **facts: object) -> None:
         """Say one line, dimmed."""

@@ -167,7 +167,11 @@ class Session:
 
     async def switch(self, opened: Opened) -> None:
         """Go on with another model; the one at hand stays when the other cannot be started."""
-        await opened.engine.start()
+        try:
+            await opened.engine.start()
+        except BaseException:  # cancelled too: nobody else would end its worker
+            await opened.engine.stop()
+            raise
         before, self.opened = self.opened, opened
         self.defaults = generation_defaults(opened.source)
         await before.engine.stop()
