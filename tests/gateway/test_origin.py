@@ -31,6 +31,9 @@ def test_pages_of_this_machine_may_send_but_not_read() -> None:
     [
         ("http://evil.example", "127.0.0.1:8000", HERE),
         ("http://evil.example:8000", "evil.example:8000", HERE),
+        ("http://evil.example:8000", "evil.example:8000", "::ffff:127.0.0.1"),
+        ("http://evil.example:8000", "evil.example:8000", "127.0.0.2"),
+        ("http://evil.example:8000", "evil.example:8000", ""),
         ("http://evil.example", "box.lan:8000", THERE),
         ("null", "127.0.0.1:8000", HERE),
         ("http://[", "127.0.0.1:8000", HERE),
@@ -53,3 +56,10 @@ def test_named_ones_may_read(allowed: str) -> None:
     assert told[b"Vary"] == b"Origin"
     preflight = dict(Origins((allowed,)).admit(request("http://good.example", method="OPTIONS")))
     assert b"Authorization" in preflight[b"Access-Control-Allow-Headers"]
+
+
+def test_a_page_that_may_call_may_send_the_headers_it_names() -> None:
+    asking = request("http://good.example", method="OPTIONS")
+    asking.headers[b"access-control-request-headers"] = b"authorization,x-stainless-os"
+    told = dict(Origins(("http://good.example",)).admit(asking))
+    assert told[b"Access-Control-Allow-Headers"] == b"authorization,x-stainless-os"

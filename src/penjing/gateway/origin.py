@@ -7,6 +7,7 @@ send, but read answers only where named; others are refused, also one whose name
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from penjing.errors import InputError
@@ -15,7 +16,6 @@ from penjing.gateway.reply import Headers, Incoming
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PREFLIGHT: Headers = (
     (b"Access-Control-Allow-Methods", b"GET, POST, OPTIONS"),
-    (b"Access-Control-Allow-Headers", b"Authorization, Content-Type"),
     (b"Access-Control-Max-Age", b"600"),
 )
 
@@ -43,10 +43,16 @@ class Origins:
         origin = given.decode("latin-1")
         if "*" in self._allowed or origin in self._allowed:
             shared: Headers = ((b"Access-Control-Allow-Origin", given), (b"Vary", b"Origin"))
-            return shared + PREFLIGHT if incoming.method == "OPTIONS" else shared
+            return shared + PREFLIGHT + _headers(incoming) if incoming.method == "OPTIONS" else shared
         if not _own(origin, incoming):
             raise OriginRefused(origin=origin)
         return ()
+
+
+def _headers(incoming: Incoming) -> Headers:
+    """Whatever the page names may be sent: OpenAI's JavaScript client has a dozen of its own (X-Stainless-...)."""
+    wanted = incoming.headers.get(b"access-control-request-headers", b"Authorization, Content-Type")
+    return ((b"Access-Control-Allow-Headers", wanted),)
 
 
 def _own(origin: str, incoming: Incoming) -> bool:
@@ -58,4 +64,14 @@ def _own(origin: str, incoming: Incoming) -> bool:
     except ValueError:
         return False
     same = bool(place.netloc) and place.netloc == incoming.headers.get(b"host", b"").decode("latin-1")
-    return same and incoming.peer not in LOOPBACK
+    return same and not _is_here(incoming.peer)
+
+
+def _is_here(peer: str) -> bool:
+    """Whether a connection comes from this machine; a socket for both IP versions writes 127.0.0.1 as an IPv6 one."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return True
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
