@@ -34,6 +34,18 @@ def test_the_system_message_comes_first_and_can_go() -> None:
     assert talk.wire() == []
 
 
+def test_questions_in_a_row_are_asked_as_one() -> None:
+    talk = spoken("a", "b", "c")
+    talk.add("user", "d")
+    assert [(turn["role"], turn["content"]) for turn in talk.wire()] == [
+        ("user", "a"),
+        ("assistant", "b"),
+        ("user", "c\n\nd"),
+    ]
+    assert talk.take_back() == "d"
+    assert talk.wire()[-1] == {"role": "user", "content": "c"}
+
+
 def test_dropping_the_answer_leaves_the_question() -> None:
     talk = spoken("a", "b", "c", "d")
     assert talk.drop_answer()

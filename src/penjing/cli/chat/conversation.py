@@ -78,8 +78,15 @@ class Conversation:
         return self.messages.pop().text
 
     def wire(self) -> list[dict[str, str]]:
-        """The messages in OpenAI's dialect."""
-        return [{"role": message.role, "content": message.text} for message in self.messages]
+        """The messages in OpenAI's dialect. Questions in a row (the first was stopped before its answer began) are
+        asked as one: the templates of Gemma, Mistral and others insist on turns."""
+        turns: list[dict[str, str]] = []
+        for message in self.messages:
+            if turns and turns[-1]["role"] == message.role == "user":
+                turns[-1]["content"] += f"\n\n{message.text}"
+            else:
+                turns.append({"role": message.role, "content": message.text})
+        return turns
 
 
 def said(role: Role, text: str, reasoning: str = "") -> Message:
