@@ -55,3 +55,13 @@ def test_a_watch_counts_events_where_the_engine_does_not() -> None:
     assert observed.between.count("m") == 3
     assert observed.tokens.value("m", "completion") == 4
     assert observed.requests.value("/r", "m", "200") == 1
+
+
+def test_cached_tokens_are_counted_apart_from_the_sum() -> None:
+    observed = Observed()
+    watch = Watch(observed)
+    watch.named("m")
+    watch.usage = Usage(10, 4, cached_tokens=8)
+    watch.end("/r", 200)
+    assert observed.cached.value("m") == 8
+    assert sum(observed.tokens.value("m", kind) for kind in ("prompt", "cached", "completion")) == 14

@@ -13,6 +13,13 @@ from penjing.gateway.metrics import Counter, Gauge
 from penjing.gateway.upstream import Pool
 
 STARTED = int(time.time())
+MEMORY = {
+    "resident": "All that the engine's process has in memory.",
+    "private": "What would be freed if the engine's process ended.",
+    "mapped": "How much of the model file is mapped.",
+    "mapped_resident": "How much of the model file is in memory, shared with the page cache.",
+}
+"""Kinds of memory of a footprint. They overlap, so each is a metric of its own: their sum would mean nothing."""
 
 
 def listed(engines: Mapping[str, Engine]) -> bytes:
@@ -45,7 +52,9 @@ async def metrics(engines: Mapping[str, Engine], pools: Mapping[str, Pool]) -> t
     active = Gauge("penjing_engine_requests_active", "Requests handed to the engine.", ("model",))
     queued = Gauge("penjing_engine_requests_queued", "Requests waiting for the engine.", ("model",))
     restarts = Counter("penjing_engine_restarts_total", "Times the engine was started again.", ("model",))
-    memory = Gauge("penjing_engine_memory_bytes", "Memory of the engine's process.", ("model", "kind"))
+    memory = {
+        kind: Gauge(f"penjing_engine_{kind}_memory_bytes", help_text, ("model",)) for kind, help_text in MEMORY.items()
+    }
     for name, engine in engines.items():
         up = engine.progress.fraction >= 1 and await engine.ready()
         ready.set(name, to=int(up))
@@ -58,6 +67,6 @@ async def metrics(engines: Mapping[str, Engine], pools: Mapping[str, Pool]) -> t
         weigh = getattr(getattr(engine, "engine", engine), "footprint", None)  # of a supervised one: its engine's
         if up and weigh is not None:
             footprint = await weigh()
-            for kind in ("mapped", "mapped_resident", "resident", "private"):
-                memory.set(name, kind, to=getattr(footprint, kind))
-    return ready, slots, active, queued, restarts, memory
+            for kind, gauge in memory.items():
+                gauge.set(name, to=getattr(footprint, kind))
+    return ready, slots, active, queued, restarts, *memory.values()

@@ -77,6 +77,7 @@ class Observed:
     def __init__(self) -> None:
         self.requests = Counter("penjing_requests_total", "Requests answered.", ("route", "model", "status"))
         self.tokens = Counter("penjing_tokens_total", "Tokens read and written.", ("model", "kind"))
+        self.cached = Counter("penjing_cached_tokens_total", "Of the prompt tokens, those not read again.", ("model",))
         self.ttft = Histogram(
             "penjing_time_to_first_token_seconds", "From request to first streamed token.", ("model",), TTFT_BOUNDS
         )
@@ -88,7 +89,7 @@ class Observed:
         self.in_flight.set(to=0)
 
     def all(self) -> tuple[Counter | Histogram, ...]:
-        return (self.requests, self.tokens, self.ttft, self.between, self.seconds, self.in_flight)
+        return (self.requests, self.tokens, self.cached, self.ttft, self.between, self.seconds, self.in_flight)
 
 
 class Watch:
@@ -133,5 +134,5 @@ class Watch:
             self.usage = Usage(0, self._events)
         if self.usage is not None:
             observed.tokens.add(self.model, "prompt", by=self.usage.prompt_tokens)
-            observed.tokens.add(self.model, "cached", by=self.usage.cached_tokens)
+            observed.cached.add(self.model, by=self.usage.cached_tokens)
             observed.tokens.add(self.model, "completion", by=self.usage.completion_tokens)
