@@ -124,6 +124,15 @@ def test_a_question_that_is_no_text(clean: Path, locale: str) -> None:
     assert done.stderr.decode().splitlines()[0] == "error: The question is not UTF-8 text."
 
 
+def test_an_output_on_a_full_disk(clean: Path) -> None:
+    """/dev/full answers every write as a full disk does."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "penjing", "probe"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[0] == "error: The output cannot be written: the disk it goes to is full."
+
+
 def test_an_output_that_lacks_chinese(shell: Shell) -> None:
     done = shell("probe", PENJING_LANGUAGE="zh", PYTHONIOENCODING="ascii")
     assert done.status == 4

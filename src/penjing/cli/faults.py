@@ -31,6 +31,13 @@ class Unprintable(MachineError):
     code = "unprintable"
 
 
+class OutputFull(DiskFull):
+    """What is printed goes to a full disk. Facts: none."""
+
+    template = "The output cannot be written: the disk it goes to is full."
+    hint = "Free some space there, or send it elsewhere."
+
+
 def foreseen(error: Exception) -> PenjingError:
     """Any exception as one that has a sentence."""
     if isinstance(error, PenjingError):
@@ -45,12 +52,12 @@ def foreseen(error: Exception) -> PenjingError:
 
 
 def of_the_system(error: OSError) -> PenjingError:
-    """What the operating system refused: room on a disk, or penjing's own folder."""
+    """What the operating system refused: room on a disk, or penjing's own folder. Only the output has no name."""
     from penjing.files import NO_ROOM, home
 
     path, detail = str(error.filename or ""), error.strerror or str(error)
     if error.errno in NO_ROOM:
-        return DiskFull(path=path or str(home()), needed="?", free="0 B")
+        return DiskFull(path=path, needed="?", free="0 B") if path else OutputFull()
     if path.startswith(str(home())):
         return FolderUnusable(path=path, detail=detail)
     return Mistake(kind=type(error).__name__, detail=str(error))

@@ -63,12 +63,18 @@ def machine_rows(here: Machine) -> list[tuple[str, str]]:
 def model_rows(facts: Model) -> list[tuple[str, str]]:
     """Name and value, for people."""
     heads = say("{heads} heads, {kv_heads} for keys and values", heads=facts.heads, kv_heads=facts.kv_heads)
+    weights = say(
+        "{size}, {label} ({bits:.2f} bits a weight)",
+        size=human(facts.bytes),
+        label=facts.quantization,
+        bits=facts.bits_per_weight,
+    )
     return [
         (say("file"), str(facts.path)),
         (say("name"), facts.name or "-"),
         (say("architecture"), facts.architecture),
         (say("parameters"), f"{facts.parameters:,}"),
-        (say("weights"), f"{human(facts.bytes)}, {facts.quantization} ({facts.bits_per_weight:.2f} bits/weight)"),
+        (say("weights"), weights),
         (say("trained context"), say("{tokens} tokens", tokens=facts.context)),
         (say("layers"), f"{facts.layers} × {facts.embedding}"),
         (say("attention"), heads),
