@@ -344,6 +344,10 @@ async def test_an_engine_that_gave_up_does_not_hide_the_others(serving: Serving)
         await until(lambda: len(running.said) > 1, "ready")
         await lost.die()
         await until(lambda: running.gateway.engines["lost"].state == "failed", "given up")  # type: ignore[attr-defined]
+        asked = {"model": "lost", "messages": [user("hi")]}
+        async with running.client.post("/v1/chat/completions", json=asked) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (503, "engine_gave_up")
+            assert "Retry-After" not in answer.headers
         status, body = await running.get("/v1/models")
         assert status == 200
         assert {model["id"]: model["ready"] for model in body["data"]} == {"lost": False, "well": True}

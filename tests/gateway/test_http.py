@@ -398,3 +398,16 @@ async def test_a_reader_that_never_takes_the_end_is_cut() -> None:
             writer.write(b"GET /x HTTP/%b\r\nHost: a\r\n\r\n" % version)
             await until(lambda: bool(made.seen), "asked")
             await until(lambda: not made.server.connections, "cut")
+
+
+async def test_no_content_has_no_length() -> None:
+    async def nothing(incoming: Incoming, reply: Reply) -> None:
+        reply.send(204, b"text/plain", b"")
+
+    async with listening(nothing) as made:
+        reader, writer = await made.connect()
+        writer.write(post(b"") * 2)
+        for _ in range(2):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 204 ")
+            assert b"content-length" not in head.lower()

@@ -12,7 +12,7 @@ from functools import partial
 from secrets import token_hex
 
 from penjing.engines.engine import Engine
-from penjing.errors import PenjingError
+from penjing.errors import EngineStartFailed, PenjingError
 from penjing.gateway import observe
 from penjing.gateway.answer import Answer, leave
 from penjing.gateway.ask import Ask, Route
@@ -210,8 +210,10 @@ def refuse(reply: Reply, error: PenjingError) -> None:
             reply.cut()
         return
     headers: Headers = ()
-    if error.status in (429, 503):
+    if error.status == 429:
         headers = ((b"Retry-After", str(error.facts.get("seconds", RETRY_SECONDS)).encode()),)
+    elif error.status == 503 and not isinstance(error, EngineStartFailed):  # what gave up does not come back
+        headers = ((b"Retry-After", b"%d" % RETRY_SECONDS),)
     elif error.status == 401:
         headers = ((b"WWW-Authenticate", b"Bearer"),)
     elif isinstance(error, MethodNotAllowed):

@@ -79,7 +79,9 @@ class Reply:
     def send(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
         """The whole answer at once."""
         lines = self._head(status, content_type, headers)
-        lines += (b"\r\nContent-Length: %d\r\n\r\n" % len(body), b"" if self._line.head_only else body)
+        if status != HTTPStatus.NO_CONTENT:  # which must not tell a length (RFC 9110, 8.6)
+            lines.append(b"\r\nContent-Length: %d" % len(body))
+        lines += (b"\r\n\r\n", b"" if self._line.head_only else body)
         self._line.transport.write(b"".join(lines))
         self._finish()
 

@@ -43,6 +43,7 @@ def test_bodies_are_english_whatever_the_reader_speaks(monkeypatch: pytest.Monke
         (429, b"slow down", EngineBusy),
         (401, b'{"error":{"message":"wrong key"}}', EngineError),
         (500, b'{"error":{"code":500,"message":"boom","type":"server_error"}}', EngineError),
+        (500, b'{"error":{"code":500,"message":"Failed to parse tool call arguments as JSON: [json"}}', InvalidRequest),
         (502, b"<html>\xff</html>", EngineError),
         (500, b"", EngineError),
         (500, b"[]", EngineError),

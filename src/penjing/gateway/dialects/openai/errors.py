@@ -18,6 +18,10 @@ JSON = b"application/json"
 OVERFLOW = ("exceed_context_size_error", "context_length_exceeded")
 
 
+CLIENTS_FAULT = ("Failed to parse tool call arguments as JSON",)
+"""Beginnings of messages that llama.cpp sends with status 500, though it is the request that cannot be used."""
+
+
 class RemoteOverflow(ContextOverflow):
     """An engine that does not say how many tokens there were. Facts: `detail`."""
 
@@ -77,6 +81,7 @@ def engine_error(status: int, body: bytes, model: str) -> PenjingError:
         return EngineBusy(model=model, seconds=1)
     if status == 501 or said.type == "not_supported_error":
         return Unsupported(feature=f"this ({said.message})", model=model)
-    if 400 <= status < 500 and status not in (401, 403):
+    blamed = 400 <= status < 500 and status not in (401, 403)
+    if blamed or said.message.startswith(CLIENTS_FAULT):
         return InvalidRequest(detail=said.message or f"the engine answered {status}")
     return EngineError(detail=said.message or f"it answered with status {status}")
