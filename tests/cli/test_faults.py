@@ -98,6 +98,14 @@ def test_a_port_in_use(shell: Shell, tiny: Path, language: str) -> None:
     assert "--port " in err
 
 
+def test_a_port_in_use_is_told_before_a_conversion(shell: Shell, clean: Path, checkpoint: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        told(shell("serve", str(checkpoint), "--port", str(taken.getsockname()[1])), "en", 4)
+    assert list(clean.rglob("*.gguf")) == []
+
+
 def test_an_address_of_another_machine(shell: Shell, tiny: Path, language: str) -> None:
     told(shell("serve", str(tiny), "--host", "192.0.2.1", "--port", "0", PENJING_LANGUAGE=language), language, 4)
 

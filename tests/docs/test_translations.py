@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -97,3 +98,10 @@ def test_every_page_of_the_catalogue_is_texts_by_texts() -> None:
     for english, chinese in catalogue("zh").items():
         assert isinstance(chinese, str)
         assert fields(chinese) <= fields(english), english
+
+
+def test_no_text_is_translated_twice() -> None:
+    """Of two entries one would win by the name of its page."""
+    pages = sorted((SOURCE / "data" / "language" / "zh").glob("*.json"))
+    keys = [key for page in pages for key in json.loads(page.read_text(encoding="utf-8"))]
+    assert sorted(keys) == sorted(set(keys))

@@ -83,6 +83,9 @@ def serve(**given: Any) -> None:
     if given["as_json"]:
         raise UsageFault(detail="--json is for --explain.", path="penjing serve")
     settings = load(ServeSettings, "serve", {name: given[name] for name in ("host", "port", "api_keys", "cors")}).value
+    from penjing.gateway.serve import bind
+
+    bind(settings.host, settings.port).close()  # a port that is taken is told before a model is converted
     _run(open_engine(chosen(given), engine_options(given), hear=tell_change), settings)
 
 

@@ -17,6 +17,7 @@ from penjing.cli.chat.conversation import Conversation
 from penjing.cli.model import Opened
 from penjing.engines.engine import Engine
 from penjing.errors import EngineDied, EngineError, PenjingError, SettingError
+from penjing.language import say
 from penjing.messages import Delta, Finish, FinishReason
 from penjing.operate.supervise import Supervised
 
@@ -64,7 +65,8 @@ class ChatSettings:
     def _within(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         if value is not None and not low <= value <= high:
-            raise SettingError(name=name, value=value, wanted=f"{low} ... {high}", source="")
+            wanted = say("{word} from {low} to {high}", word="a number", low=low, high=high)
+            raise SettingError(name=name, value=value, wanted=wanted, source="")
 
 
 @dataclass
