@@ -155,3 +155,23 @@ def test_a_key_out_of_a_file() -> None:
         with pytest.raises(SettingError) as caught:
             Remote("http://office", "office", key)
         assert key not in str(caught.value)
+
+
+async def test_it_is_asked_the_way_requests_will_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with office(offering(QWEN)) as url:
+        one = Remote(url, "office", KEY)
+        await one.start()
+        assert await one.ready()
+
+
+async def test_a_server_that_points_elsewhere() -> None:
+    async def moved(request: web.Request) -> web.Response:
+        raise web.HTTPPermanentRedirect("https://elsewhere.example/v1/models")
+
+    async with office(moved) as url:
+        with pytest.raises(Foreign, match="308"):
+            await Remote(url, "office", KEY).start()

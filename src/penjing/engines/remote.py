@@ -113,13 +113,14 @@ class Remote:
         self._capabilities = None
 
     async def _models(self) -> list[dict[str, Any]]:
+        # Without proxies of the environment and redirects: the links that requests take know neither.
         import aiohttp
 
         patience = aiohttp.ClientTimeout(total=PATIENCE)
         try:
             async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=patience, trust_env=True) as client,
-                client.get(f"{self._url}/v1/models") as answer,
+                aiohttp.ClientSession(headers=self._headers, timeout=patience) as client,
+                client.get(f"{self._url}/v1/models", allow_redirects=False) as answer,
             ):
                 return await self._listing(answer)
         except asyncio.TimeoutError as error:

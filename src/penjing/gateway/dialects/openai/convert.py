@@ -179,12 +179,11 @@ def encode(event: Delta | Finish | Usage, model: str, identity: str) -> bytes:
     if isinstance(event, Usage):
         extra["usage"] = usage(event)
     else:
-        finished = isinstance(event, Finish)
         choices.append(
             {
                 "index": event.index,
                 "delta": {} if isinstance(event, Finish) else _delta(event),
-                "finish_reason": event.reason if isinstance(event, Finish) and finished else None,
+                "finish_reason": event.reason if isinstance(event, Finish) else None,
             }
         )
     said = {
