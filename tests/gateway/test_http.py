@@ -411,3 +411,9 @@ async def test_no_content_has_no_length() -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 204 ")
             assert b"content-length" not in head.lower()
+
+
+def test_a_request_shows_neither_key_nor_content() -> None:
+    shown = repr(Incoming("POST", "/x", headers={b"authorization": b"Bearer secret"}, body=b"private"))
+    assert "secret" not in shown
+    assert "private" not in shown

@@ -17,13 +17,13 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True)
 class Incoming:
-    """One request. Header names are lower case; of repeated headers the last counts."""
+    """One request. Header names are lower case; of repeated headers the last counts. Keys and content are not shown."""
 
     method: str
     path: str
     query: str = ""
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
+    headers: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     peer: str = ""
 
 
