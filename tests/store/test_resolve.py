@@ -102,6 +102,13 @@ def test_a_name_that_is_not_there(here: Path) -> None:
         assert near in caught.value.message("zh")
 
 
+@pytest.mark.parametrize("name", ["localhost:8000", "10.0.0.2:8080/v1"])
+def test_an_address_without_its_scheme(name: str) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        resolve(name)
+    assert caught.value.advice("en") == f"For a server write its whole address: http://{name}"
+
+
 def test_a_folder_that_is_not_there() -> None:
     with pytest.raises(ModelNotFound):
         resolve("/no/such/folder/model.gguf")

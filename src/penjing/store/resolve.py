@@ -9,6 +9,7 @@ Does not know: URLs (those are `engines.remote`'s), engines, downloads.
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,6 +28,7 @@ NEAR_ENOUGH = 0.5
 DEFAULT_BITS = 16
 BITS = (4, 8, 16, 32)
 LABELS = {4: ("Q4", "IQ4"), 8: ("Q8",), 16: ("F16", "BF16"), 32: ("F32",)}
+HOST_AND_PORT = re.compile(r"[\w.-]+:\d{2,5}(/\S*)?")
 PAGES = ("*.json", "*.jinja", "tokenizer.model")
 
 
@@ -45,6 +47,12 @@ class NoSuchModel(ModelNotFound):
 
     template = "There is no model '{model}' here. Near it: {near}"
     hint = "Try: penjing chat {first}"
+
+
+class LooksLikeAServer(ModelNotFound):
+    """Facts: `model`."""
+
+    hint = "For a server write its whole address: http://{model}"
 
 
 class NotALanguageModel(ModelUnsupported):
@@ -117,6 +125,8 @@ def _converted(model: Model, bits: int, progress: Report | None) -> Path:
 
 
 def _not_found(name: str, source: Path) -> ModelNotFound:
+    if HOST_AND_PORT.fullmatch(name):
+        return LooksLikeAServer(model=name)
     try:
         here = [entry for entry in source.parent.iterdir() if _a_model(entry)]
     except OSError:  # the folder is not there or not ours to read
