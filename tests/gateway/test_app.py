@@ -146,6 +146,15 @@ async def test_one_engine_that_cannot_start_does_not_stop_the_others(serving: Se
         assert (await running.chat(model="broken"))[1]["error"]["code"] == "model_corrupt"
 
 
+async def test_an_engine_that_fails_in_an_unforeseen_way_is_one_that_cannot_start(serving: Serving) -> None:
+    odd = Fake(Script(start_error=KeyError("n_ctx")), name="odd")
+    async with serving(engines={"odd": odd, "well": Fake(name="well")}) as running:
+        await until(lambda: len(running.said) > 1 or running.task.done(), "ready")
+        status, body = await running.get("/health")
+        assert (status, body["models"]["odd"]["status"], body["models"]["well"]["status"]) == (503, "failed", "ready")
+        assert (await running.chat(model="well"))[0] == 200
+
+
 async def test_when_no_engine_starts_the_reason_is_raised(serving: Serving) -> None:
     broken = Fake(Script(start_error=EngineStartFailed(model="x", detail="no memory")), "broken")
     async with serving(engines={"broken": broken}) as running:

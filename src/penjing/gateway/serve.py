@@ -22,7 +22,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from penjing.engines.engine import Engine
-from penjing.errors import MachineError, PenjingError, PortInUse
+from penjing.errors import EngineStartFailed, MachineError, PenjingError, PortInUse
 from penjing.gateway.app import Gateway
 from penjing.gateway.dialects.openai.errors import protocol_refusal
 from penjing.gateway.http import Server
@@ -158,6 +158,9 @@ async def _start(gateway: Gateway, ready: Callable[[], None]) -> None:
             await engine.start()
         except PenjingError as error:
             gateway.failed[name] = error
+        except Exception as error:  # a fault of ours or of the library: the other engines go on
+            log.exception("%s could not be started", name)
+            gateway.failed[name] = EngineStartFailed(model=name, detail=repr(error))
 
     await asyncio.gather(*(one(name, engine) for name, engine in gateway.engines.items()))
     if gateway.failed and len(gateway.failed) == len(gateway.engines):
