@@ -253,7 +253,7 @@ def test_models_health_metrics_and_openapi(client: openai.OpenAI, real: Process)
     assert client.models.retrieve(real.model).owned_by == "penjing"
     assert httpx.get(f"{real.url}/health").json()["ready"] is True
     page = httpx.get(f"{real.url}/metrics").text
-    resident = next(line for line in page.splitlines() if 'kind="resident"' in line)
+    resident = next(line for line in page.splitlines() if line.startswith("penjing_engine_resident_memory_bytes{"))
     assert float(resident.split()[-1]) > 1e6
     assert httpx.get(f"{real.url}/openapi.json").json()["openapi"] == "3.1.0"
 
