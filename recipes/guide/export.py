@@ -105,6 +105,7 @@ def _describe(writer: gguf.GGUFWriter, shape: Shape, description: str, parameter
     writer.add_size_label(f"{parameters / 1e6:.1f}M")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_sampling_temp(0.0)  # greedy, as generation_config.json says; llama.cpp takes it as the default
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.hidden)
     writer.add_block_count(shape.layers)
