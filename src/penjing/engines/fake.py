@@ -66,11 +66,12 @@ class Received:
 class Fake:
     """An engine that says what `script` says. `script` may be replaced between requests; `requests` grows."""
 
-    def __init__(self, script: Script | None = None, name: str = "fake") -> None:
+    def __init__(self, script: Script | None = None, name: str = "fake", local: bool = True) -> None:
         self.script = script or Script()
         self.requests: list[Received] = []
         self.starts = 0
         self._name = name
+        self._local = local
         self._progress = Progress(0.0, "reading")
         self._address: Address | None = None
         self._runner: web.AppRunner | None = None
@@ -95,6 +96,11 @@ class Fake:
         if self._address is None:
             raise EngineLoading(model=self._name, percent=round(self._progress.fraction * 100))
         return Capabilities(self._name, context=self.script.context, slots=self.script.slots, embeddings=True)
+
+    @property
+    def local(self) -> bool:
+        """As it was made: it may play a cloud."""
+        return self._local
 
     @property
     def progress(self) -> Progress:
@@ -127,6 +133,8 @@ class Fake:
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/chat/completions/input_tokens", self._count)
+        app.router.add_post("/tokenize", self._count)
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/embeddings", self._embed)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
@@ -197,6 +205,22 @@ class Fake:
         usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
         return web.json_response({"object": "list", "model": self._name, "data": data, "usage": usage})
 
+    async def _count(self, request: web.Request) -> web.Response:
+        from aiohttp import web
+
+        received = Received(request.path, await request.json(), dict(request.headers), "done")
+        self.requests.append(received)
+        if self.script.status:
+            return self._fault()
+        count = usage(received)["prompt_tokens"]
+        return web.json_response({"tokens": [0] * count} if request.path == "/tokenize" else {"input_tokens": count})
+
+    def _fault(self) -> web.Response:
+        from aiohttp import web
+
+        fault = {"message": "scripted failure", "type": "server_error", "code": self.script.status}
+        return web.json_response({"error": fault}, status=self.script.status)
+
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
 
@@ -205,8 +229,7 @@ class Fake:
         self.requests.append(received)
         if self.script.status:
             received.outcome = "fault"
-            fault = {"message": "scripted failure", "type": "server_error", "code": self.script.status}
-            return web.json_response({"error": fault}, status=self.script.status)
+            return self._fault()
         try:
             answer = await (self._stream if body.get("stream") else self._whole)(request, received)
         except (asyncio.CancelledError, ConnectionError):

@@ -80,8 +80,8 @@ def engine_error(status: int, body: bytes, model: str) -> PenjingError:
     if status == 429:
         return EngineBusy(model=model, seconds=1)
     if status == 501 or said.type == "not_supported_error":
-        return Unsupported(feature=f"this ({said.message})", model=model)
+        return Unsupported(feature=f"this ({said.message})", model=model, status=status)
     blamed = 400 <= status < 500 and status not in (401, 403)
     if blamed or said.message.startswith(CLIENTS_FAULT):
-        return InvalidRequest(detail=said.message or f"the engine answered {status}")
+        return InvalidRequest(detail=said.message or f"the engine answered {status}", status=status)
     return EngineError(detail=said.message or f"it answered with status {status}")
