@@ -125,13 +125,22 @@ class Request(Value, frozen=True):
     wire: Wire | None = None
 
 
+class ToolPiece(Value, frozen=True):
+    """More of the call at `index` (0-based) of an answer: the first piece has its id and name, `arguments` grow."""
+
+    index: int = 0
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
 class Delta(Value, tag="delta", frozen=True):
     """More of answer `index` (0-based)."""
 
     index: int = 0
     text: str = ""
     reasoning: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls: tuple[ToolPiece, ...] = ()
 
 
 class Finish(Value, tag="finish", frozen=True):
@@ -162,6 +171,22 @@ class Failure(Value, tag="failure", frozen=True):
     kind: str
     status: int
     message: str
+
+
+class Choice(Value, frozen=True):
+    """One whole answer."""
+
+    message: Message
+    index: int = 0
+    reason: FinishReason = "stop"
+
+
+class Completion(Value, frozen=True):
+    """All that a request was answered with, when it is not streamed. `model` is the one that answered."""
+
+    model: str = ""
+    choices: tuple[Choice, ...] = ()
+    usage: Usage | None = None
 
 
 Event = Delta | Finish | Usage | Chunk | Failure

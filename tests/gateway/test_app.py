@@ -45,13 +45,13 @@ async def test_an_unchanged_request_reaches_the_engine_byte_for_byte(serving: Se
     body = b'{ "model":"fake",\n "messages":[{"role":"user","content":"\\u4f60\xe5\xa5\xbd"}], "temperature": 1e0}'
     async with serving() as running:
         seen: list[bytes] = []
-        pool_ask = running.gateway._pool("fake", running.engine).ask
+        pool_ask = running.gateway.house.pool("fake", running.engine).ask
 
         async def spy(method: str, path: str, sent: bytes = b"") -> Any:
             seen.append(sent)
             return await pool_ask(method, path, sent)
 
-        running.gateway._pool("fake", running.engine).ask = spy  # type: ignore[method-assign]
+        running.gateway.house.pool("fake", running.engine).ask = spy  # type: ignore[method-assign]
         status, _ = await running.post("/v1/chat/completions", body)
     assert status == 200
     assert seen == [body]
@@ -235,16 +235,16 @@ async def test_clients_opened_and_dropped_leave_nothing(serving: Serving) -> Non
             for writer in writers:
                 writer.transport.abort()
             await until(lambda: active(running) == 0, f"round {round_number} is over")
-        pool = running.gateway._pools["fake"]
+        pool = running.gateway.house.pools["fake"]
         assert pool.queued == 0
-        assert running.gateway.observed.in_flight.value() == 0
+        assert running.gateway.house.observed.in_flight.value() == 0
         await until(lambda: len(asyncio.all_tasks()) <= before, "no task is left")
         running.engine.script = Script()
         assert (await running.chat())[0] == 200
 
 
 def active(running: Running) -> float:
-    return running.gateway._pools["fake"].active
+    return running.gateway.house.pools["fake"].active
 
 
 async def test_a_slow_reader_pauses_the_engine(serving: Serving) -> None:

@@ -52,7 +52,7 @@ def test_prompts_times_choices() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_hundred_are_asked_a_few_at_a_time(serving: Serving, stream: bool) -> None:
     async with serving(Script(tokens=("x",), slots=100)) as running:
-        pool = running.gateway._pool("fake", running.engine)
+        pool = running.gateway.house.pool("fake", running.engine)
         body = {"prompt": [f"{number}" for number in range(100)], "stream": stream}
         asking = asyncio.create_task(
             running.stream(body, "/v1/completions") if stream else running.post("/v1/completions", body)
@@ -106,7 +106,7 @@ async def test_one_that_dies_ends_the_stream_with_an_error_and_stops_the_others(
         text = await running.stream({"messages": [user("hi")], "n": 3})
         assert "engine_died" in text
         assert "[DONE]" not in text
-        await until(lambda: running.gateway._pools["fake"].active == 0, "all are over")
+        await until(lambda: running.gateway.house.pools["fake"].active == 0, "all are over")
 
 
 async def test_an_error_is_told_once(serving: Serving) -> None:
@@ -123,7 +123,7 @@ async def test_a_client_that_leaves_stops_all(serving: Serving) -> None:
         ) as answer:
             await answer.content.readline()
         await until(lambda: running.engine.left == 3, "the engine notices all")
-        assert running.gateway._pools["fake"].active == 0
+        assert running.gateway.house.pools["fake"].active == 0
 
 
 @pytest.mark.parametrize("stream", [True, False])

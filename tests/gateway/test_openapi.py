@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from penjing.gateway.app import ROUTES
 from penjing.gateway.dialects.openai import wire
+from penjing.gateway.dialects.openai.endpoints import ENDPOINTS
 from penjing.gateway.openapi import document
 from penjing.gateway.pages import PAGES
 
@@ -22,7 +22,7 @@ def references(value: Any) -> list[str]:
 
 
 def test_every_path_is_in_it() -> None:
-    assert set(DOCUMENT["paths"]) == {*ROUTES, *PAGES, "/v1/models/{model}"}
+    assert set(DOCUMENT["paths"]) == {*(endpoint.path for endpoint in ENDPOINTS), *PAGES, "/v1/models/{model}"}
     for path, item in DOCUMENT["paths"].items():
         for operation in item.values():
             assert set(re.findall(r"{(\w+)}", path)) == {each["name"] for each in operation.get("parameters", [])}

@@ -11,6 +11,7 @@ from gateway.running import until
 from penjing.errors import EngineDied
 from penjing.gateway import relay as hot
 from penjing.gateway.answer import Answer
+from penjing.gateway.dialects.openai.endpoints import UNTOUCHED
 from penjing.gateway.observe import Observed, Watch
 from penjing.gateway.relay import Relay
 from penjing.gateway.upstream import EngineProtocol
@@ -61,7 +62,7 @@ class Line:
         self.answer = Answer(self.engine, 200, b"text/event-stream")
         self.client = Client()
         self.watch = Watch(Observed())
-        self.task = asyncio.ensure_future(Relay(self.answer, self.client, self.watch).run())  # type: ignore[arg-type]
+        self.task = asyncio.ensure_future(Relay(self.answer, self.client, self.watch, UNTOUCHED, []).run())  # type: ignore[arg-type]
 
     async def feed(self, *pieces: bytes) -> None:
         await asyncio.sleep(0)
@@ -86,12 +87,21 @@ async def test_what_is_half_waits_for_its_end() -> None:
     assert line.client.ended
 
 
-async def test_what_never_ends_is_passed_on_at_the_end() -> None:
+async def test_a_last_event_without_its_blank_line_is_an_event() -> None:
     line = Line()
-    await line.feed(b"data: a\n\n", b"data: tail")
+    await line.feed(b"data: a\n\n", b"data: [DONE]")
     line.answer.complete()
     await line.task
-    assert line.wrote == b"data: a\n\ndata: tail"
+    assert line.wrote == b"data: a\n\ndata: [DONE]\n\n"
+
+
+async def test_a_stream_that_ends_inside_an_event_is_a_broken_one() -> None:
+    line = Line()
+    await line.feed(b"data: a\n\n", b'data: {"choi')
+    line.answer.complete()
+    await line.task
+    assert line.wrote.startswith(b"data: a\n\ndata: {")
+    assert b"engine_protocol" in line.wrote
 
 
 async def test_half_an_event_is_dropped_before_an_error() -> None:

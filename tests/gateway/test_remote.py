@@ -27,7 +27,7 @@ async def test_a_remote_engine(serving: Serving) -> None:
             assert (await here.post("/v1/embeddings", {"input": "x"}))[0] == 200
             for _ in range(3):
                 await here.chat()
-            (link,) = here.gateway._pools["cloud"]._idle
+            (link,) = here.gateway.house.pools["cloud"]._idle
             assert link.used == 6
 
 

@@ -2,7 +2,7 @@
 
 An engine may be a worker process on this machine, an office server or a cloud. Whoever talks to it opens HTTP
 connections to `address` and speaks OpenAI's dialect; whoever keeps it well calls `start`, `ready`, `stop` and waits
-on `ended`. A new kind is a class with these six members, registered under the entry-point group `penjing.engines`.
+on `ended`. A new kind is a class with these seven members, registered under the entry-point group `penjing.engines`.
 
 Does not know: the gateway, policies, dialects other than OpenAI's.
 """
@@ -57,6 +57,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What it can do. Raises EngineLoading before it is ready."""
+
+    @property
+    def local(self) -> bool:
+        """Whether what it is sent stays on hardware of this house. Known before `start`, never a guess to the good:
+        an address on the network is not local unless its owner said so."""
 
     @property
     def progress(self) -> Progress:

@@ -58,10 +58,11 @@ class Remote:
     """The server at `url`, known here as `name`. `model` is its own name for the model (default: the only one it has,
     or `name`); requests must carry it, see `capabilities.model`. `key` is sent as a bearer token and never shown."""
 
-    def __init__(self, url: str, name: str, key: str = "", model: str = "") -> None:
+    def __init__(self, url: str, name: str, key: str = "", model: str = "", *, local: bool = False) -> None:
         self._url = base(url)
         self._name = name
         self._wanted = model
+        self._local = local
         self._headers = {"Authorization": f"Bearer {sendable(key)}"} if key.strip() else {}
         self._capabilities: Capabilities | None = None
 
@@ -86,6 +87,11 @@ class Remote:
         if self._capabilities is None:
             raise EngineLoading(model=self._name, percent=0)
         return self._capabilities
+
+    @property
+    def local(self) -> bool:
+        """Only where its owner said so: also an address of this machine may be a way out of it."""
+        return self._local
 
     @property
     def progress(self) -> Progress:

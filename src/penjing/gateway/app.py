@@ -1,4 +1,4 @@
-"""The gateway itself: every path, from request to reply.
+"""The gateway itself: every request to its endpoint, page or refusal, and the answer in the client's dialect.
 
 Does not know: sockets (`http`, `upstream`), what is in a body (`dialects`), processes (`engines`, `operate`).
 """
@@ -13,43 +13,27 @@ from secrets import token_hex
 
 from penjing.engines.engine import Engine
 from penjing.errors import EngineStartFailed, PenjingError
-from penjing.gateway import observe
+from penjing.gateway import made, observe
 from penjing.gateway.answer import Answer, leave
-from penjing.gateway.ask import Ask, Route
-from penjing.gateway.dialects.openai import convert, errors, wire
-from penjing.gateway.dialects.openai.check import check
-from penjing.gateway.dialects.openai.logprobs import old_logprobs
-from penjing.gateway.dialects.openai.reasoning import left_out
-from penjing.gateway.dialects.openai.rewrite import for_engine
-from penjing.gateway.merge import Send, merged, several
+from penjing.gateway.ask import Ask, Outcome
+from penjing.gateway.dialects.dialect import Dialect
+from penjing.gateway.dialects.table import Table
+from penjing.gateway.house import House
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.origin import Origins
-from penjing.gateway.pages import PAGES, MethodNotAllowed, Pages, chosen
-from penjing.gateway.policies.keys import Keys
-from penjing.gateway.policies.policy import chain, policies
-from penjing.gateway.relay import EVENT_STREAM, STREAM_HEADERS, Relay
+from penjing.gateway.pages import PAGES, MethodNotAllowed, Pages
+from penjing.gateway.policies.order import policies
+from penjing.gateway.policies.policy import chain
+from penjing.gateway.relay import STREAM_HEADERS, Relay
 from penjing.gateway.reply import Headers, Incoming, Reply
-from penjing.gateway.upstream import Pool
-from penjing.gateway.whole import whole
-from penjing.messages import Chunk, Event, Failure
+from penjing.gateway.send import send
+from penjing.messages import Event
 
 log = logging.getLogger(__name__)
 
-JSON = errors.JSON
-WAITING = 32
-"""Requests an engine may hold beyond its slots; the rest wait here, where a client that leaves costs nothing."""
-UNTOLD_SLOTS = 64
-"""For an engine that does not say how many requests it works on at once: a remote one."""
+JSON = b"application/json"
 CLIENT_LEFT = 499
 RETRY_SECONDS = 1
-ROUTES = {
-    route.path: route
-    for route in (
-        Route("/v1/chat/completions", wire.ChatBody),
-        Route("/v1/completions", wire.CompletionBody),
-        Route("/v1/embeddings", wire.EmbeddingBody),
-    )
-}
 
 
 class Broken(PenjingError):
@@ -62,148 +46,117 @@ class Gateway:
     """Answers requests with `engines`, by the name clients ask for; the first one answers where none is named."""
 
     def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions | None = None) -> None:
-        self.engines = dict(engines)
-        self.options = options or GatewayOptions()
-        self.observed = observe.Observed()
-        self.failed: dict[str, PenjingError] = {}
-        """Engines that could not be started, and why."""
-        self._keys = Keys(self.options.api_keys)
-        self._call = chain(policies(self.options), self._engine)
-        self._pools: dict[str, Pool] = {}
-        self._pages = Pages(self.engines, self.failed, self._pools, self.observed, self._keys)
-        self._origins = Origins(self.options.cors)
+        self.house = House(engines, options or GatewayOptions())
+        self.table = Table()
+        self._policies = policies(self.house, self.house.options.policies)
+        self._call = chain(self._policies, partial(send, house=self.house))
+        self._pages = Pages(self.house, self.table)
+        self._origins = Origins(self.house.options.cors)
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        return self.house.engines
 
     async def __call__(self, incoming: Incoming, reply: Reply) -> None:
-        """Answer one request; every error becomes one in OpenAI's shape."""
-        watch = observe.Watch(self.observed)
-        self.observed.in_flight.add()
-        route = ROUTES.get(incoming.path)
-        ask = Ask(route, incoming) if route is not None and incoming.method == "POST" else None
+        """Answer one request; every error becomes one in the shape of the request's dialect."""
+        observed = self.house.observed
+        watch = observe.Watch(observed)
+        observed.in_flight.add()
+        endpoint = self.table.endpoint(incoming)
+        ask = Ask(endpoint, incoming) if endpoint is not None else None
         try:
             reply.extra = self._origins.admit(incoming)
             if ask is not None:
                 await self._ask(ask, reply, watch)
             else:
-                reply.send(*await self._pages.page(incoming, ROUTES))
+                reply.send(*await self._pages.page(incoming))
         except PenjingError as error:
-            refuse(reply, error)
+            self._refuse(incoming, ask, reply, watch, error)
         except asyncio.CancelledError:
             reply.status = CLIENT_LEFT
             raise
-        except Exception:
+        except Exception:  # whatever it is, the client gets an answer and the log what happened
             reference = token_hex(4)
             log.exception("request failed, reference %s", reference)
-            refuse(reply, Broken(reference=reference))
+            self._refuse(incoming, ask, reply, watch, Broken(reference=reference))
         finally:
-            self.observed.in_flight.add(by=-1)
-            if ask is not None and ask.parsed and ask.model in self.engines:
-                watch.named(ask.model)
-            watch.end(incoming.path if ask is not None or incoming.path in PAGES else "", reply.status)
+            observed.in_flight.add(by=-1)
+            self._end(incoming, ask, reply, watch)
+
+    def _refuse(
+        self, incoming: Incoming, ask: Ask | None, reply: Reply, watch: observe.Watch, error: PenjingError
+    ) -> None:
+        watch.code = error.code
+        if ask is not None:
+            reply.extra = tuple(dict.fromkeys((*reply.extra, *ask.headers)))
+        refuse(reply, error, self.table.dialect(incoming))
+
+    def _end(self, incoming: Incoming, ask: Ask | None, reply: Reply, watch: observe.Watch) -> None:
+        known = ask is not None or incoming.path in PAGES or incoming.path in self.table.pages
+        if ask is not None and ask.parsed and ask.target in self.engines:
+            watch.named(ask.target)
+        seconds = watch.end(incoming.path if known else "", reply.status)
+        if ask is not None:
+            ask.ended(Outcome(reply.status, watch.code, watch.model, watch.usage, seconds, watch.ttft))
 
     # models
 
     async def _ask(self, ask: Ask, reply: Reply, watch: observe.Watch) -> None:
         events = await self._call(ask)
         try:
-            watch.named(ask.model or next(iter(self.engines), ""))
-            if isinstance(events, Answer):
-                await self._pass_on(events, reply, watch)
+            watch.named(ask.target or next(iter(self.engines), ""))
+            reply.extra += ask.headers
+            if isinstance(events, Answer) and events.streams and ask.stream:
+                await Relay(events, reply, watch, ask.endpoint.writer(ask), ask.taps).run()
+            elif ask.stream:
+                await self._stream(ask, events, reply, watch)
             else:
-                await self._write(ask, events, reply, watch)
+                await self._whole(ask, events, reply, watch)
         finally:
             await leave(events)
 
-    async def _engine(self, ask: Ask) -> AsyncIterable[Event]:
-        """The end of the chain. Raises ModelNotFound, EngineError, InputError."""
-        name, engine = chosen(self.engines, ask.model)
-        if name in self.failed:
-            raise self.failed[name]
-        capabilities = engine.capabilities
-        check(ask.wire, capabilities)
-        body = for_engine(ask.incoming.body, ask.wire, capabilities)
-        send: Send = partial(self._send, self._pool(name, engine), ask.route.path)
-        if not (ask.stream or capabilities.hears_leaving or isinstance(ask.wire, wire.EmbeddingBody)):
-            send = partial(whole, send)
-        if not several(ask.wire):
-            answer: AsyncIterable[Chunk] = await send(body)
-        else:
-            answer = await merged(body, ask.wire, send)
-        if getattr(ask.wire, "return_reasoning", None) is False:
-            return left_out(answer, ask.stream)
-        if isinstance(ask.wire, wire.CompletionBody) and ask.wire.logprobs is not None:
-            return old_logprobs(answer, ask.stream)
-        return answer
+    async def _whole(self, ask: Ask, events: AsyncIterable[Event], reply: Reply, watch: observe.Watch) -> None:
+        body = await (events.read() if isinstance(events, Answer) else made.gathered(events, ask.target))
+        watch.usage = observe.counts(body)
+        for tap in ask.taps:
+            tap(body)
+        reply.send(200, JSON, ask.endpoint.writer(ask).whole(body))
 
-    async def _send(self, pool: Pool, path: str, body: bytes) -> Answer:
-        """The engine's answer if it is one. Raises EngineError, InputError."""
-        answer = await pool.ask("POST", path, body)
-        if answer.status == 200:
-            return answer
-        try:
-            raise errors.engine_error(answer.status, await answer.read(), pool.model)
-        finally:
-            answer.cancel()
-
-    def _pool(self, name: str, engine: Engine) -> Pool:
-        address = engine.address
-        pool = self._pools.get(name)
-        if pool is None or (pool.address is not address and pool.address != address):
-            if pool is not None:
-                pool.close()
-            slots = engine.capabilities.slots or UNTOLD_SLOTS
-            pool = self._pools[name] = Pool(name, address, slots + WAITING, slots)
-        return pool
-
-    async def _pass_on(self, answer: Answer, reply: Reply, watch: observe.Watch) -> None:
-        if answer.streams:
-            await Relay(answer, reply, watch).run()
-        else:
-            body = await answer.read()
-            watch.usage = observe.counts(body)
-            reply.send(200, JSON, body)
-
-    async def _write(self, ask: Ask, events: AsyncIterable[Event], reply: Reply, watch: observe.Watch) -> None:
-        """Events that a policy made or changed."""
-        if not ask.stream:
-            body = b"".join([_bytes(event, ask.model, "") async for event in events])
-            watch.usage = observe.counts(body)
-            reply.send(200, JSON, body)
-            return
-        identity = f"chatcmpl-{token_hex(12)}"
+    async def _stream(self, ask: Ask, events: AsyncIterable[Event], reply: Reply, watch: observe.Watch) -> None:
+        """A stream that is not one engine's untouched."""
+        writer = ask.endpoint.writer(ask)
         before = last = b""
         try:
-            async for event in events:
-                before, last = last, _bytes(event, ask.model, identity)
-                watch.tokens(last.count(observe.EVENT))
-                if reply.started:
-                    reply.write(last)
-                else:
-                    reply.begin(200, EVENT_STREAM, STREAM_HEADERS, last)
+            async for data in made.streamed(events, ask.target):
+                before, last = last, data
+                for tap in ask.taps:
+                    tap(data)
+                watch.tokens(data.count(observe.EVENT))
+                written = writer.write(data)
+                if not reply.started:
+                    reply.begin(200, writer.content_type, STREAM_HEADERS, written)
+                elif written:
+                    reply.write(written)
                 await reply.drained()
         except PenjingError as error:
             if not reply.started:
                 raise
-            reply.end(errors.error_event(error))
+            watch.status = watch.code = error.code
+            reply.end(writer.failed(error))
             return
         watch.usage = observe.last_counts(before + last)
-        reply.end()
+        reply.end(writer.end())
 
     def close(self) -> None:
-        """Let go of the links to engines."""
-        for pool in self._pools.values():
-            pool.close()
+        """Let go of the links to engines, and let policies finish what they keep."""
+        for policy in self._policies:
+            close = getattr(policy, "close", None)
+            if close is not None:
+                close()
+        self.house.close()
 
 
-def _bytes(event: Event, model: str, identity: str) -> bytes:
-    if isinstance(event, Chunk):
-        return event.body
-    if isinstance(event, Failure):
-        said = {"message": event.message, "type": event.kind, "param": None, "code": event.code}
-        return convert.sse({"error": said})
-    return convert.encode(event, model, identity)
-
-
-def refuse(reply: Reply, error: PenjingError) -> None:
+def refuse(reply: Reply, error: PenjingError, dialect: Dialect) -> None:
     """`error` as the whole answer, or where one has begun, as its break."""
     if reply.started:
         if not reply.ended:
@@ -218,4 +171,5 @@ def refuse(reply: Reply, error: PenjingError) -> None:
         headers = ((b"WWW-Authenticate", b"Bearer"),)
     elif isinstance(error, MethodNotAllowed):
         headers = ((b"Allow", str(error.facts["allowed"]).encode()),)
-    reply.send(error.status, JSON, errors.error_body(error), headers)
+    status, body = dialect.refusal(error)
+    reply.send(status, JSON, body, headers)

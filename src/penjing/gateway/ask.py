@@ -1,7 +1,10 @@
-"""One request for a model on its way through the policies: what a policy sees and may add to.
+"""One request for a model on its way through the policies: what a policy sees and may change.
 
-The body is parsed when somebody first looks, so that a refused key costs no parsing; the internal form is built only
-for policies that read conversations.
+Whatever dialect a request came in, on the way it is one JSON body in OpenAI's (the engines' own), parsed when somebody
+first looks, so that a refused key costs no parsing; the internal form is built only for policies that read
+conversations. Answers come back as OpenAI's bytes as well, and are turned into the client's dialect at the very end.
+
+Does not know: engines, connections.
 """
 
 from __future__ import annotations
@@ -9,34 +12,115 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Protocol, cast
 
+from penjing.errors import PenjingError
 from penjing.gateway.dialects.openai import convert, wire
 from penjing.gateway.dialects.openai.parse import parse
-from penjing.gateway.reply import Incoming
-from penjing.messages import Event, Request
+from penjing.gateway.dialects.openai.rewrite import replaced
+from penjing.gateway.grant import OPEN, Grant
+from penjing.gateway.reply import Headers, Incoming
+from penjing.messages import Event, Request, Usage
+
+
+class Writer(Protocol):
+    """One answer in a client's dialect, made from OpenAI's bytes. `content_type` is that of a stream."""
+
+    content_type: bytes
+
+    def write(self, data: bytes) -> bytes:
+        """Whole server-sent events of OpenAI's in, what the client should get now out (may be empty)."""
+
+    def end(self) -> bytes:
+        """The last bytes of a stream."""
+
+    def failed(self, error: PenjingError) -> bytes:
+        """The last bytes of a stream that cannot go on."""
+
+    def whole(self, body: bytes) -> bytes:
+        """A whole answer: OpenAI's JSON in, the client's out."""
+
+
+class Endpoint(Protocol):
+    """One path that asks a model, in one dialect. Registered in `dialects/table.py`."""
+
+    @property
+    def dialect(self) -> str:
+        """`openai`, `anthropic`, `ollama` ..."""
+
+    @property
+    def path(self) -> str:
+        """Where clients post to."""
+
+    @property
+    def kind(self) -> type[wire.Body]:
+        """What an engine is asked for it: a chat, a completion, embeddings."""
+
+    def asked(self, incoming: Incoming, key: str) -> bytes:
+        """The question as OpenAI's body; `key` names who asks. Raises InvalidRequest, UnknownOption, Unsupported."""
+
+    def writer(self, ask: Ask) -> Writer:
+        """A new one for each answer."""
+
+    def refusal(self, error: PenjingError) -> tuple[int, bytes]:
+        """Status and JSON body of an error."""
 
 
 @dataclass(frozen=True)
-class Route:
-    """An endpoint that asks a model: its path, also on the engine, and what its body is."""
+class Outcome:
+    """How a request ended. `status` as in HTTP (499: the client left); `code` is an error's, "" when all went well.
+    `model` is the engine that answered. Times in seconds; `ttft` is 0 where nothing was streamed."""
 
-    path: str
-    kind: type[wire.Body]
+    status: int
+    code: str = ""
+    model: str = ""
+    usage: Usage | None = None
+    seconds: float = 0.0
+    ttft: float = 0.0
 
 
-@dataclass
 class Ask:
-    """`key` names the API key that let it in (never the key itself); "" when the gateway is open."""
+    """A request. `key` tells who asks and what they may; `notes` become headers of the answer (`x-penjing-...`).
 
-    route: Route
-    incoming: Incoming
-    key: str = ""
+    `target` is the engine that shall answer, by its name here; a policy may set it. `local_only` is never taken back:
+    what is sent must not leave hardware of the house (`House` refuses it).
+    """
+
+    def __init__(self, endpoint: Endpoint, incoming: Incoming) -> None:
+        self.endpoint = endpoint
+        self.incoming = incoming
+        self.key: Grant = OPEN
+        self.notes: dict[str, str] = {}
+        self.taps: list[Callable[[bytes], None]] = []
+        """Each is shown the answer in OpenAI's bytes as they leave: whole events of a stream, or the whole body."""
+        self._local_only = False
+        self._ends: list[Callable[[Outcome], None]] = []
+        self._body: bytes | None = None
+        self._target: str | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The question in OpenAI's dialect: the client's own bytes where it speaks that and nobody changed them."""
+        if self._body is None:
+            self._body = self.endpoint.asked(self.incoming, self.key.name)
+        return self._body
 
     @cached_property
     def wire(self) -> wire.AnyBody:
         """The checked body. Raises InvalidRequest, UnknownOption."""
-        return cast(wire.AnyBody, parse(self.incoming.body, self.route.kind))
+        return cast(wire.AnyBody, parse(self.body, self.endpoint.kind))
+
+    @cached_property
+    def request(self) -> Request | None:
+        """The internal form; None for embeddings, which are no conversation."""
+        body = self.wire
+        return None if isinstance(body, wire.EmbeddingBody) else convert.request(body, self.body)
+
+    def change(self, **fields: object) -> None:
+        """Set top-level fields of the body (`rewrite.DROP` leaves one out); the rest stays byte for byte."""
+        self._body = replaced(self.body, fields)
+        self.__dict__.pop("wire", None)
+        self.__dict__.pop("request", None)
 
     @property
     def parsed(self) -> bool:
@@ -49,14 +133,47 @@ class Ask:
         return self.wire.model
 
     @property
+    def target(self) -> str:
+        """The engine that shall answer."""
+        return self.model if self._target is None else self._target
+
+    @target.setter
+    def target(self, name: str) -> None:
+        self._target = name
+
+    @property
+    def local_only(self) -> bool:
+        return self._local_only or self.key.local_only
+
+    def keep_local(self) -> None:
+        """From now on this must not leave."""
+        self._local_only = True
+
+    @property
     def stream(self) -> bool:
         return bool(getattr(self.wire, "stream", None))
 
-    @cached_property
-    def request(self) -> Request | None:
-        """The internal form; None for embeddings, which are no conversation."""
-        body = self.wire
-        return None if isinstance(body, wire.EmbeddingBody) else convert.request(body, self.incoming.body)
+    def header(self, name: bytes) -> str:
+        """A header of the request (lower-case name); "" where there is none."""
+        return self.incoming.headers.get(name, b"").decode("latin-1").strip()
+
+    def note(self, name: str, value: str) -> None:
+        """Tell the client `value` in the header `name` of the answer. ASCII; line breaks are not let through."""
+        self.notes[name] = "".join(sign if " " <= sign <= "~" else "?" for sign in value)
+
+    @property
+    def headers(self) -> Headers:
+        """The notes as headers."""
+        return tuple((name.encode(), value.encode()) for name, value in self.notes.items())
+
+    def at_end(self, tell: Callable[[Outcome], None]) -> None:
+        """`tell` is called once when the answer is over, however it ended: cheap and without waiting."""
+        self._ends.append(tell)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Tell everybody. For the gateway; the last to have registered hears it first."""
+        while self._ends:
+            self._ends.pop()(outcome)
 
 
 Call = Callable[[Ask], Awaitable[AsyncIterable[Event]]]

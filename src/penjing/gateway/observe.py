@@ -87,21 +87,30 @@ class Observed:
         self.seconds = Histogram("penjing_request_seconds", "From request to end of answer.", ("route",), TTFT_BOUNDS)
         self.in_flight = Gauge("penjing_requests_in_flight", "Requests being answered.")
         self.in_flight.set(to=0)
+        self._more: list[Counter | Histogram] = []
+
+    def add(self, *figures: Counter | Histogram) -> None:
+        """Figures that a policy keeps."""
+        self._more += figures
 
     def all(self) -> tuple[Counter | Histogram, ...]:
-        return (self.requests, self.tokens, self.cached, self.ttft, self.between, self.seconds, self.in_flight)
+        own = (self.requests, self.tokens, self.cached, self.ttft, self.between, self.seconds, self.in_flight)
+        return (*own, *self._more)
 
 
 class Watch:
     """One request being measured."""
 
-    __slots__ = ("_events", "_last", "_observed", "began", "label", "model", "status", "usage")
+    __slots__ = ("_events", "_last", "_observed", "began", "code", "label", "model", "status", "ttft", "usage")
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
         self.began = time.perf_counter()
         self._last = 0.0
         self._events = 0
+        self.ttft = 0.0
+        self.code = ""
+        """The code of the error it ended with."""
         self.model = ""
         self.label: tuple[str, ...] = ("",)
         self.status = ""
@@ -121,14 +130,17 @@ class Watch:
             if events:
                 self._observed.between.observe(self.label, since / events, events)
         else:
-            self._observed.ttft.observe(self.label, now - self.began)
+            self.ttft = now - self.began
+            self._observed.ttft.observe(self.label, self.ttft)
         self._last = now
         return since
 
-    def end(self, route: str, status: int) -> None:
+    def end(self, route: str, status: int) -> float:
+        """Everything is counted; returns the seconds it took."""
         observed = self._observed
+        seconds = time.perf_counter() - self.began
         observed.requests.add(route, self.model, self.status or str(status))
-        observed.seconds.observe((route,), time.perf_counter() - self.began)
+        observed.seconds.observe((route,), seconds)
         if self.usage is None and self._events:
             # An engine that does not count: an event is about a token.
             self.usage = Usage(0, self._events)
@@ -136,3 +148,4 @@ class Watch:
             observed.tokens.add(self.model, "prompt", by=self.usage.prompt_tokens)
             observed.cached.add(self.model, by=self.usage.cached_tokens)
             observed.tokens.add(self.model, "completion", by=self.usage.completion_tokens)
+        return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MEBIBYTE = 1 << 20
@@ -27,8 +28,10 @@ class Limits:
 @dataclass(frozen=True)
 class GatewayOptions:
     """`api_keys`: a request must carry one of them; none configured leaves the gateway open. `cors`: origins that
-    pages in a browser may call from (`*` for all); none by default."""
+    pages in a browser may call from (`*` for all); none by default. `policies`: the options of each policy, by its name
+    (see `policies/order.py`); its own defaults where there are none."""
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
     limits: Limits = Limits()
+    policies: Mapping[str, object] = field(default_factory=dict)

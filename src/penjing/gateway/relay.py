@@ -4,21 +4,26 @@ Whole events only are passed on, so that an error event can always follow. The f
 faster than a person can see, what arrives within `REST_SECONDS` goes out together, which frees the processor for the
 engine. A client that reads slowly pauses the engine's socket, so that memory stays bounded.
 
+A `Writer` turns the events into the client's dialect on the way; OpenAI's changes nothing.
+
 Does not know: what is in the events, but for counting them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+import msgspec
 
 from penjing.errors import PenjingError
 from penjing.gateway.answer import Answer
-from penjing.gateway.dialects.openai.errors import error_event
+from penjing.gateway.ask import Writer
 from penjing.gateway.observe import EVENT, Watch, last_counts
 from penjing.gateway.reply import Headers, Reply
+from penjing.gateway.sse import DONE, FIELD
 from penjing.gateway.upstream import EngineProtocol
 
-EVENT_STREAM = b"text/event-stream"
 STREAM_HEADERS: Headers = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))
 REST_SECONDS = 0.003
 EVENT_LIMIT = 8 << 20
@@ -27,10 +32,14 @@ EVENT_LIMIT = 8 << 20
 class Relay:
     """A sink of the engine's answer and the flow of the client's reply."""
 
-    def __init__(self, answer: Answer, reply: Reply, watch: Watch) -> None:
+    def __init__(
+        self, answer: Answer, reply: Reply, watch: Watch, writer: Writer, taps: list[Callable[[bytes], None]]
+    ) -> None:
         self._answer = answer
         self._reply = reply
         self._watch = watch
+        self._writer = writer
+        self._taps = taps
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._held = b""
@@ -60,28 +69,43 @@ class Relay:
             if not data:
                 return
         self._tail, self._last = self._last, data
+        for tap in self._taps:
+            tap(data)
+        try:
+            written = self._writer.write(data)
+        except PenjingError as error:
+            self._answer.cancel()
+            self.fail(error)
+            return
         if self._reply.started:
-            self._reply.write(data)
+            if written:
+                self._reply.write(written)
         else:
-            self._reply.begin(200, EVENT_STREAM, STREAM_HEADERS, data)
+            self._reply.begin(200, self._writer.content_type, STREAM_HEADERS, written)
         since = self._watch.tokens(data.count(EVENT))
         if since < REST_SECONDS and not self._slow and self._resting is None:
             self._answer.pause()
             self._resting = self._loop.call_later(REST_SECONDS, self._rested)
 
     def finish(self) -> None:
+        if self._held.strip():
+            rest, self._held = self._held.rstrip(), b""
+            if not _complete(rest):
+                self.fail(EngineProtocol(model=self._watch.model, detail="its stream ends inside an event"))
+                return
+            self.data(rest + b"\n\n")  # some servers leave out the last blank line
         self._watch.usage = last_counts(self._tail + self._last)
         if not self._reply.started:
-            self._reply.begin(200, EVENT_STREAM, STREAM_HEADERS)
-        self._reply.end(self._held)
+            self._reply.begin(200, self._writer.content_type, STREAM_HEADERS)
+        self._reply.end(self._writer.end())
         self._over()
 
     def fail(self, error: PenjingError) -> None:
-        self._watch.status = error.code
+        self._watch.status = self._watch.code = error.code
         if not self._reply.started:
             self._done.set_exception(error)
             return
-        self._reply.end(error_event(error))
+        self._reply.end(self._writer.failed(error))
         self._over()
 
     # the client's side
@@ -113,3 +137,12 @@ class Relay:
     def _over(self) -> None:
         if not self._done.done():
             self._done.set_result(None)
+
+
+def _complete(event: bytes) -> bool:
+    """Whether an event without its blank line lacks nothing else."""
+    payload = event.rpartition(b"\n")[2].removeprefix(FIELD).strip()
+    try:
+        return payload == DONE or bool(msgspec.json.decode(payload))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False

@@ -121,7 +121,7 @@ async def serve(
 ) -> None:
     """Serve on `listener` until a signal or until the task is cancelled; the engines are stopped at the end."""
     loop = asyncio.get_running_loop()
-    server = Server(gateway, protocol_refusal, _log_broken, gateway.options.limits)
+    server = Server(gateway, protocol_refusal, _log_broken, gateway.house.options.limits)
     url, stop, cut = url_of(listener), asyncio.Event(), asyncio.Event()
     with _signals(loop, stop, cut):
         accepting = await loop.create_server(server.connection, sock=listener)
@@ -157,15 +157,15 @@ async def _start(gateway: Gateway, ready: Callable[[], None]) -> None:
         try:
             await engine.start()
         except PenjingError as error:
-            gateway.failed[name] = error
+            gateway.house.failed[name] = error
         except Exception as error:  # a fault of ours or of the library: the other engines go on
             log.exception("%s could not be started", name)
-            gateway.failed[name] = EngineStartFailed(model=name, detail=repr(error))
+            gateway.house.failed[name] = EngineStartFailed(model=name, detail=repr(error))
 
     await asyncio.gather(*(one(name, engine) for name, engine in gateway.engines.items()))
-    if gateway.failed and len(gateway.failed) == len(gateway.engines):
-        raise next(iter(gateway.failed.values()))
-    for name, error in gateway.failed.items():
+    if gateway.house.failed and len(gateway.house.failed) == len(gateway.engines):
+        raise next(iter(gateway.house.failed.values()))
+    for name, error in gateway.house.failed.items():
         log.error("%s: %s", name, error)
     ready()
 
@@ -208,7 +208,7 @@ def url_of(listener: socket.socket) -> str:
 
 def _open(listener: socket.socket, gateway: Gateway) -> bool:
     """Whether others than this machine can come in without a key."""
-    return not ip_address(listener.getsockname()[0]).is_loopback and not gateway.options.api_keys
+    return not ip_address(listener.getsockname()[0]).is_loopback and not gateway.house.options.api_keys
 
 
 def _log_broken(error: BaseException) -> None:

@@ -94,6 +94,11 @@ class Supervised:
         return self.engine.capabilities
 
     @property
+    def local(self) -> bool:
+        """As the engine's."""
+        return self.engine.local
+
+    @property
     def progress(self) -> Progress:
         """How far (re)loading is."""
         return self.engine.progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from gateway.running import Serving, user
 from penjing.errors import EngineDied, InvalidRequest
 from penjing.gateway.ask import Ask, Call
+from penjing.gateway.house import House
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.keys import Keys
-from penjing.gateway.policies.policy import chain, policies
+from penjing.gateway.policies.order import policies
+from penjing.gateway.policies.policy import chain
+from penjing.gateway.send import send
 from penjing.messages import Chunk, Delta, Event, Failure, Finish, Usage
 
 
@@ -72,12 +76,12 @@ async def test_the_order_is_the_order() -> None:
 
 
 def test_keys_come_first() -> None:
-    assert isinstance(policies(GatewayOptions(api_keys=("k",)))[0], Keys)
+    assert isinstance(policies(House({}, GatewayOptions(api_keys=("k",))), {})[0], Keys)
 
 
 async def test_a_policy_that_answers_itself(serving: Serving) -> None:
     async with serving() as running:
-        running.gateway._call = chain([Canned()], running.gateway._engine)
+        running.gateway._call = chain([Canned()], partial(send, house=running.gateway.house))
         text = await running.stream({"messages": [user("hello")]})
         assert '"content":"hello"' in text
         assert '"finish_reason":"stop"' in text
@@ -94,7 +98,7 @@ async def test_a_policy_that_answers_itself(serving: Serving) -> None:
 async def test_a_policy_that_watches(serving: Serving, stream: bool) -> None:
     async with serving() as running:
         watching = Wrapping()
-        running.gateway._call = chain([watching], running.gateway._engine)
+        running.gateway._call = chain([watching], partial(send, house=running.gateway.house))
         async with running.client.post(
             "/v1/chat/completions", json={"messages": [user("hi")], "stream": stream}
         ) as answer:

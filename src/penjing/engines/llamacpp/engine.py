@@ -72,6 +72,11 @@ class LlamaCpp:
         return self._capabilities
 
     @property
+    def local(self) -> bool:
+        """Its worker is a process of this machine."""
+        return True
+
+    @property
     def progress(self) -> Progress:
         """While loading: the share of the memory it needs that the worker holds already."""
         if self._progress.stage == "loading" and self._process and self.derived:

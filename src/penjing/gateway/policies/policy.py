@@ -1,20 +1,24 @@
-"""The seam of policies and their order.
+"""The seam of policies.
 
-A policy is one async middleware. It may answer itself, refuse by raising a PenjingError, change what it hands on,
-or wrap the events that come back. One that only looks at the request returns the events as they are: then an
-engine's bytes go to the client without passing through it.
+A policy is one async middleware. It may answer itself, refuse by raising a PenjingError, change what it hands on, call
+`call_next` again elsewhere when that failed, or wrap the events that come back. One that only looks at the request
+returns the events as they are: then an engine's bytes go to the client without passing through it. To look at what was
+answered without slowing it, use `ask.taps` and `ask.at_end`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from penjing.gateway.ask import Ask, Call
-from penjing.gateway.options import GatewayOptions
-from penjing.gateway.policies.keys import Keys
+from penjing.gateway.house import House
 from penjing.messages import Event
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Policy(Protocol):
@@ -23,9 +27,14 @@ class Policy(Protocol):
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]: ...
 
 
-def policies(options: GatewayOptions) -> tuple[Policy, ...]:
-    """The policies in the order in which a request meets them."""
-    return (Keys(options.api_keys),)
+@dataclass(frozen=True)
+class Step:
+    """How a policy is registered. `name` is also its table in the settings, `options` the frozen dataclass of that
+    table. `build(options, house)` makes it; None where these options switch it off, which then costs nothing."""
+
+    name: str
+    options: type[DataclassInstance]
+    build: Callable[[Any, House], Policy | None]
 
 
 def chain(steps: Iterable[Policy], engine: Call) -> Call:

@@ -11,7 +11,7 @@ import pytest
 from penjing.errors import InvalidRequest
 from penjing.gateway.dialects.openai import convert, wire
 from penjing.gateway.dialects.openai.parse import parse
-from penjing.messages import Audio, Delta, Finish, Image, Request, Text, ToolCall, Usage
+from penjing.messages import Audio, Delta, Finish, Image, Request, Text, ToolCall, ToolPiece, Usage
 
 
 def request(kind: type[wire.Body] = wire.ChatBody, **fields: Any) -> Request:
@@ -136,7 +136,7 @@ def decoded(event: Any) -> dict[str, Any]:
 
 
 def test_events() -> None:
-    call = ToolCall("c", "f", "{}")
+    call = ToolPiece(0, "c", "f", "{}")
     delta = decoded(Delta(1, "text", "why", (call,)))["choices"][0]
     assert delta["index"] == 1
     assert delta["delta"]["content"] == "text"

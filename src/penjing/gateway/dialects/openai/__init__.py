@@ -1,1 +1,1 @@
-"""OpenAI's dialect, with llama.cpp's own sampling options beside it."""
+"""OpenAI's dialect, which engines speak as well."""

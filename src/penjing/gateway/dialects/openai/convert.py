@@ -16,8 +16,10 @@ import msgspec
 
 from penjing.errors import InvalidRequest
 from penjing.gateway.dialects.openai import wire
+from penjing.gateway.dialects.openai.body import message
 from penjing.messages import (
     Audio,
+    Completion,
     Delta,
     Finish,
     Image,
@@ -29,6 +31,7 @@ from penjing.messages import (
     Text,
     Tool,
     ToolCall,
+    ToolPiece,
     Usage,
     Wire,
 )
@@ -218,13 +221,29 @@ def _delta(event: Delta) -> dict[str, object]:
     if event.reasoning:
         delta["reasoning_content"] = event.reasoning
     if event.tool_calls:
-        delta["tool_calls"] = [
-            {
-                "index": index,
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for index, call in enumerate(event.tool_calls)
-        ]
+        delta["tool_calls"] = [_piece(piece) for piece in event.tool_calls]
     return delta
+
+
+def _piece(piece: ToolPiece) -> dict[str, object]:
+    function = {"name": piece.name} if piece.name else {}
+    said: dict[str, object] = {"index": piece.index, "function": {**function, "arguments": piece.arguments}}
+    return {**said, "id": piece.id, "type": "function"} if piece.id else said
+
+
+def whole(completion: Completion, identity: str) -> bytes:
+    """A whole chat completion."""
+    choices = [
+        {"index": choice.index, "message": message(choice.message), "finish_reason": choice.reason}
+        for choice in completion.choices
+    ]
+    said: dict[str, object] = {
+        "id": identity,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": completion.model,
+        "choices": choices,
+    }
+    if completion.usage is not None:
+        said["usage"] = usage(completion.usage)
+    return msgspec.json.encode(said)

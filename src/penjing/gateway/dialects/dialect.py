@@ -1,0 +1,38 @@
+"""The seam of dialects: what the gateway needs to know of one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from penjing.errors import PenjingError
+from penjing.gateway.ask import Endpoint
+from penjing.gateway.grant import Grant
+from penjing.gateway.house import House
+from penjing.gateway.reply import Incoming
+
+Answered = tuple[int, bytes, bytes]
+"""Status, content type, body."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A path that asks no model to write: a list, a description, a count. `path` may end in `/*`: whatever follows is
+    the page's to read. `open`: no key is needed."""
+
+    method: str
+    path: str
+    answer: Callable[[Incoming, House, Grant], Awaitable[Answered]]
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """`refusal` writes an error as this dialect's clients read it: status and JSON body. `speaks` tells from headers
+    and body whether a request at a path that several dialects have is in this one."""
+
+    name: str
+    refusal: Callable[[PenjingError], tuple[int, bytes]]
+    endpoints: tuple[Endpoint, ...] = ()
+    pages: tuple[Page, ...] = ()
+    speaks: Callable[[Incoming], bool] = lambda incoming: True

@@ -1,0 +1,6 @@
+"""OpenAI's dialect, as it is registered."""
+
+from penjing.gateway.dialects.dialect import Dialect
+from penjing.gateway.dialects.openai.endpoints import ENDPOINTS, refusal
+
+DIALECT = Dialect("openai", refusal, ENDPOINTS)

@@ -1,0 +1,102 @@
+"""What a policy or a page may use of the gateway: its engines, figures and the one way out to an engine.
+
+Everything that is sent to an engine passes `open`, so that what must stay on this hardware is refused in one place.
+
+Does not know: dialects, policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from penjing.engines.engine import Engine
+from penjing.errors import AccessError, ModelNotFound, PenjingError
+from penjing.gateway.answer import Answer
+from penjing.gateway.dialects.openai import errors
+from penjing.gateway.grant import OPEN, Grant
+from penjing.gateway.observe import Observed
+from penjing.gateway.options import GatewayOptions
+from penjing.gateway.reply import Incoming
+from penjing.gateway.upstream import Pool
+
+WAITING = 32
+"""Requests an engine may hold beyond its slots; the rest wait here, where a client that leaves costs nothing."""
+UNTOLD_SLOTS = 64
+"""For an engine that does not say how many requests it works on at once: a remote one."""
+
+
+class NoSuchModel(ModelNotFound):
+    """Facts: `model`, `known`."""
+
+    template = "There is no model '{model}' on this server."
+    hint = "Models here: {known}"
+
+
+class MustStay(AccessError):
+    """A request that is `local only` was about to leave. Facts: `model`."""
+
+    template = "This request is 'local only', and {model} is not on hardware of this house."
+    hint = "Ask for a model that runs here."
+    code = "local_only"
+    kind = "permission_error"
+    status = 403
+
+
+class House:
+    """`failed`: engines that could not be started, and why. `admit` is replaced by the policy that knows keys."""
+
+    def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions) -> None:
+        self.engines = dict(engines)
+        self.options = options
+        self.observed = Observed()
+        self.failed: dict[str, PenjingError] = {}
+        self.pools: dict[str, Pool] = {}
+        self.admit: Callable[[Incoming], Grant] = lambda incoming: OPEN
+
+    def chosen(self, model: str) -> tuple[str, Engine]:
+        """The engine named `model`, the first one where none is named. Raises NoSuchModel, and why it failed."""
+        if not model and self.engines:
+            model = next(iter(self.engines))
+        if model not in self.engines:
+            raise NoSuchModel(model=model, known=", ".join(self.engines), param="model")
+        if model in self.failed:
+            raise self.failed[model]
+        return model, self.engines[model]
+
+    async def open(self, model: str, path: str, body: bytes, *, local_only: bool) -> Answer:
+        """The answer of the engine `model` to a POST, from its head on; the caller reads or cancels it. Raises
+        NoSuchModel, MustStay, EngineError, InputError."""
+        name, engine = self.chosen(model)
+        if local_only and not engine.local:
+            raise MustStay(model=name)
+        answer = await self.pool(name, engine).ask("POST", path, body)
+        if answer.status == 200:
+            return answer
+        try:
+            raise errors.engine_error(answer.status, await answer.read(), name)
+        finally:
+            answer.cancel()
+
+    async def post(self, model: str, path: str, body: bytes, *, local_only: bool) -> bytes:
+        """As `open`, the whole body."""
+        answer = await self.open(model, path, body, local_only=local_only)
+        try:
+            return await answer.read()
+        finally:
+            answer.cancel()
+
+    def pool(self, name: str, engine: Engine) -> Pool:
+        """The links to `engine`. Raises EngineLoading."""
+        address = engine.address
+        pool = self.pools.get(name)
+        if pool is None or (pool.address is not address and pool.address != address):
+            if pool is not None:
+                pool.close()
+            slots = engine.capabilities.slots or UNTOLD_SLOTS
+            pool = self.pools[name] = Pool(name, address, slots + WAITING, slots)
+        return pool
+
+    def close(self) -> None:
+        """Let go of the links to engines."""
+        for pool in self.pools.values():
+            pool.close()

@@ -1,0 +1,50 @@
+"""The end of the chain: an `Ask` to its engine and the engine's answer back.
+
+Does not know: connections (`House.open`), policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from functools import partial
+
+from penjing.gateway.answer import Answer
+from penjing.gateway.ask import Ask
+from penjing.gateway.dialects.openai import wire
+from penjing.gateway.dialects.openai.check import check
+from penjing.gateway.dialects.openai.logprobs import old_logprobs
+from penjing.gateway.dialects.openai.reasoning import left_out
+from penjing.gateway.dialects.openai.rewrite import for_engine
+from penjing.gateway.house import House
+from penjing.gateway.merge import Send, merged, several
+from penjing.gateway.whole import whole
+from penjing.messages import Chunk, Event
+
+PATHS: dict[type[wire.Body], str] = {
+    wire.ChatBody: "/v1/chat/completions",
+    wire.CompletionBody: "/v1/completions",
+    wire.EmbeddingBody: "/v1/embeddings",
+}
+"""Where engines take each kind of question."""
+
+
+async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
+    """The engine's answer, or several put together. Raises NoSuchModel, MustStay, EngineError, InputError."""
+    name, engine = house.chosen(ask.target)
+    ask.target = name
+    capabilities = engine.capabilities
+    check(ask.wire, capabilities)
+    body = for_engine(ask.body, ask.wire, capabilities)
+    one: Send = partial(_open, house, name, PATHS[type(ask.wire)], local_only=ask.local_only)
+    if not (ask.stream or capabilities.hears_leaving or isinstance(ask.wire, wire.EmbeddingBody)):
+        one = partial(whole, one)
+    answer: AsyncIterable[Chunk] = await merged(body, ask.wire, one) if several(ask.wire) else await one(body)
+    if getattr(ask.wire, "return_reasoning", None) is False:
+        return left_out(answer, ask.stream)
+    if isinstance(ask.wire, wire.CompletionBody) and ask.wire.logprobs is not None:
+        return old_logprobs(answer, ask.stream)
+    return answer
+
+
+async def _open(house: House, name: str, path: str, body: bytes, *, local_only: bool) -> Answer:
+    return await house.open(name, path, body, local_only=local_only)
