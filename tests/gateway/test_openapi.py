@@ -7,11 +7,12 @@ import re
 from typing import Any
 
 from penjing.gateway.dialects.openai import wire
-from penjing.gateway.dialects.openai.endpoints import ENDPOINTS
+from penjing.gateway.dialects.table import Table
 from penjing.gateway.openapi import document
 from penjing.gateway.pages import PAGES
 
-DOCUMENT: dict[str, Any] = json.loads(document())
+TABLE = Table()
+DOCUMENT: dict[str, Any] = json.loads(document(TABLE))
 
 
 def references(value: Any) -> list[str]:
@@ -22,7 +23,12 @@ def references(value: Any) -> list[str]:
 
 
 def test_every_path_is_in_it() -> None:
-    assert set(DOCUMENT["paths"]) == {*(endpoint.path for endpoint in ENDPOINTS), *PAGES, "/v1/models/{model}"}
+    assert set(DOCUMENT["paths"]) == {
+        *TABLE.endpoints,
+        *(path.replace("/*", "/{name}") for path in TABLE.pages),
+        *PAGES,
+        "/v1/models/{model}",
+    }
     for path, item in DOCUMENT["paths"].items():
         for operation in item.values():
             assert set(re.findall(r"{(\w+)}", path)) == {each["name"] for each in operation.get("parameters", [])}

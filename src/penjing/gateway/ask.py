@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, cast
 
+from msgspec import Struct
+
 from penjing.errors import PenjingError
 from penjing.gateway.dialects.openai import convert, wire
 from penjing.gateway.dialects.openai.parse import parse
@@ -55,6 +57,14 @@ class Endpoint(Protocol):
     @property
     def kind(self) -> type[wire.Body]:
         """What an engine is asked for it: a chat, a completion, embeddings."""
+
+    @property
+    def body(self) -> type[Struct]:
+        """What clients post: the structure that checks it, from which the OpenAPI document is made."""
+
+    @property
+    def summary(self) -> str:
+        """One sentence for the OpenAPI document."""
 
     def asked(self, incoming: Incoming, key: str) -> bytes:
         """The question as OpenAI's body; `key` names who asks. Raises InvalidRequest, UnknownOption, Unsupported."""

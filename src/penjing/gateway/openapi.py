@@ -5,21 +5,20 @@ Answers are OpenAI's; their schemas are left open, since engines add their own f
 
 from __future__ import annotations
 
-import functools
+import re
 from typing import Any
 
 import msgspec
 
 from penjing import __version__
+from penjing.gateway.dialects.dialect import Page
 from penjing.gateway.dialects.openai import wire
+from penjing.gateway.dialects.table import Table
 
 REFERENCE = "#/components/schemas/{name}"
 JSON = "application/json"
-POSTS: dict[str, tuple[type[wire.Body], str, bool]] = {
-    "/v1/chat/completions": (wire.ChatBody, "Continue a conversation.", True),
-    "/v1/completions": (wire.CompletionBody, "Continue a text.", True),
-    "/v1/embeddings": (wire.EmbeddingBody, "Turn texts into vectors.", False),
-}
+TITLE = "Models on your own hardware, in every API dialect"
+FAILURES = ("400", "401", "403", "404", "413", "429", "502", "503")
 GETS = {
     "/v1/models": ("The models here.", JSON, ("200", "401")),
     "/v1/models/{model}": ("One model.", JSON, ("200", "401", "404")),
@@ -31,6 +30,7 @@ WORDS = {
     "200": "Done",
     "400": "What was sent cannot be used",
     "401": "A key is needed",
+    "403": "Not allowed to this key",
     "404": "No such model",
     "413": "The body is too large",
     "429": "Too busy",
@@ -55,20 +55,26 @@ ERROR = {
 }
 
 
-@functools.cache
-def document() -> bytes:
-    """The document as JSON."""
-    kinds = [kind for kind, _, _ in POSTS.values()]
-    bodies, schemas = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
+def document(table: Table) -> bytes:
+    """The document as JSON: our own pages, and everything in `table`."""
+    kinds = {each.body: None for each in table.every_endpoint()} | {each.body: None for each in table.every_page()}
+    bodies = [kind for kind in kinds if kind is not None]
+    made, schemas = msgspec.json.schema_components(bodies, ref_template=REFERENCE)
+    references = dict(zip(bodies, made, strict=True))
     paths: dict[str, Any] = {}
-    for (path, (_, summary, streams)), body in zip(POSTS.items(), bodies, strict=True):
-        paths[path] = {"post": _post(path, summary, streams, body)}
     for path, (summary, content, statuses) in GETS.items():
         paths[path] = {"get": _get(path, summary, content, statuses)}
+    for endpoint in table.every_endpoint():
+        streams = endpoint.kind is not wire.EmbeddingBody
+        paths[endpoint.path] = {"post": _post(endpoint.path, endpoint.summary, streams, references[endpoint.body])}
+    for page in table.every_page():
+        path = page.path.replace("/*", "/{name}")
+        method = page.method.lower()
+        paths.setdefault(path, {}).setdefault(method, _page(method, path, page, references))
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
-            "info": {"title": "penjing", "version": __version__, "summary": "OpenAI-compatible server"},
+            "info": {"title": "penjing", "version": __version__, "summary": TITLE},
             "paths": paths,
             "components": {
                 "schemas": {**schemas, "Error": ERROR},
@@ -79,16 +85,22 @@ def document() -> bytes:
     )
 
 
+def _page(method: str, path: str, page: Page, references: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
+    if page.body is not None:
+        return _post(path, page.summary, False, references[page.body])
+    said = _get(path, page.summary, JSON, ("200", "401", "404"))
+    return said | {"operationId": _identity(method, path)}
+
+
 def _post(path: str, summary: str, streams: bool, body: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {JSON: {"schema": {"type": "object"}}}
     if streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
-    statuses = ("400", "401", "404", "413", "429", "502", "503")
     return {
         "summary": summary,
         "operationId": _identity("post", path),
         "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
-        "responses": {"200": {"description": WORDS["200"], "content": content}, **_errors(statuses)},
+        "responses": {"200": {"description": WORDS["200"], "content": content}, **_errors(FAILURES)},
     }
 
 
@@ -96,8 +108,10 @@ def _get(path: str, summary: str, content: str, statuses: tuple[str, ...]) -> di
     kind = {"type": "string"} if content != JSON else {"type": "object"}
     answer = {"description": WORDS["200"], "content": {content: {"schema": kind}}}
     said: dict[str, Any] = {"summary": summary, "operationId": _identity("get", path)}
-    if "{model}" in path:
-        said["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+    if parameters := re.findall(r"{(\w+)}", path):
+        said["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters
+        ]
     if path == "/health":
         answer_down = {"description": WORDS["503"], "content": {JSON: {"schema": {"type": "object"}}}}
         return said | {"responses": {"200": answer, "503": answer_down}}

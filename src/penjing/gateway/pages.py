@@ -98,4 +98,4 @@ class Pages:
     async def _openapi(self, incoming: Incoming) -> Answered:
         from penjing.gateway.openapi import document
 
-        return 200, JSON, document()
+        return 200, JSON, document(self._table)

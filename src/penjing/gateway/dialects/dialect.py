@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from penjing.errors import PenjingError
 from penjing.gateway.ask import Endpoint
 from penjing.gateway.grant import Grant
@@ -18,11 +20,14 @@ Answered = tuple[int, bytes, bytes]
 @dataclass(frozen=True)
 class Page:
     """A path that asks no model to write: a list, a description, a count. `path` may end in `/*`: whatever follows is
-    the page's to read. `open`: no key is needed."""
+    the page's to read. `open`: no key is needed. `body`: the structure that checks what is posted. `summary`: one
+    sentence for the OpenAPI document."""
 
     method: str
     path: str
     answer: Callable[[Incoming, House, Grant], Awaitable[Answered]]
+    summary: str
+    body: type[Struct] | None = None
     open: bool = False
 
 

@@ -46,6 +46,14 @@ class Table:
             for page in dialect.pages:
                 self._pages[page.path].append(Found(dialect, page))
 
+    def every_endpoint(self) -> tuple[Endpoint, ...]:
+        """All that ask a model; the first of those that share a path."""
+        return tuple(found[0].held for found in self._endpoints.values())
+
+    def every_page(self) -> tuple[Page, ...]:
+        """All others."""
+        return tuple(each.held for found in self._pages.values() for each in found)
+
     @property
     def endpoints(self) -> tuple[str, ...]:
         """The paths that ask a model."""

@@ -38,7 +38,12 @@ class OpenAI:
 
     path: str
     kind: type[wire.Body]
+    summary: str
     dialect: str = "openai"
+
+    @property
+    def body(self) -> type[wire.Body]:
+        return self.kind
 
     def asked(self, incoming: Incoming, key: str) -> bytes:
         return incoming.body
@@ -56,7 +61,7 @@ def refusal(error: PenjingError) -> tuple[int, bytes]:
 
 
 ENDPOINTS = (
-    OpenAI("/v1/chat/completions", wire.ChatBody),
-    OpenAI("/v1/completions", wire.CompletionBody),
-    OpenAI("/v1/embeddings", wire.EmbeddingBody),
+    OpenAI("/v1/chat/completions", wire.ChatBody, "Continue a conversation."),
+    OpenAI("/v1/completions", wire.CompletionBody, "Continue a text."),
+    OpenAI("/v1/embeddings", wire.EmbeddingBody, "Turn texts into vectors."),
 )
