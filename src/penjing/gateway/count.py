@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penjing.errors import EngineError, InputError, InvalidRequest, Unsupported
+from penjing.errors import EngineError, InvalidRequest, Unsupported
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.dialects.openai.parse import parse
 from penjing.gateway.dialects.openai.rewrite import for_engine

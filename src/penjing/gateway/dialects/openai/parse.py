@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -13,11 +14,8 @@ import msgspec
 from penjing.errors import InvalidRequest, UnknownOption
 from penjing.gateway.dialects.openai import wire
 
-T = TypeVar("T", bound=wire.Body)
+T = TypeVar("T", bound=wire.Wire)
 
-DECODERS: dict[type[wire.Wire], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in (wire.ChatBody, wire.CompletionBody, wire.EmbeddingBody)
-}
 UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$(.*)`)?$", re.DOTALL)
 PLACE = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
 CLOSE = 5
@@ -44,7 +42,7 @@ def parse(body: bytes, kind: type[T]) -> T:
     if not body.isascii():
         _require_utf8(body)
     try:
-        parsed: T = DECODERS[kind].decode(body)
+        parsed: T = decoder(kind).decode(body)
     except msgspec.ValidationError as error:
         raise _explained(str(error), kind) from None
     except msgspec.DecodeError as error:
@@ -52,6 +50,12 @@ def parse(body: bytes, kind: type[T]) -> T:
     except RecursionError:
         raise InvalidRequest(detail="The body is nested too deeply.") from None
     return parsed
+
+
+@cache
+def decoder(kind: type[wire.Wire]) -> msgspec.json.Decoder[Any]:
+    """One for each kind of body, of whatever dialect: its checks are compiled once."""
+    return msgspec.json.Decoder(kind)
 
 
 def _require_utf8(body: bytes) -> None:
