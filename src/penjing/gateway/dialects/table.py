@@ -15,7 +15,7 @@ from penjing.gateway.reply import Incoming
 
 GROUP = "penjing.dialects"
 BUILT_IN: tuple[Dialect, ...] = (OPENAI,)
-"""The first one that has a path and `speaks` it takes the request; the last resort for what no path tells is OpenAI."""
+"""The first one that has a path and `speaks` it takes the request; the last, OpenAI, has what no path tells."""
 REST = "/*"
 Held = TypeVar("Held", Endpoint, Page)
 
@@ -30,7 +30,7 @@ class Found(Generic[Held]):
 
 def dialects() -> tuple[Dialect, ...]:
     """Our own and those that installed packages register under the entry-point group `penjing.dialects`."""
-    return (*BUILT_IN, *(entry.load() for entry in entry_points(group=GROUP)))
+    return (*(entry.load() for entry in entry_points(group=GROUP)), *BUILT_IN)
 
 
 class Table:
