@@ -35,10 +35,11 @@ async def tokens(house: House, model: str, body: bytes, local_only: bool) -> int
     count."""
     name, engine = house.chosen(model)
     asked = for_engine(body, parse(body, wire.ChatBody), engine.capabilities)
-    counted = await _asked(house, name, LLAMACPP, asked, local_only)
-    if counted is None:
-        counted = await _asked(house, name, VLLM, asked, local_only)
-    return _told(counted and (counted.count if counted.input_tokens is None else counted.input_tokens), name)
+    for path in (LLAMACPP, VLLM):
+        counted = await _asked(house, name, path, asked, local_only)
+        if counted is not None:
+            return counted
+    raise Unsupported(feature="counting tokens", model=name)
 
 
 async def text_tokens(house: House, model: str, text: str, local_only: bool) -> int:
@@ -48,11 +49,13 @@ async def text_tokens(house: House, model: str, text: str, local_only: bool) -> 
     said = {"model": engine.capabilities.model, "content": text, "prompt": text}
     body = msgspec.json.encode({**said, "add_special": True, "parse_special": True})
     counted = await _asked(house, name, VLLM, body, local_only)
-    return _told(counted and (counted.count if counted.tokens is None else len(counted.tokens)), name)
+    if counted is None:
+        raise Unsupported(feature="counting tokens", model=name)
+    return counted
 
 
-async def _asked(house: House, name: str, path: str, body: bytes, local_only: bool) -> _Counted | None:
-    """The engine's answer; None where it has no such path."""
+async def _asked(house: House, name: str, path: str, body: bytes, local_only: bool) -> int | None:
+    """The engine's count; None where it has no such path."""
     try:
         answer = await house.post(name, path, body, local_only=local_only)
     except (InvalidRequest, Unsupported) as error:
@@ -60,12 +63,9 @@ async def _asked(house: House, name: str, path: str, body: bytes, local_only: bo
             return None
         raise
     try:
-        return _DECODER.decode(answer)
+        said = _DECODER.decode(answer)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise EngineError(detail=f"its count cannot be read ({error})") from None
-
-
-def _told(count: int | None, name: str) -> int:
-    if count is None:
-        raise Unsupported(feature="counting tokens", model=name)
-    return count
+    if said.tokens is not None and said.count is None:
+        return len(said.tokens)
+    return said.count if said.input_tokens is None else said.input_tokens
