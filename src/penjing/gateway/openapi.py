@@ -20,8 +20,6 @@ JSON = "application/json"
 TITLE = "Models on your own hardware, in every API dialect"
 FAILURES = ("400", "401", "403", "404", "413", "429", "502", "503")
 GETS = {
-    "/v1/models": ("The models here.", JSON, ("200", "401")),
-    "/v1/models/{model}": ("One model.", JSON, ("200", "401", "404")),
     "/health": ("Whether models are ready; with ?live, whether the process lives.", JSON, ("200", "503")),
     "/metrics": ("Figures for Prometheus.", "text/plain", ("200", "401")),
     "/openapi.json": ("This document.", JSON, ("200",)),

@@ -1,4 +1,4 @@
-"""What can be read with GET: the models, health, metrics, the OpenAPI document.
+"""What can be read with GET: health, metrics, the OpenAPI document.
 
 Does not know: how models are asked.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
-from urllib.parse import unquote
 
 from penjing.errors import InputError
 from penjing.gateway import models
@@ -20,8 +19,7 @@ from penjing.gateway.house import House
 from penjing.gateway.metrics import CONTENT_TYPE, render
 from penjing.gateway.reply import Incoming
 
-ONE_MODEL = "/v1/models/"
-PAGES = ("/v1/models", "/health", "/metrics", "/openapi.json")
+PAGES = ("/health", "/metrics", "/openapi.json")
 
 
 class PathNotFound(InputError):
@@ -48,14 +46,13 @@ class Pages:
         self._house = house
         self._table = table
         self._pages: dict[str, Callable[[Incoming], Awaitable[Answered]]] = {
-            "/v1/models": self._models,
             "/health": self._health,
             "/metrics": self._metrics,
             "/openapi.json": self._openapi,
         }
 
     async def page(self, incoming: Incoming) -> Answered:
-        """The page at a path. Raises PathNotFound, MethodNotAllowed, AccessError, NoSuchModel."""
+        """The page at a path. Raises PathNotFound, MethodNotAllowed, AccessError, and what a dialect's page raises."""
         path = incoming.path.rstrip("/") or "/"
         if incoming.method == "OPTIONS":
             return 204, JSON, b""
@@ -64,25 +61,18 @@ class Pages:
             grant = OPEN if of_dialect.open else self._house.admit(incoming)
             return await of_dialect.answer(incoming, self._house, grant)
         allowed = self._table.allowed(path)
-        if path in self._pages or path.startswith(ONE_MODEL):
+        if path in self._pages:
             allowed = (*allowed, "GET")
         if not allowed:
             raise self._not_found(path)
         if "GET" not in allowed or incoming.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(method=incoming.method, path=path, allowed=", ".join(allowed))
-        if path in self._pages:
-            return await self._pages[path](incoming)
-        self._house.admit(incoming)
-        return 200, JSON, models.one(*self._house.chosen(unquote(path.removeprefix(ONE_MODEL))))
+        return await self._pages[path](incoming)
 
     def _not_found(self, path: str) -> PathNotFound:
         known = (*self._table.endpoints, *PAGES, *self._table.pages)
         close = get_close_matches(path, known, 2, 0.6) or (*self._table.endpoints[:3], *PAGES)
         return PathNotFound(path=path, known=", ".join(close))
-
-    async def _models(self, incoming: Incoming) -> Answered:
-        self._house.admit(incoming)
-        return 200, JSON, models.listed(self._house.engines)
 
     async def _health(self, incoming: Incoming) -> Answered:
         if incoming.query.startswith("live"):

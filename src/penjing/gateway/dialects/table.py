@@ -9,12 +9,13 @@ from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from penjing.gateway.ask import Endpoint
+from penjing.gateway.dialects.anthropic.dialect import DIALECT as ANTHROPIC
 from penjing.gateway.dialects.dialect import Dialect, Page
 from penjing.gateway.dialects.openai.dialect import DIALECT as OPENAI
 from penjing.gateway.reply import Incoming
 
 GROUP = "penjing.dialects"
-BUILT_IN: tuple[Dialect, ...] = (OPENAI,)
+BUILT_IN: tuple[Dialect, ...] = (ANTHROPIC, OPENAI)
 """The first one that has a path and `speaks` it takes the request; the last, OpenAI, has what no path tells."""
 REST = "/*"
 Held = TypeVar("Held", Endpoint, Page)

@@ -100,7 +100,7 @@ def _part(part: wire.Part) -> Part:
     if isinstance(part, wire.ImagePart):
         return _image(part.image_url)
     if isinstance(part, wire.AudioPart):
-        return Audio(data=_decoded(part.input_audio.data), format=part.input_audio.format)
+        return Audio(data=decoded(part.input_audio.data), format=part.input_audio.format)
     if isinstance(part, wire.RefusalPart):
         return Text(text=part.refusal)
     raise InvalidRequest(detail="Files cannot be part of a message here.")
@@ -109,15 +109,16 @@ def _part(part: wire.Part) -> Part:
 def _image(image: wire.ImageUrl) -> Image:
     match = DATA_URL.fullmatch(image.url)
     if match and match[2]:
-        return Image(data=_decoded(match[3]), media_type=match[1], detail=image.detail or "")
+        return Image(data=decoded(match[3]), media_type=match[1], detail=image.detail or "")
     return Image(url=image.url, detail=image.detail or "")
 
 
-def _decoded(text: str) -> bytes:
+def decoded(text: str, param: str | None = None) -> bytes:
+    """The bytes that base64 `text` stands for, at the place `param`. Raises InvalidRequest."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(detail=f"The base64 data cannot be read: {error}") from None
+        raise InvalidRequest(detail=f"The base64 data cannot be read: {error}", param=param) from None
 
 
 def _tool(tool: wire.Tool) -> Tool:
