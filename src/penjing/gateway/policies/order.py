@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from penjing.gateway.house import House
-from penjing.gateway.policies import keys
+from penjing.gateway.policies import context, keys
 from penjing.gateway.policies.policy import Policy, Step
 
 GROUP = "penjing.policies"
-ORDER: tuple[Step, ...] = (keys.STEP,)
+ORDER: tuple[Step, ...] = (keys.STEP, context.STEP)
 AFTER = "keys"
 """Policies of others stand behind this one: who asks is known, nothing is decided yet."""
 
