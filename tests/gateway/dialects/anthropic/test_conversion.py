@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 from gateway.dialects import internal
 from penjing.errors import EngineBusy, EngineError, InvalidRequest
 from penjing.gateway.dialects.anthropic import convert, wire
-from penjing.gateway.dialects.anthropic.parse import parsed
 from penjing.gateway.dialects.anthropic.writer import Writer
+from penjing.gateway.dialects.hosted import parsed
 from penjing.gateway.dialects.openai.convert import whole as openai_whole
 from penjing.messages import Choice, Completion, Image, Message, Part, Request, Text, ToolCall
 
@@ -111,7 +111,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @given(requests())
 def test_what_can_be_expressed_comes_back(request: Request) -> None:
-    assert convert.request(parsed(body(request), wire.MessagesBody)) == request
+    assert convert.request(parsed(body(request), wire.MessagesBody, wire.OWN)) == request
 
 
 def test_a_turn_with_answers_of_tools_between_words() -> None:
@@ -122,7 +122,7 @@ def test_a_turn_with_answers_of_tools_between_words() -> None:
         {"type": "text", "text": "then"},
     ]
     raw = json.dumps({"max_tokens": 1, "messages": [{"role": "user", "content": content}]}).encode()
-    messages = convert.request(parsed(raw, wire.MessagesBody)).messages
+    messages = convert.request(parsed(raw, wire.MessagesBody, wire.OWN)).messages
     assert [(message.role, message.tool_call_id, message.text) for message in messages] == [
         ("user", "", "first"),
         ("tool", "a", "one"),
@@ -139,7 +139,7 @@ def test_a_models_turn_in_another_order_is_several() -> None:
         {"type": "text", "text": "then"},
     ]
     raw = json.dumps({"max_tokens": 1, "messages": [{"role": "assistant", "content": content}]}).encode()
-    assert convert.request(parsed(raw, wire.MessagesBody)).messages == (
+    assert convert.request(parsed(raw, wire.MessagesBody, wire.OWN)).messages == (
         Message(role="assistant", parts=(Text(text="first"),)),
         Message(role="assistant", reasoning="hm", tool_calls=(ToolCall(id="a", name="look", arguments="{}"),)),
         Message(role="assistant", parts=(Text(text="then"),)),
@@ -163,7 +163,7 @@ def test_what_means_nothing_is_refused(fields: dict[str, Any], named: str) -> No
         **fields,
     }
     with pytest.raises(InvalidRequest, match=named):
-        convert.request(parsed(json.dumps(said).encode(), wire.MessagesBody))
+        convert.request(parsed(json.dumps(said).encode(), wire.MessagesBody, wire.OWN))
 
 
 @given(internal.streams())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from penjing.errors import PenjingError
 from penjing.gateway.ask import Ask
 from penjing.gateway.dialects.anthropic import convert, pages, said, wire
-from penjing.gateway.dialects.anthropic.parse import parsed
 from penjing.gateway.dialects.anthropic.writer import Writer
 from penjing.gateway.dialects.dialect import Dialect, Page
+from penjing.gateway.dialects.hosted import parsed
 from penjing.gateway.dialects.openai.body import body as canonical
 from penjing.gateway.dialects.openai.wire import Body, ChatBody
 from penjing.gateway.reply import Incoming
@@ -26,7 +26,7 @@ class Messages:
     summary: str = "Continue a conversation, as Anthropic's clients ask it."
 
     def asked(self, incoming: Incoming, key: str) -> bytes:
-        return canonical(convert.request(parsed(incoming.body, wire.MessagesBody)))
+        return canonical(convert.request(parsed(incoming.body, wire.MessagesBody, wire.OWN)))
 
     def writer(self, ask: Ask) -> Writer:
         return Writer(ask.target)

@@ -12,8 +12,8 @@ from penjing.engines.engine import Engine
 from penjing.errors import EngineError, InvalidRequest
 from penjing.gateway.count import tokens
 from penjing.gateway.dialects.anthropic import convert, wire
-from penjing.gateway.dialects.anthropic.parse import parsed
 from penjing.gateway.dialects.dialect import Answered
+from penjing.gateway.dialects.hosted import parsed
 from penjing.gateway.dialects.openai.body import body
 from penjing.gateway.dialects.openai.errors import JSON
 from penjing.gateway.grant import Grant
@@ -28,7 +28,7 @@ LONGEST_PAGE = 1000
 
 async def count(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """POST /v1/messages/count_tokens, counted by the model's own template and tokenizer."""
-    request = convert.request(parsed(incoming.body, wire.Prompt))
+    request = convert.request(parsed(incoming.body, wire.Prompt, wire.OWN))
     counted = await tokens(house, request.model, body(request), grant.local_only)
     return 200, JSON, msgspec.json.encode({"input_tokens": counted})
 
@@ -36,7 +36,7 @@ async def count(incoming: Incoming, house: House, grant: Grant) -> Answered:
 async def models(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """GET /v1/models, in pages of `limit`."""
     asked = parse_qs(incoming.query)
-    names = [name for name in house.engines if not grant.models or name in grant.models]
+    names = list(house.engines)
     some, more = _page(names, asked)
     said = {
         "data": [_described(name, house.engines) for name in some],

@@ -17,6 +17,8 @@ from msgspec import Meta
 from penjing.gateway.dialects.openai.wire import Body, Count, Probability, Schema, Wire
 
 Positive = Annotated[int, Meta(ge=1)]
+OWN = "custom"
+"""The type of the tools that clients run themselves."""
 
 
 class CacheControl(Wire):
