@@ -3,9 +3,9 @@
     python bench/serve.py [--model PATH] [--rounds 8] [--write]
 
 Same model, same worker process, same machine, taking turns: each round measures both ways, in changing order. The
-client is a plain select loop over raw sockets in a process of its own, the lightest there is, so that what is
-measured is the servers. Reported: time to first token (one client), tokens per second (1 and 8 streaming clients),
-the ratio of each round's pair as median and range, and the processor time of the gateway's own process for each token.
+client (`bench/load.py`) is the lightest there is, in a process of its own, so that what is measured is the servers.
+Reported: time to first token (one client), tokens per second (1 and 8 streaming clients), the ratio of each round's
+pair as median and range, and the processor time of the gateway's own process for each token.
 `--write` puts the tables into docs/en and docs/zh/performance.md.
 """
 
@@ -13,131 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import selectors
-import socket
 import statistics
 import subprocess
 import sys
-import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
+import page
+from load import PROMPT, Figures, Load, measure, percentile, spent
+
 STREAMS = (1, 8)
-BEGIN, END = "<!-- bench/serve.py -->", "<!-- end of bench/serve.py -->"
-PROMPT = "Tell me how much memory a model of seven billion parameters needs."
-
-
-@dataclass(frozen=True)
-class Load:
-    """What the client process is told: where, how many at once, how many answers in all, how long each."""
-
-    target: str
-    clients: int
-    answers: int
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What it found: seconds to the first token of each answer, tokens in all, seconds in all."""
-
-    first: list[float]
-    tokens: int
-    seconds: float
-
-
-# The client process
-
-
-class Stream:
-    """One keep-alive connection that asks again as long as answers are left."""
-
-    def __init__(self, load: Load, selector: selectors.BaseSelector) -> None:
-        self.load = load
-        self.selector = selector
-        self.first: list[float] = []
-        self.got = b""
-        self.asking = False
-        self.connect()
-
-    def connect(self) -> None:
-        kind, _, place = self.load.target.partition(":")
-        if kind == "unix":
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.connect(place)
-        else:
-            self.socket = socket.create_connection(("127.0.0.1", int(place)))
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.selector.register(self.socket, selectors.EVENT_READ, self)
-
-    def ask(self) -> None:
-        body = json.dumps(
-            {
-                "messages": [{"role": "user", "content": PROMPT}],
-                "max_tokens": self.load.tokens,
-                "ignore_eos": True,
-                "temperature": 0,
-                "stream": True,
-            }
-        ).encode()
-        length = f"Content-Length: {len(body)}\r\n\r\n"
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{length}"
-        self.got = b""
-        self.seen = False
-        self.asking = True
-        self.asked = time.perf_counter()
-        self.socket.sendall(head.encode() + body)
-
-    def read(self) -> bool:
-        """Take what came; True when the answer is complete."""
-        data = self.socket.recv(1 << 16)
-        if not data:
-            return self.closed()
-        if not self.got and not data.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"not an answer: {data[:500]!r}")
-        if not self.seen and b"data: " in data:
-            self.seen = True
-            self.first.append(time.perf_counter() - self.asked)
-        self.got = (self.got + data)[-16:]
-        self.asking = not self.got.endswith(b"\r\n0\r\n\r\n")
-        return not self.asking
-
-    def closed(self) -> bool:
-        """The server let go of a resting connection, perhaps just when it was asked: the next one takes its place."""
-        self.selector.unregister(self.socket)
-        self.socket.close()
-        if self.asking and self.got:
-            raise SystemExit("the server closed the connection in mid-answer")
-        self.connect()
-        if self.asking:
-            asked = self.asked
-            self.ask()
-            self.asked = asked
-        return False
-
-
-def client(load: Load) -> Figures:
-    """Run the load; counts what arrives and does nothing else."""
-    selector = selectors.DefaultSelector()
-    streams = [Stream(load, selector) for _ in range(load.clients)]
-    left, running = load.answers, 0
-    began = time.perf_counter()
-    for stream in streams:
-        stream.ask()
-        left, running = left - 1, running + 1
-    while running:
-        for key, _ in selector.select():
-            if key.data.read():
-                running -= 1
-                if left > 0:
-                    key.data.ask()
-                    left, running = left - 1, running + 1
-    seconds = time.perf_counter() - began
-    return Figures([one for each in streams for one in each.first], load.answers * load.tokens, seconds)
 
 
 # The server process
@@ -164,11 +51,18 @@ def server(model: str, slots: int) -> None:
 # The measurement
 
 
-def measure(target: str, clients: int, answers: int, tokens: int) -> Figures:
-    load = Load(target, clients, answers, tokens)
-    command = [sys.executable, __file__, "--client", json.dumps(asdict(load))]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
-    return Figures(**json.loads(done.stdout))
+def ask(target: str, clients: int, answers: int, tokens: int) -> Figures:
+    body = {
+        "messages": [{"role": "user", "content": PROMPT}],
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        "temperature": 0,
+        "stream": True,
+    }
+    figures = measure(Load(target, clients, answers, body=body))
+    if figures.failed:
+        raise SystemExit(f"{target}: {figures.failed}")
+    return figures
 
 
 def rounds(ways: dict[str, str], gateway: psutil.Process, count: int, tokens: int) -> dict[str, Any]:
@@ -179,24 +73,20 @@ def rounds(ways: dict[str, str], gateway: psutil.Process, count: int, tokens: in
         "own": {clients: [] for clients in STREAMS},
     }
     for way in ways.values():
-        measure(way, 8, 16, tokens)
+        ask(way, 8, 16, tokens)
     for number in range(count):
         order = list(ways) if number % 2 else list(reversed(ways))
         for way in order:
-            found["first"][way] += measure(ways[way], 1, 40, 8).first
+            found["first"][way] += ask(ways[way], 1, 40, 8).first
         for clients in STREAMS:
             for way in order:
-                before = sum(gateway.cpu_times()[:2])
-                figures = measure(ways[way], clients, clients * 4, tokens)
-                found["rate"][clients][way].append(figures.tokens / figures.seconds)
+                before = spent(gateway)
+                figures = ask(ways[way], clients, clients * 4, tokens)
+                found["rate"][clients][way].append(figures.rate * tokens)
                 if way == "penjing":
-                    found["own"][clients].append((sum(gateway.cpu_times()[:2]) - before) / figures.tokens)
+                    found["own"][clients].append((spent(gateway) - before) / (clients * 4 * tokens))
         print(f"round {number + 1} of {count}", file=sys.stderr, flush=True)
     return found
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 
 def table(found: dict[str, Any]) -> str:
@@ -216,17 +106,6 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def facts(model: str, count: int) -> dict[str, object]:
-    """What the figures depend on, for the heading."""
-    from penjing.probe.machine import read
-
-    found = read()
-    memory = f"{found.memory_total / 1e9:.0f} GB"
-    name = Path(model).stem
-    return {"model": name, "rounds": count, "cpu": found.cpu, "cores": found.physical_cores, "memory": memory}
-
-
-TITLES = {"en": "# Performance\n", "zh": "# 性能\n"}
 HEADINGS = {
     "en": "`python bench/serve.py`: straight to the engine's socket against through penjing; {model}, {rounds} rounds, "
     "{cpu}, {cores} cores, {memory}. The last column is the difference, or the ratio of each round's pair (median, "
@@ -236,31 +115,14 @@ HEADINGS = {
 }
 
 
-def write(text: str, told: dict[str, object]) -> None:
-    """Replace the part between the markers in both pages; append it where there is none."""
-    from penjing.files import write_whole
-
-    for language, heading in HEADINGS.items():
-        page = ROOT / "docs" / language / "performance.md"
-        old = page.read_text(encoding="utf-8") if page.exists() else TITLES[language]
-        part = f"{BEGIN}\n{heading.format(**told)}\n\n{text}\n{END}"
-        before, mark, rest = old.partition(BEGIN)
-        whole = f"{before}{part}{rest.partition(END)[2]}" if mark else f"{old}\n{part}\n"
-        write_whole(page, whole.encode())
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="guide", help="a .gguf, or a name penjing knows")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=128, help="length of each answer")
     parser.add_argument("--write", action="store_true", help="put the tables into the docs")
-    parser.add_argument("--client", help=argparse.SUPPRESS)
     parser.add_argument("--server", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.client:
-        print(json.dumps(asdict(client(Load(**json.loads(given.client))))))
-        return 0
     if given.server:
         server(given.server, max(STREAMS))
         return 0
@@ -274,7 +136,8 @@ def main() -> int:
         process.wait(30)
     print(text)
     if given.write:
-        write(text, facts(given.model, given.rounds))
+        told = {**page.machine(), "model": Path(given.model).stem, "rounds": given.rounds}
+        page.write("bench/serve.py", {each: f"{HEADINGS[each].format(**told)}\n\n{text}" for each in HEADINGS})
     return 0
 
 
