@@ -21,8 +21,8 @@ from penjing.gateway.upstream import Pool
 
 WAITING = 32
 """Requests an engine may hold beyond its slots; the rest wait here, where a client that leaves costs nothing."""
-UNTOLD_SLOTS = 64
-"""For an engine that does not say how many requests it works on at once: a remote one."""
+UNTOLD_SLOTS = 1024
+"""For an engine that does not say how many requests it works on at once: a remote one, which keeps its own line."""
 
 
 class NoSuchModel(ModelNotFound):
