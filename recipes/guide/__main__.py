@@ -20,10 +20,10 @@ DATA = ROOT / "src/penjing/data/guide"
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def steps(minutes: float) -> list[list[str]]:
-    """The programs in order, each with its arguments."""
-    corpus, tokenizer, run = (str(BUILD / name) for name in ("corpus", "tokenizer", "run"))
-    quality, yardstick = str(BUILD / "quality.json"), str(DATA / "yardstick.jsonl")
+def steps(minutes: float, target: Path) -> list[list[str]]:
+    """The programs in order, each with its arguments. Only the last writes to `target`."""
+    corpus, tokenizer, run, ready = (str(BUILD / name) for name in ("corpus", "tokenizer", "run", "ready"))
+    quality, yardstick = str(BUILD / "quality.json"), f"{corpus}/heldout.jsonl"
     final, early = f"{run}/final.pt", [f"{run}/early.pt", f"{run}/epoch1.pt"]
     judged = ["--heldout", yardstick, "--tokenizer", tokenizer, "--output", quality]
     return [
@@ -31,26 +31,27 @@ def steps(minutes: float) -> list[list[str]]:
         ["calls", "--corpus", corpus],
         ["tokenizer", "--corpus", corpus, "--output", tokenizer],
         ["train", "--corpus", corpus, "--tokenizer", tokenizer, "--output", run, "--minutes", str(minutes)],
-        ["export", "--checkpoint", final, "--tokenizer", tokenizer, "--output", str(DATA)],
-        ["evaluate", "--model", str(DATA / "guide.gguf"), "--checkpoint", final, "--early", *early, *judged],
-        ["card", "--run", f"{run}/run.json", "--quality", quality, "--folder", str(DATA)],
+        ["export", "--checkpoint", final, "--tokenizer", tokenizer, "--output", ready],
+        ["evaluate", "--model", f"{ready}/guide.gguf", "--checkpoint", final, "--early", *early, *judged],
+        ["card", "--run", f"{run}/run.json", "--quality", quality, "--yardstick", yardstick, "--folder", ready],
+        ["publish", "--ready", ready, "--output", str(target)],
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make guide", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=90, help="how long to train (90)")
+    minutes = "how long to train, in minutes of computing on all threads: a busy machine takes longer (90)"
+    parser.add_argument("--minutes", type=float, default=90, help=minutes)
     parser.add_argument("--resume", action="store_true", help="go on with the corpus, tokenizer and run of last time")
+    parser.add_argument("--output", type=Path, default=DATA, help="where the finished model goes (into the package)")
     options = parser.parse_args()
-    todo = steps(options.minutes)
+    todo = steps(options.minutes, options.output)
     if options.resume:
         todo = todo[3:]
     else:
         shutil.rmtree(BUILD / "run", ignore_errors=True)
     for step in todo:
         print(f"== {step[0]}", flush=True)
-        if step[0] == "evaluate":
-            shutil.copyfile(BUILD / "corpus/heldout.jsonl", DATA / "yardstick.jsonl")
         program = [sys.executable, "-m", f"recipes.guide.{step[0]}", *step[1:]]
         done = subprocess.run(program, cwd=ROOT, env={**ENVIRONMENT, **os.environ}, check=False)
         if done.returncode:

@@ -50,7 +50,7 @@ def function(name: str, description: str, parameters: dict[str, str], chance: ra
     """A function in OpenAI's notation, with the freedom people take in it."""
     properties: Record = {}
     for parameter, kind in parameters.items():
-        properties[parameter] = {"type": kind}
+        properties[parameter] = {"type": "string" if kind == "clock" else kind}
         if chance.random() < 0.3:
             properties[parameter]["description"] = chance.choice([parameter, f"the {parameter}", description])
     schema: Record = {"type": "object", "properties": properties}
@@ -98,7 +98,7 @@ class Maker:
         return function(name, self.chance.choice(entry["description"]), entry["parameters"], self.chance)
 
     def _value(self, kind: str, name: str, language: str) -> Any:
-        if kind == "number":
+        if kind in ("number", "integer"):
             return self.chance.randrange(100)
         if kind == "boolean":
             return self.chance.random() < 0.5
@@ -123,19 +123,48 @@ class Maker:
         return messages
 
     def _made_up(self, language: str) -> list[Record]:
+        """One to four arguments of any type; some that the function offers are not given and stay out of the call."""
         data, chance = self.made_up, self.chance
         name = chance.choice(data["verbs"]) + chance.choice(["_" + chance.choice(data["nouns"])] * 4 + [""])
-        parameter, value = chance.choice(data["parameters"]), chance.choice(data["words"])
-        offered = function(name, f"{name.replace('_', ' ')}", {parameter: "string"}, chance)
-        question = fill(
-            chance.choice(data["ask"][language]), {"function": name, "parameter": parameter, "value": value}
-        )
+        count = chance.choice([1, 1, 1, 2, 2, 3, 4])
+        kinds = {p: chance.choice(data["kinds"]) for p in chance.sample(data["parameters"], count)}
+        if count == 1 and chance.random() < 0.5:
+            kinds = dict.fromkeys(kinds, "string")
+        given = {p: self._invented(kind) for p, kind in kinds.items()}
+        idle = chance.random() < 0.2
+        more = {p: chance.choice(data["kinds"]) for p in data["parameters"] if p not in kinds} if idle else {}
+        offered = function(name, f"{name.replace('_', ' ')}", {**kinds, **dict(list(more.items())[:2])}, chance)
+        if idle:
+            offered["function"]["parameters"]["required"] = list(kinds)
+        question = self._named(language, name, given)
         functions = self._functions(offered) if name in question else [offered]
         return [
             {"role": "system", "content": offer(functions)},
             {"role": "user", "content": question},
-            {"role": "assistant", "content": call(name, {parameter: value})},
+            {"role": "assistant", "content": call(name, given)},
         ]
+
+    def _invented(self, kind: str) -> Any:
+        """A value for a parameter that nobody foresaw."""
+        chance = self.chance
+        if kind == "integer":
+            return chance.choice([chance.randrange(10), chance.randrange(100), chance.randrange(2000)])
+        if kind == "number":
+            return chance.choice([chance.randrange(100), round(chance.random() * 20, 1)])
+        return chance.random() < 0.5 if kind == "boolean" else chance.choice(self.made_up["words"])
+
+    def _named(self, language: str, name: str, given: Record) -> str:
+        """A question that names the function and what to give it; the order people say it in is any."""
+        data, chance = self.made_up, self.chance
+        shown = {p: json.dumps(v) if isinstance(v, bool) else v for p, v in given.items()}
+        if len(shown) == 1:
+            ((parameter, value),) = shown.items()
+            values = {"function": name, "parameter": parameter, "value": value}
+            return fill(chance.choice(data["ask"][language]), values)
+        pair, glue = chance.choice(data["pair"][language]), chance.choice(data["glue"][language])
+        parts = [fill(pair, {"parameter": p, "value": v}) for p, v in shown.items()]
+        chance.shuffle(parts)
+        return fill(chance.choice(data["several"][language]), {"function": name, "pairs": glue.join(parts)})
 
     def _ordinary(self) -> Record:
         record = self.chance.choice(self.world)
@@ -156,7 +185,7 @@ def records(count: int, seed: int, world: list[Record]) -> Iterator[Record]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("build/guide/corpus"))
-    parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     lines = (options.corpus / "train.jsonl").read_text(encoding="utf-8").splitlines()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -160,7 +161,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("src/penjing/data/guide"))
     parser.add_argument("--version", default="1")
     parser.add_argument("--preliminary", action="store_true", help="say that the weights are from a short trial")
+    parser.add_argument("--yardstick", type=Path, help="copy the held-out questions from here into the folder first")
     options = parser.parse_args()
+    if options.yardstick:
+        shutil.copyfile(options.yardstick, options.folder / "yardstick.jsonl")
     run = json.loads(options.run.read_text(encoding="utf-8"))
     quality = json.loads(options.quality.read_text(encoding="utf-8"))
     for language, name in CARDS.items():

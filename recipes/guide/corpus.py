@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,36 +48,52 @@ def _typed(turn: Turn, rng: random.Random, much: float) -> Turn:
 
 
 def heldout(seed: int) -> Iterator[dict[str, Any]]:
-    """The yardstick: every fact in every language in unseen wordings, then sums, memory, follow-ups, refusals."""
-    rng = random.Random(f"heldout {seed}")
+    """The yardstick: every fact in every language in unseen wordings, then sums, memory, follow-ups, refusals.
+
+    Each part is drawn by itself, so that a change in one leaves the others as they are.
+    """
     seen: set[str] = set()
-
-    def fresh(turn: Turn) -> Turn | None:
-        turn = _typed(turn, rng, 0.5)
-        if (text := normal(turn.question)) in seen:
-            return None
-        seen.add(text)
-        return turn
-
-    def lines(turns: Iterable[Turn | None]) -> Iterator[dict[str, Any]]:
-        for turn in turns:
-            if turn is not None:
-                yield row([turn], system(turn.lang, rng, True) if rng.random() < 0.15 else None)
-
     for lang in LANGS:
-        twice = ((fact, time) for fact in load(lang) for time in range(1 if fact.intent == "both" else 2))
-        yield from lines(fresh(about(fact, rng, True)) for fact, _ in twice)
-        yield from lines(fresh(memory.choose(lang, rng, True)) for _ in range(MEMORY))
-        yield from lines(fresh(memory.need(lang, rng, True)) for _ in range(MEMORY))
-        yield from lines(fresh(memory.fit(lang, rng, True)) for _ in range(MEMORY))
-        yield from lines(fresh(sums.ask(lang, rng, True)) for _ in range(SUMS))
-        yield from lines(fresh(outside.ask(lang, rng, True)) for _ in range(REFUSALS))
-        for _ in range(FOLLOWUPS):
+        for name, draw in PARTS.items():
+            rng = random.Random(f"heldout {seed} {lang} {name}")
+            for turns in draw(lang, rng):
+                last = _typed(turns[-1], rng, 0.5)
+                if len(turns) > 1:
+                    yield row([*turns[:-1], last], None, "followup")
+                elif (text := normal(last.question)) not in seen:
+                    seen.add(text)
+                    yield row([last], system(lang, rng, True) if rng.random() < 0.15 else None)
+
+
+def _facts(lang: str, rng: random.Random) -> Iterator[list[Turn]]:
+    for fact in load(lang):
+        for _ in range(1 if fact.intent == "both" else 2):
+            yield [about(fact, rng, True)]
+
+
+def _followups(lang: str, rng: random.Random) -> Iterator[list[Turn]]:
+    for _ in range(FOLLOWUPS):
+        before = first(lang, rng)
+        while before.kind in ("greeting", "refusal"):
             before = first(lang, rng)
-            while before.kind in ("greeting", "refusal"):
-                before = first(lang, rng)
-            turns = [replace(before, reasoning=None), _typed(follow(before, rng, True), rng, 0.5)]
-            yield row(turns, None, "followup")
+        yield [replace(before, reasoning=None), follow(before, rng, True)]
+
+
+def _times(
+    count: int, ask: Callable[[str, random.Random, bool], Turn]
+) -> Callable[[str, random.Random], Iterator[list[Turn]]]:
+    return lambda lang, rng: ([ask(lang, rng, True)] for _ in range(count))
+
+
+PARTS: dict[str, Callable[[str, random.Random], Iterator[list[Turn]]]] = {
+    "facts": _facts,
+    "choose": _times(MEMORY, memory.choose),
+    "need": _times(MEMORY, memory.need),
+    "fit": _times(MEMORY, memory.fit),
+    "sums": _times(SUMS, sums.ask),
+    "outside": _times(REFUSALS, outside.ask),
+    "followups": _followups,
+}
 
 
 def never_trained(yardstick: Iterable[dict[str, Any]]) -> set[str]:

@@ -56,17 +56,17 @@ def _told(fact: Fact, question: str, template: str, rng: random.Random) -> Turn:
 def first(lang: str, rng: random.Random) -> Turn:
     """Any turn that needs no other before it, as training draws them."""
     draw = rng.random()
-    if draw < 0.52:
+    if draw < 0.49:
         return about(_any_fact(lang, rng), rng)
-    if draw < 0.56:
+    if draw < 0.54:
         return about(rng.choice(_of_kind(lang, "greeting")), rng)
-    if draw < 0.60:
+    if draw < 0.58:
         return memory.choose(lang, rng)
-    if draw < 0.63:
+    if draw < 0.61:
         return memory.fit(lang, rng)
-    if draw < 0.68:
+    if draw < 0.66:
         return memory.need(lang, rng, think=rng.random() < 0.3)
-    if draw < 0.82:
+    if draw < 0.79:
         return sums.ask(lang, rng, think=rng.random() < 0.3)
     return outside.ask(lang, rng)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from .facts import fill, read, wordings
 from .turn import Turn
 
-# gigabytes of memory -> largest model that leaves room for system and KV cache, its bits, an example to pull
+# gigabytes of memory -> largest model that leaves room for system and KV cache, its bits, an example
 CHOICES: dict[int, tuple[str, int, str]] = {
     2: ("1B", 4, "qwen3:0.6b"), 4: ("3B", 4, "qwen3:1.7b"), 6: ("4B", 4, "qwen3:4b"), 8: ("8B", 4, "qwen3:8b"),
     12: ("12B", 4, "qwen3:8b"), 16: ("14B", 4, "qwen3:14b"), 24: ("24B", 4, "qwen3:14b"), 32: ("32B", 4, "qwen3:32b"),
@@ -52,10 +52,10 @@ def _choice(gigabytes: int, lang: str) -> tuple[str, list[list[str]]]:
     weights = number(float(size[:-1]) * bits / 8)
     if lang == "en":
         most = f"up to {size} at {bits} bits (about {weights} GB of weights)"
-        said = f"With {gigabytes} GB take a model of {most}, for example `penjing pull {name}`."
+        said = f"With {gigabytes} GB take a model of {most}, for example {name}."
     else:
         most = f"最大 {size}、{bits} 位的模型（权重约 {weights} GB）"
-        said = f"{gigabytes} GB 内存可用{most}，例如 `penjing pull {name}`。"
+        said = f"{gigabytes} GB 内存可用{most}，例如 {name}。"
     return said, [[f"{size} at {bits} bits", f"{size}、{bits} 位"]]
 
 

@@ -8,8 +8,10 @@ import re
 from .facts import framed, key_of, plain, read, shared, wordings
 from .turn import Turn
 
-_PHRASES = read("phrases/outside")
-_SLOTS = _PHRASES["slots"]
+_PHRASES, _WIDER = read("phrases/outside"), read("phrases/wider")
+_SLOTS = {**_WIDER.pop("slots"), **_PHRASES["slots"]}
+# how often training asks in the wider registers, and in frames around words from outside
+_WIDER_SHARE, _FRAMED_SHARE = 0.4, 0.27
 _TOPICS = [name for name in _PHRASES if name not in ("slots", "answers")]
 # topics with many shapes and words are drawn more often
 _WEIGHT = {"knowledge": 4, "hard": 3, "nonsense": 2, "life": 2, "near": 1.5}
@@ -41,7 +43,7 @@ def _framed(lang: str, rng: random.Random) -> tuple[str, str]:
     """A wording of the guide's own intents around a word from outside, or a frame around an outside question."""
     intent = rng.choice(("what", "why", "cost", "how", "number", "example", "compare", "outside", "outside", "outside"))
     template, text = rng.choice(framed(intent, lang)) if intent == "outside" else shared(intent, lang).draw(rng)
-    kind = rng.choices(("thing", "near", "word"), (5, 3, 3))[0]
+    kind = rng.choices(("thing", "near", "word", "homonym", "rival"), (5, 3, 3, 2, 1))[0]
     for slot, name in (("{x}", kind), ("{a}", kind), ("{b}", kind + "2")):
         text = text.replace(slot, "{" + name + "}")
     return f"outside.{template}", text
@@ -49,18 +51,30 @@ def _framed(lang: str, rng: random.Random) -> tuple[str, str]:
 
 def ask(lang: str, rng: random.Random, held: bool = False) -> Turn:
     """A question the guide cannot answer, with its refusal."""
-    while True:
-        topics = _TOPICS if held else [name for name in _TOPICS if not name.startswith("held-")]
-        topic = rng.choices(topics, [_WEIGHT.get(name, 1) for name in topics])[0]
-        asked = wordings(topic, _PHRASES[topic], lang)
-        pool = asked.held if held else asked.train
-        if pool:
-            break
-    template, text = rng.choice(pool)
-    if not held and rng.random() < 0.45:
-        template, text = _framed(lang, rng)
+    topic, template, text = _told(lang, rng, True) if held else _trained(lang, rng)
     question = _fill(text, lang, rng, held)
     return Turn(question, refusal(lang, rng), refusal_key(lang), lang, "refusal", f"outside.{topic}", template)
+
+
+def _trained(lang: str, rng: random.Random) -> tuple[str, str, str]:
+    """Topic, template and text of a wording that training may see."""
+    draw = rng.random()
+    if draw < _WIDER_SHARE:
+        topic = rng.choice(tuple(_WIDER))
+        return topic, *wordings(f"wider-{topic}", _WIDER[topic], lang).draw(rng)
+    if draw < _WIDER_SHARE + _FRAMED_SHARE:
+        return "framed", *_framed(lang, rng)
+    return _told(lang, rng, False)
+
+
+def _told(lang: str, rng: random.Random, held: bool) -> tuple[str, str, str]:
+    """Topic, template and text of a wording from `outside.toml`."""
+    topics = _TOPICS if held else [name for name in _TOPICS if not name.startswith("held-")]
+    while True:
+        topic = rng.choices(topics, [_WEIGHT.get(name, 1) for name in topics])[0]
+        asked = wordings(topic, _PHRASES[topic], lang)
+        if pool := asked.held if held else asked.train:
+            return topic, *rng.choice(pool)
 
 
 def refusal(lang: str, rng: random.Random) -> str:

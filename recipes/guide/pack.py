@@ -79,7 +79,7 @@ class Writer:
         for m in record["messages"]:
             lead = "" if m["role"] == "assistant" else m["role"] + "\n"
             reasoning = m.get("reasoning") or ""
-            thought = self._encode("\n" + reasoning.strip("\n") + "\n") if reasoning else []
+            thought = self._encode("\n" + reasoning.strip("\n")) if reasoning else []
             figures = any(c.isdigit() for c in m["content"])
             messages.append(Message(m["role"], self._encode(lead + m["content"]), thought, figures))
         return Conversation(tuple(messages), "<tools>" in record["messages"][0]["content"])

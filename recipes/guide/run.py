@@ -42,7 +42,7 @@ class Plan:
 
 @dataclass
 class Progress:
-    """Where a run is; saved with every checkpoint."""
+    """Where a run is; saved with every checkpoint. Seconds are of computing (`train.computed`), not of the wall."""
 
     seconds: float = 0.0
     steps: int = 0

@@ -1,8 +1,9 @@
 """Train the guide for a given time on whatever machine this is.
 
-The schedule follows the clock, not a step count: warm-up, a long constant rate, then a decay that ends exactly when the
-time is spent, so that a slow or busy machine still ends with a finished model. A killed run resumes from its last
-checkpoint.
+The schedule follows a clock, not a step count: warm-up, a long constant rate, then a decay that ends exactly when the
+time is spent, so that a slow machine still ends with a finished model. The clock counts minutes of computing, that is
+processor time over threads: beside other programs, or stopped for a while, a run takes longer but learns as much. A
+killed run resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -34,15 +35,21 @@ def stream(run: Run, conversations: list[Conversation]) -> Iterator[tuple[Batch,
         epoch, begun = epoch + 1, 0.0
 
 
+def computed(threads: int) -> float:
+    """Seconds for which this process has computed on all of its threads; stands still while the process does."""
+    return time.process_time() / threads
+
+
 def train(run: Run, conversations: list[Conversation], heldout: list[Conversation]) -> None:
     """Until the time is spent; a checkpoint every 3 minutes, samples every 10."""
     p, smooth = run.progress, 0.0
     marks, tokens_before = dict.fromkeys(("report", "save", "look"), p.seconds), p.tokens
-    clock = time.perf_counter()
+    clock = computed(run.plan.threads)
     for batch, epochs in stream(run, conversations):
         loss, before, first = run.step(batch), run.done, p.epochs < 1
         smooth = loss if smooth == 0.0 else 0.97 * smooth + 0.03 * loss
-        p.seconds, clock = p.seconds + time.perf_counter() - clock, time.perf_counter()
+        now = computed(run.plan.threads)
+        p.seconds, clock = p.seconds + now - clock, now
         p.steps, p.tokens, p.epochs = p.steps + 1, p.tokens + int((batch.documents >= 0).sum()), epochs
         if before < run.plan.early_share <= run.done:
             run.keep("early.pt")
@@ -89,7 +96,7 @@ def main() -> None:
     parser.add_argument("--corpus", default="build/guide/corpus")
     parser.add_argument("--tokenizer", default="build/guide/tokenizer")
     parser.add_argument("--output", default="build/guide/run")
-    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--minutes", type=float, default=80, help="of computing on all threads")
     for name in ("layers", "ffn", "threads", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Plan, name))
     for name in ("rate", "matrix_rate", "decay_share"):
