@@ -43,7 +43,8 @@ class MustStay(AccessError):
 
 
 class House:
-    """`failed`: engines that could not be started, and why. `admit` is replaced by the policy that knows keys."""
+    """`failed`: engines that could not be started, and why. `admit` and `spent` (this month, US dollars, by the name of
+    a key) are replaced by the policy that knows keys. `local_only`: nothing at all may leave."""
 
     def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions) -> None:
         self.engines = dict(engines)
@@ -52,6 +53,8 @@ class House:
         self.failed: dict[str, PenjingError] = {}
         self.pools: dict[str, Pool] = {}
         self.admit: Callable[[Incoming], Grant] = lambda incoming: OPEN
+        self.spent: Callable[[str], float] = lambda key: 0.0
+        self.local_only = False
 
     def chosen(self, model: str) -> tuple[str, Engine]:
         """The engine named `model`, the first one where none is named. Raises NoSuchModel, and why it failed."""
@@ -67,7 +70,7 @@ class House:
         """The answer of the engine `model` to a POST, from its head on; the caller reads or cancels it. Raises
         NoSuchModel, MustStay, EngineError, InputError."""
         name, engine = self.chosen(model)
-        if local_only and not engine.local:
+        if (local_only or self.local_only) and not engine.local:
             raise MustStay(model=name)
         answer = await self.pool(name, engine).ask("POST", path, body)
         if answer.status == 200:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penjing.gateway.cost import Prices
+
 MEBIBYTE = 1 << 20
 
 
@@ -29,9 +31,12 @@ class Limits:
 class GatewayOptions:
     """`api_keys`: a request must carry one of them; none configured leaves the gateway open. `cors`: origins that
     pages in a browser may call from (`*` for all); none by default. `policies`: the options of each policy, by its name
-    (see `policies/order.py`); its own defaults where there are none."""
+    (see `policies/order.py`); its own defaults where there are none. `prices` and `tags` are of engines, by their
+    names here."""
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
     limits: Limits = Limits()
     policies: Mapping[str, object] = field(default_factory=dict)
+    prices: Prices = Prices()
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
