@@ -12,6 +12,7 @@ from penjing.gateway.ask import Endpoint
 from penjing.gateway.dialects.anthropic.dialect import DIALECT as ANTHROPIC
 from penjing.gateway.dialects.dialect import Dialect, Page
 from penjing.gateway.dialects.openai.dialect import DIALECT as OPENAI
+from penjing.gateway.dialects.responses.dialect import dialect as responses
 from penjing.gateway.reply import Incoming
 
 GROUP = "penjing.dialects"
@@ -31,7 +32,8 @@ class Found(Generic[Held]):
 
 def dialects() -> tuple[Dialect, ...]:
     """Our own and those that installed packages register under the entry-point group `penjing.dialects`."""
-    return (*(entry.load() for entry in entry_points(group=GROUP)), *BUILT_IN)
+    keeping = (responses(),)  # it keeps answers, so that each gateway has one of its own
+    return (*(entry.load() for entry in entry_points(group=GROUP)), *keeping, *BUILT_IN)
 
 
 class Table:

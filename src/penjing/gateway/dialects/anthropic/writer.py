@@ -13,7 +13,7 @@ import msgspec
 from penjing.errors import EngineError, PenjingError
 from penjing.gateway.dialects.anthropic import said
 from penjing.gateway.dialects.translate import Translator
-from penjing.messages import Choice, Completion, Delta, Finish, FinishReason, ToolCall, ToolPiece, Usage
+from penjing.messages import Choice, Completion, Delta, Finish, ToolCall, ToolPiece, Usage
 
 NO_TOOL = -1
 
@@ -27,7 +27,7 @@ class Writer(Translator):
         self._open = ""
         self._index = -1
         self._tool = NO_TOOL
-        self._finish: FinishReason = "stop"
+        self._reason = said.reason("stop")
         self._usage: Usage | None = None
 
     def write(self, data: bytes) -> bytes:
@@ -40,7 +40,7 @@ class Writer(Translator):
             self._usage = event
             return b""
         if isinstance(event, Finish):
-            self._finish = event.reason
+            self._reason = said.reason(event.reason)
             return b""
         pieces = [] if self._started else [self._start()]
         if event.reasoning:
@@ -52,7 +52,7 @@ class Writer(Translator):
 
     def end(self) -> bytes:
         begun = b"" if self._started else self._start()
-        delta = {"stop_reason": said.reason(self._finish), "stop_sequence": None}
+        delta = {"stop_reason": self._reason, "stop_sequence": None}
         last = said.event("message_delta", delta=delta, usage=said.usage(self._usage))
         return b"".join((begun, self._close(), last, said.event("message_stop")))
 

@@ -98,7 +98,7 @@ def _part(part: wire.Part) -> Part:
     if isinstance(part, wire.TextPart):
         return Text(text=part.text)
     if isinstance(part, wire.ImagePart):
-        return _image(part.image_url)
+        return image(part.image_url.url, part.image_url.detail)
     if isinstance(part, wire.AudioPart):
         return Audio(data=decoded(part.input_audio.data), format=part.input_audio.format)
     if isinstance(part, wire.RefusalPart):
@@ -106,11 +106,12 @@ def _part(part: wire.Part) -> Part:
     raise InvalidRequest(detail="Files cannot be part of a message here.")
 
 
-def _image(image: wire.ImageUrl) -> Image:
-    match = DATA_URL.fullmatch(image.url)
+def image(url: str, detail: str | None) -> Image:
+    """What `url` names, or holds where it is a data URL. Raises InvalidRequest on broken base64."""
+    match = DATA_URL.fullmatch(url)
     if match and match[2]:
-        return Image(data=decoded(match[3]), media_type=match[1], detail=image.detail or "")
-    return Image(url=image.url, detail=image.detail or "")
+        return Image(data=decoded(match[3]), media_type=match[1], detail=detail or "")
+    return Image(url=url, detail=detail or "")
 
 
 def decoded(text: str, param: str | None = None) -> bytes:
