@@ -92,6 +92,14 @@ class Answer:
             raise self._error
         return self._take()
 
+    async def begun(self) -> None:
+        """Wait for the first bytes of a stream, for all of another answer, without taking them: until then it can
+        still be asked of another engine. Raises what broke it before."""
+        while not self._done and not (self.streams and self._pieces):
+            await self._wait()
+        if self._error is not None and not (self.streams and self._pieces):
+            raise self._error
+
     async def __aiter__(self) -> AsyncIterator[Chunk]:
         while True:
             if self._pieces:

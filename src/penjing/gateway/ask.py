@@ -20,7 +20,7 @@ from penjing.errors import PenjingError
 from penjing.gateway.dialects.openai import convert, wire
 from penjing.gateway.dialects.openai.parse import parse
 from penjing.gateway.dialects.openai.rewrite import replaced
-from penjing.gateway.grant import OPEN, Grant
+from penjing.gateway.grant import OPEN, Grant, stays
 from penjing.gateway.reply import Headers, Incoming
 from penjing.messages import Event, Request, Usage
 
@@ -103,7 +103,7 @@ class Ask:
         self.notes: dict[str, str] = {}
         self.taps: list[Callable[[bytes], None]] = []
         """Each is shown the answer in OpenAI's bytes as they leave: whole events of a stream, or the whole body."""
-        self._local_only = False
+        self._local_only = stays(incoming)
         self._ends: list[Callable[[Outcome], None]] = []
         self._body: bytes | None = None
         self._target: str | None = None
@@ -131,6 +131,19 @@ class Ask:
         self._body = replaced(self.body, fields)
         self.__dict__.pop("wire", None)
         self.__dict__.pop("request", None)
+
+    def mark(self) -> Callable[[], None]:
+        """What takes back all that is changed from now on, so that the question can be asked elsewhere: body, target,
+        notes, taps. That it must not leave is never taken back, and who waits for the end is still told."""
+        body, target, notes, taps = self._body, self._target, dict(self.notes), list(self.taps)
+
+        def back() -> None:
+            if self._body is not body:
+                self.__dict__.pop("wire", None)
+                self.__dict__.pop("request", None)
+            self._body, self._target, self.notes, self.taps = body, target, dict(notes), list(taps)
+
+        return back
 
     @property
     def parsed(self) -> bool:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from penjing.gateway.reply import Incoming
+
+LOCAL_ONLY = b"x-penjing-local-only"
+NO = (b"0", b"false", b"no")
 
 
 @dataclass(frozen=True)
@@ -25,3 +30,13 @@ class Grant:
 
 
 OPEN = Grant()
+
+
+def stays(incoming: Incoming) -> bool:
+    """Whether a request says of itself that it must not leave. What cannot be understood is taken for a yes."""
+    return LOCAL_ONLY in incoming.headers and incoming.headers[LOCAL_ONLY].strip().lower() not in NO
+
+
+def kept(grant: Grant, incoming: Incoming) -> Grant:
+    """`grant`, with what the request says of itself."""
+    return replace(grant, local_only=True) if stays(incoming) else grant

@@ -13,7 +13,7 @@ from penjing.gateway import models
 from penjing.gateway.dialects.dialect import Answered
 from penjing.gateway.dialects.openai.errors import JSON
 from penjing.gateway.dialects.table import Table
-from penjing.gateway.grant import OPEN
+from penjing.gateway.grant import OPEN, kept
 from penjing.gateway.health import LIVE, health
 from penjing.gateway.house import House
 from penjing.gateway.metrics import CONTENT_TYPE, render
@@ -59,7 +59,7 @@ class Pages:
         of_dialect = self._table.page(incoming)
         if of_dialect is not None:
             grant = OPEN if of_dialect.open else self._house.admit(incoming)
-            return await of_dialect.answer(incoming, self._house, grant)
+            return await of_dialect.answer(incoming, self._house, kept(grant, incoming))
         allowed = self._table.allowed(path)
         if path in self._pages:
             allowed = (*allowed, "GET")
