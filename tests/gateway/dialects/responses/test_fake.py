@@ -18,6 +18,7 @@ from penjing.engines.fake import Script
 from penjing.gateway.options import GatewayOptions
 
 TAGS = '<think>tap it</think><answer>do(action="Tap", element=[499,966])</answer>'
+FUNCTION = {"type": "function", "name": "f"}
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
@@ -235,11 +236,11 @@ async def test_what_the_engine_is_asked(serving: Serving) -> None:
         ({"input": [{"type": "function_call", "name": "x", "arguments": "{}"}]}, "call_id"),
         ({"input": [{"type": "reasoning", "summary": [], "encrypted_content": "x"}]}, "encrypted_content"),
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "input_file"),
-        ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}}, "'f'"),
+        ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [FUNCTION]}}, "'f'"),
         ({"tool_choice": {"type": "function", "name": "auto"}}, "'auto'"),
         ({"max_tokens": 5}, "max_output_tokens"),
     ],
-)  # fmt: skip
+)
 async def test_what_cannot_be_said_is_refused_by_name(serving: Serving, fields: dict[str, Any], named: str) -> None:
     async with serving(Script()) as running:
         status, body = await running.post("/v1/responses", {"input": "hi", **fields})

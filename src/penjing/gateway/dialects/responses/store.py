@@ -54,14 +54,15 @@ class _Output(msgspec.Struct):
 _OUTPUT = msgspec.json.Decoder(_Output)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kept:
-    """One answer: its JSON as the client got it, the items its question added, as JSON, and what it went on from."""
+    """One answer: its JSON as the client got it, the items its question added, as JSON, and what it went on from.
+    `at`: when it was last asked for."""
 
     response: bytes
-    items: tuple[bytes, ...] = ()
-    previous: str = ""
-    at: float = 0.0
+    items: tuple[bytes, ...]
+    previous: str
+    at: float
 
     @property
     def size(self) -> int:
@@ -79,7 +80,7 @@ class Kept:
 
 @dataclass
 class Store:
-    """At most `limit` bytes of answers, none older than `seconds`. The one that nobody asked for longest goes first.
+    """At most `limit` bytes of answers, each for `seconds` since somebody last asked for it; in this order they go.
 
     Every name is a pair of the key that asks and the id: what one key kept, no other finds.
     """
@@ -91,8 +92,13 @@ class Store:
     _kept: OrderedDict[tuple[str, str], Kept] = field(default_factory=OrderedDict)
 
     def put(self, key: str, id: str, response: bytes, items: tuple[bytes, ...], previous: str) -> None:
-        """Keep an answer; one that alone is larger than the limit is not kept."""
+        """Keep an answer, in place of one of the same id; one that alone is larger than the limit is not kept."""
+        self._sweep()
         kept = Kept(response, items, previous, self.now())
+        if (key, id) in self._kept:
+            self._drop((key, id))
+        if kept.size > self.limit:
+            return
         self._kept[key, id] = kept
         self.size += kept.size
         while self.size > self.limit:
@@ -100,12 +106,11 @@ class Store:
 
     def get(self, key: str, id: str) -> Kept:
         """Raises ResponseNotFound."""
+        self._sweep()
         kept = self._kept.get((key, id))
-        if kept is not None and self.now() - kept.at > self.seconds:
-            self._drop((key, id))
-            kept = None
         if kept is None:
             raise ResponseNotFound(id=id)
+        kept.at = self.now()
         self._kept.move_to_end((key, id))
         return kept
 
@@ -128,11 +133,18 @@ class Store:
 
     def item(self, key: str, id: str) -> wire.Item:
         """An item of any answer kept. Raises ItemNotFound."""
+        self._sweep()
         for kept in self._of(key):
             for item in (*kept.input(), *kept.output()):
                 if item.id == id:
                     return item
         raise ItemNotFound(id=id, param="input")
+
+    def _sweep(self) -> None:
+        """Forget what is too old."""
+        latest = self.now() - self.seconds
+        while self._kept and next(iter(self._kept.values())).at < latest:
+            self._drop(next(iter(self._kept)))
 
     def _of(self, key: str) -> Iterator[Kept]:
         """What the key kept, latest first."""
