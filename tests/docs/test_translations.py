@@ -13,6 +13,7 @@ from string import Formatter
 import pytest
 
 from penjing.cli.main import VERBS, penjing
+from penjing.cli.reference import every_command
 from penjing.cli.verb import Verb
 from penjing.language import catalogue
 
@@ -55,7 +56,7 @@ def in_wishes() -> Iterator[str]:
 
 def in_help() -> Iterator[str]:
     """Help pages, examples and summaries."""
-    verbs = [penjing, *(penjing.get_command(None, name) for name in VERBS)]
+    verbs = [penjing, *(command for _, command in every_command())]
     yield from (summary for _, summary in VERBS.values())
     for verb in verbs:
         assert isinstance(verb, Verb)

@@ -41,10 +41,19 @@ def pages(language: str) -> dict[str, str]:
 def commands() -> str:
     """The help of `penjing` and of each verb."""
     parts = [NOTICE, f"# {say('Commands')}\n", "```text\n" + help_of(penjing, "penjing") + "\n```\n"]
-    for name in VERBS:
-        parts.append(f"## penjing {name}\n")
-        parts.append("```text\n" + help_of(verb(name), f"penjing {name}") + "\n```\n")
+    for path, command in every_command():
+        parts.append(f"## {path}\n")
+        parts.append("```text\n" + help_of(command, path) + "\n```\n")
     return "\n".join(parts)
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """What is typed, and the command: each verb, followed by the verbs of its own."""
+    for name in VERBS:
+        command = verb(name)
+        yield f"penjing {name}", command
+        for inner, each in getattr(command, "commands", {}).items():
+            yield f"penjing {name} {inner}", each
 
 
 def settings() -> str:
