@@ -144,10 +144,11 @@ class Delta(Value, tag="delta", frozen=True):
 
 
 class Finish(Value, tag="finish", frozen=True):
-    """Answer `index` is complete."""
+    """Answer `index` is complete. `stop`: the stop sequence that ended it, where the engine tells."""
 
     index: int = 0
     reason: FinishReason = "stop"
+    stop: str = ""
 
 
 class Usage(Value, tag="usage", frozen=True):
@@ -174,11 +175,12 @@ class Failure(Value, tag="failure", frozen=True):
 
 
 class Choice(Value, frozen=True):
-    """One whole answer."""
+    """One whole answer. `stop` as in `Finish`."""
 
     message: Message
     index: int = 0
     reason: FinishReason = "stop"
+    stop: str = ""
 
 
 class Completion(Value, frozen=True):

@@ -19,8 +19,9 @@ from penjing.errors import EngineBusy, EngineError, InvalidRequest
 from penjing.gateway.dialects.anthropic import convert, wire
 from penjing.gateway.dialects.anthropic.writer import Writer
 from penjing.gateway.dialects.hosted import parsed
+from penjing.gateway.dialects.openai.convert import encode
 from penjing.gateway.dialects.openai.convert import whole as openai_whole
-from penjing.messages import Choice, Completion, Image, Message, Part, Request, Text, ToolCall
+from penjing.messages import Choice, Completion, Finish, Image, Message, Part, Request, Text, ToolCall
 
 PICTURE = {"type": "image", "source": {"type": "url", "url": "u"}}
 CALL = {"type": "tool_use", "id": "a", "name": "b", "input": 1}
@@ -210,6 +211,27 @@ def test_arguments_that_are_no_object(arguments: str) -> None:
     cut = openai_whole(Completion(model="m", choices=(Choice(message=message, reason="length"),)), "x")
     said = json.loads(Writer("m").whole(cut))
     assert (said["content"], said["stop_reason"]) == ([], "max_tokens")
+
+
+def test_the_sequence_that_ended_it_where_the_engine_tells() -> None:
+    message = Message(role="assistant", parts=(Text(text="one"),))
+    whole = openai_whole(Completion(model="m", choices=(Choice(message=message, stop="STOP"),)), "x")
+    said = json.loads(Writer("m").whole(whole))
+    assert (said["stop_reason"], said["stop_sequence"]) == ("stop_sequence", "STOP")
+    writer = Writer("m")
+    writer.write(encode(Finish(stop="STOP"), "m", "x"))
+    assert internal.payloads(writer.end())[0]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "STOP"}
+
+
+def test_a_call_is_a_call_even_where_the_engine_says_stop() -> None:
+    message = Message(role="assistant", tool_calls=(ToolCall(id="a", name="look", arguments="{}"),))
+    whole = openai_whole(Completion(model="m", choices=(Choice(message=message),)), "x")
+    assert json.loads(Writer("m").whole(whole))["stop_reason"] == "tool_use"
+
+
+def test_an_answer_that_broke_off_is_none() -> None:
+    with pytest.raises(EngineError):
+        Writer("m").write(encode(Finish(reason="error"), "m", "x"))
 
 
 def test_an_error_event_is_what_clients_read() -> None:

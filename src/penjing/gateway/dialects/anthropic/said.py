@@ -18,7 +18,8 @@ REASONS: dict[FinishReason, str] = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
-"""Engines do not tell a stop sequence from an end of their own, so `stop_sequence` is not among them."""
+"""`stop_sequence` is not among them: most engines do not tell it from an end of the model's own."""
+NOT_YET: dict[str, Any] = {"stop_reason": None, "stop_sequence": None}
 KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -39,7 +40,7 @@ def event(kind: str, **fields: object) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **fields}))
 
 
-def message(model: str, content: list[dict[str, Any]], reason: str | None, used: dict[str, int]) -> dict[str, Any]:
+def message(model: str, content: list[dict[str, Any]], end: dict[str, Any], used: dict[str, int]) -> dict[str, Any]:
     """A message of the model's."""
     return {
         "id": f"msg_{token_hex(12)}",
@@ -47,8 +48,7 @@ def message(model: str, content: list[dict[str, Any]], reason: str | None, used:
         "role": "assistant",
         "model": model,
         "content": content,
-        "stop_reason": reason,
-        "stop_sequence": None,
+        **end,
         "usage": used,
     }
 
@@ -64,11 +64,16 @@ def usage(counts: Usage | None) -> dict[str, int]:
     }
 
 
-def reason(finish: FinishReason) -> str:
-    """Why the model stopped. Raises EngineError where it did not stop but broke."""
-    if finish not in REASONS:
+def end(reason: FinishReason, stop: str = "", *, called: bool = False) -> dict[str, Any]:
+    """Why the model stopped; `stop` is the sequence that ended it. Some engines say `stop` where a tool was `called`.
+    Raises EngineError where it did not stop but broke."""
+    if reason not in REASONS:
         raise EngineError(detail="it ended the answer with an error")
-    return REASONS[finish]
+    if reason == "stop" and called:
+        reason = "tool_calls"
+    if reason == "stop" and stop:
+        return {"stop_reason": "stop_sequence", "stop_sequence": stop}
+    return {"stop_reason": REASONS[reason], "stop_sequence": None}
 
 
 def tool_use(call: ToolCall, input: object) -> dict[str, Any]:

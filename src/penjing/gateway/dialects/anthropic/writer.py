@@ -27,7 +27,7 @@ class Writer(Translator):
         self._open = ""
         self._index = -1
         self._tool = NO_TOOL
-        self._reason = said.reason("stop")
+        self._finish = Finish()
         self._usage: Usage | None = None
 
     def write(self, data: bytes) -> bytes:
@@ -40,7 +40,8 @@ class Writer(Translator):
             self._usage = event
             return b""
         if isinstance(event, Finish):
-            self._reason = said.reason(event.reason)
+            said.end(event.reason)
+            self._finish = event
             return b""
         pieces = [] if self._started else [self._start()]
         if event.reasoning:
@@ -52,7 +53,7 @@ class Writer(Translator):
 
     def end(self) -> bytes:
         begun = b"" if self._started else self._start()
-        delta = {"stop_reason": self._reason, "stop_sequence": None}
+        delta = said.end(self._finish.reason, self._finish.stop, called=self._tool != NO_TOOL)
         last = said.event("message_delta", delta=delta, usage=said.usage(self._usage))
         return b"".join((begun, self._close(), last, said.event("message_stop")))
 
@@ -64,13 +65,13 @@ class Writer(Translator):
         if not completion.choices:
             raise EngineError(detail="its answer has no choices")
         choice = completion.choices[0]
-        used = said.usage(completion.usage)
-        whole = said.message(self._model, list(_content(choice)), said.reason(choice.reason), used)
+        end = said.end(choice.reason, choice.stop, called=bool(choice.message.tool_calls))
+        whole = said.message(self._model, _content(choice), end, said.usage(completion.usage))
         return msgspec.json.encode(whole)
 
     def _start(self) -> bytes:
         self._started = True
-        whole = said.message(self._model, [], None, said.usage(None))
+        whole = said.message(self._model, [], said.NOT_YET, said.usage(None))
         return said.event("message_start", message=whole) + said.event("ping")
 
     def _block(self, kind: str, block: dict[str, Any] | None = None) -> bytes:

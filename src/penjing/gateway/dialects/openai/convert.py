@@ -184,13 +184,8 @@ def encode(event: Delta | Finish | Usage, model: str, identity: str) -> bytes:
     if isinstance(event, Usage):
         extra["usage"] = usage(event)
     else:
-        choices.append(
-            {
-                "index": event.index,
-                "delta": {} if isinstance(event, Finish) else _delta(event),
-                "finish_reason": event.reason if isinstance(event, Finish) else None,
-            }
-        )
+        told = _finished(event) if isinstance(event, Finish) else {"delta": _delta(event), "finish_reason": None}
+        choices.append({"index": event.index, **told})
     said = {
         "id": identity,
         "object": "chat.completion.chunk",
@@ -200,6 +195,11 @@ def encode(event: Delta | Finish | Usage, model: str, identity: str) -> bytes:
         **extra,
     }
     return sse(said)
+
+
+def _finished(event: Finish) -> dict[str, object]:
+    stop = {"stop_reason": event.stop} if event.stop else {}
+    return {"delta": {}, "finish_reason": event.reason, **stop}
 
 
 def sse(said: object) -> bytes:
@@ -236,7 +236,12 @@ def _piece(piece: ToolPiece) -> dict[str, object]:
 def whole(completion: Completion, identity: str) -> bytes:
     """A whole chat completion."""
     choices = [
-        {"index": choice.index, "message": message(choice.message), "finish_reason": choice.reason}
+        {
+            "index": choice.index,
+            "message": message(choice.message),
+            "finish_reason": choice.reason,
+            **({"stop_reason": choice.stop} if choice.stop else {}),
+        }
         for choice in completion.choices
     ]
     said: dict[str, object] = {

@@ -48,6 +48,8 @@ class _Choice(Struct):
     delta: _Message | None = None
     message: _Message | None = None
     finish_reason: str | None = None
+    stop_reason: str | int | None = None
+    """vLLM's: the stop sequence, or the token, that ended the answer."""
 
 
 class _Details(Struct):
@@ -83,7 +85,7 @@ def decoded(payload: bytes) -> tuple[Delta | Finish | Usage, ...]:
         if delta is not None:
             found.append(delta)
         if choice.finish_reason:
-            found.append(Finish(index=choice.index, reason=_reason(choice.finish_reason)))
+            found.append(Finish(index=choice.index, reason=_reason(choice.finish_reason), stop=_stop(choice)))
     if said.usage is not None:
         found.append(_usage(said.usage))
     return tuple(found)
@@ -135,7 +137,13 @@ def _whole(choice: _Choice) -> Choice:
         reasoning=said.reasoning_content or said.reasoning or "",
         tool_calls=calls,
     )
-    return Choice(message=message, index=choice.index, reason=_reason(choice.finish_reason or "stop"))
+    return Choice(
+        message=message, index=choice.index, reason=_reason(choice.finish_reason or "stop"), stop=_stop(choice)
+    )
+
+
+def _stop(choice: _Choice) -> str:
+    return choice.stop_reason if isinstance(choice.stop_reason, str) else ""
 
 
 def _reason(said: str) -> FinishReason:
