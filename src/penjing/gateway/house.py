@@ -56,15 +56,20 @@ class House:
         self.spent: Callable[[str], float] = lambda key: 0.0
         self.local_only = False
 
-    def chosen(self, model: str) -> tuple[str, Engine]:
-        """The engine named `model`, the first one where none is named. Raises NoSuchModel, and why it failed."""
+    def named(self, model: str) -> str:
+        """The name of the engine `model`, of the first one where none is named. Raises NoSuchModel."""
         if not model and self.engines:
-            model = next(iter(self.engines))
+            return next(iter(self.engines))
         if model not in self.engines:
             raise NoSuchModel(model=model, known=", ".join(self.engines), param="model")
-        if model in self.failed:
-            raise self.failed[model]
-        return model, self.engines[model]
+        return model
+
+    def chosen(self, model: str) -> tuple[str, Engine]:
+        """The engine named `model`, the first one where none is named. Raises NoSuchModel, and why it failed."""
+        name = self.named(model)
+        if name in self.failed:
+            raise self.failed[name]
+        return name, self.engines[name]
 
     async def open(self, model: str, path: str, body: bytes, *, local_only: bool) -> Answer:
         """The answer of the engine `model` to a POST, from its head on; the caller reads or cancels it. Raises

@@ -38,5 +38,5 @@ class GatewayOptions:
     cors: tuple[str, ...] = ()
     limits: Limits = Limits()
     policies: Mapping[str, object] = field(default_factory=dict)
-    prices: Prices = Prices()
+    prices: Prices = field(default_factory=Prices)
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

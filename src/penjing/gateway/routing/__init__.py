@@ -1,0 +1,1 @@
+"""Which engine answers: facts about a request, rules that decide by them, engines tried in turn."""

@@ -1,0 +1,97 @@
+"""What rules ask about a request, each found out when first asked.
+
+Tokens are estimated from the length of the text, without a tokenizer: rules compare orders of magnitude.
+
+Does not know: rules, engines.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from penjing.gateway.ask import Ask
+from penjing.gateway.dialects.openai import wire
+
+TASK = b"x-penjing-task"
+ASCII_PER_TOKEN = 4
+"""Characters of English text in a token, about; every other character counts as a token of its own."""
+KINDS = {wire.ChatBody: "chat", wire.CompletionBody: "completion", wire.EmbeddingBody: "embedding"}
+
+
+class Facts:
+    """Of one request as it came in; policies that change it later do not change these."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._body = ask.wire
+        self.model = ask.model
+        self.grant = ask.key
+        self.local_only = ask.local_only
+
+    @property
+    def kind(self) -> str:
+        """`chat`, `completion` or `embedding`."""
+        return KINDS[type(self._body)]
+
+    @cached_property
+    def task(self) -> str:
+        """What the client says it is for: a header, else `task` in the body's metadata."""
+        given = self._ask.header(TASK)
+        if given:
+            return given
+        metadata = getattr(self._body, "metadata", None) or {}
+        return str(metadata.get("task", ""))
+
+    @cached_property
+    def tools(self) -> bool:
+        """Whether functions may be called."""
+        return bool(getattr(self._body, "tools", None)) and getattr(self._body, "tool_choice", None) != "none"
+
+    @cached_property
+    def vision(self) -> bool:
+        """Whether there are pictures."""
+        return self._holds(wire.ImagePart)
+
+    @cached_property
+    def audio(self) -> bool:
+        """Whether there is sound."""
+        return self._holds(wire.AudioPart)
+
+    @cached_property
+    def tokens(self) -> int:
+        """How many the question has, about. Pictures and sound are not counted."""
+        if self.vision or self.audio or self._holds(wire.FilePart):
+            return sum(_tokens(text) for text in self._texts())
+        return _tokens(self._ask.body)
+
+    def _holds(self, kind: type[wire.Wire]) -> bool:
+        messages = self._body.messages if isinstance(self._body, wire.ChatBody) else ()
+        return any(
+            isinstance(part, kind)
+            for message in messages
+            if message.content.__class__ is list
+            for part in message.content or ()
+        )
+
+    def _texts(self) -> list[bytes]:
+        messages = self._body.messages if isinstance(self._body, wire.ChatBody) else ()
+        texts = []
+        for message in messages:
+            if isinstance(message.content, str):
+                texts.append(message.content)
+            else:
+                texts += [part.text for part in message.content or () if isinstance(part, wire.TextPart)]
+        return [text.encode() for text in texts]
+
+
+def _tokens(text: bytes) -> int:
+    """Of UTF-8.
+
+    >>> _tokens(b"What is a LoRA adapter?"), _tokens("什么是盆景？".encode())
+    (5, 6)
+    """
+    if text.isascii():
+        return len(text) // ASCII_PER_TOKEN
+    signs = text.decode("utf-8", "replace")
+    narrow = len(signs.encode("ascii", "ignore"))
+    return narrow // ASCII_PER_TOKEN + len(signs) - narrow
