@@ -43,6 +43,8 @@ WORDS: dict[str, dict[str, str]] = {
         "perplexity": "perplexity of the held-out answers",
         "early": "So that the yardstick can tell models apart, the same model after $epochs epochs ($minutes minutes, "
         "rates not yet decayed):",
+        "blind": "Blind questions (`recipes/guide/blind.jsonl`, `$digest`): written by somebody who knew neither the "
+        "training wordings nor the yardstick. Nobody has read what fails in it; only its counts are known.",
         "no_accelerator": "no accelerator",
         "start": "- from minute $minute: peak rates $matrix_rate (Muon) and $rate (AdamW), decaying over the last "
         "$decay of the time; corpus `$corpus`",
@@ -62,6 +64,8 @@ WORDS: dict[str, dict[str, str]] = {
         "false_refusals": "范围内问题误拒",
         "perplexity": "留出答案的困惑度",
         "early": "为了说明这把尺子分得出模型的好坏，同一模型训练 $epochs 轮后（$minutes 分钟，学习率尚未衰减）：",
+        "blind": "盲测题（`recipes/guide/blind.jsonl`，`$digest`）：出题的人既不知道训练的问法，也不知道上面那套题。"
+        "没有人看过其中答错的题，只知道统计数字。",
         "no_accelerator": "无加速卡",
         "start": "- 从第 $minute 分钟起：峰值学习率 $matrix_rate（Muon）和 $rate（AdamW），在最后 $decay 的时间里衰减；"
         "语料 `$corpus`",
@@ -75,10 +79,10 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def table(report: Record, words: dict[str, str]) -> str:
+def table(report: Record, words: dict[str, str], *, by_kind: bool = True) -> str:
     """One evaluation report as a Markdown table with a column for each language."""
     languages = report["languages"]
-    kinds = sorted({kind for r in languages.values() for kind in r["accuracy_by_kind"]})
+    kinds = {kind for r in languages.values() for kind in r["accuracy_by_kind"]} if by_kind else set()
     rows = [(words["questions"], [str(r["questions"]) for r in languages.values()])]
     rows.append((words["accuracy"], [percent(r["accuracy"]) for r in languages.values()]))
     rows += [
@@ -98,6 +102,14 @@ def early(report: Record, words: dict[str, str]) -> str:
     when = report["progress"]
     told = {"epochs": f"{when['epochs']:.1f}", "minutes": f"{when['seconds'] / 60:.0f}"}
     return Template(words["early"]).substitute(told) + "\n\n" + table(report, words)
+
+
+def blind(quality: Record, words: dict[str, str]) -> str:
+    """The counts over the blind set; nothing where it was not asked."""
+    if "blind" not in quality:
+        return ""
+    told = Template(words["blind"]).substitute(digest=quality["blind"]["sha256"][:12])
+    return f"\n{told}\n\n{table(quality['blind'], words, by_kind=False)}\n"
 
 
 def start(given: Record, words: dict[str, str]) -> str:
@@ -126,6 +138,7 @@ def values(run: Record, quality: Record, folder: Path, language: str, *, prelimi
         "starts": "\n".join(start(given, words) for given in run.get("history", [])),
         "scores": table(quality["final"], words),
         "early": "\n\n".join(early(report, words) for report in quality["early"]),
+        "blind": blind(quality, words),
         "preliminary": words["preliminary"] if preliminary else "",
     }
 

@@ -1,12 +1,14 @@
 """Put every held-out question to the guide on the real engine and count what comes back.
 
 The answers come from the GGUF through llama.cpp's server, greedily, several at a time; perplexity comes from the bf16
-weights in torch. Writes one JSON report. Knows nothing of training.
+weights in torch. A second, blind set was written by somebody else and nobody reads what fails in it: only its counts
+are reported, never its answers. Writes one JSON report. Knows nothing of training.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import http.client
 import json
 import math
@@ -23,6 +25,7 @@ from typing import Any
 from recipes.guide.judge import is_refusal, passes
 
 OUTSIDE = "refusal"
+BLIND = Path(__file__).with_name("blind.jsonl")
 MAX_TOKENS = 160
 Record = dict[str, Any]
 
@@ -90,8 +93,10 @@ def read(path: Path) -> list[Record]:
 
 
 def question(record: Record) -> list[Record]:
-    """The messages up to the last answer, without what only training may see."""
-    return [{"role": m["role"], "content": m["content"]} for m in record["messages"][:-1]]
+    """The messages up to the last answer, if there is one, without what only training may see."""
+    messages = record["messages"]
+    asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+    return [{"role": m["role"], "content": m["content"]} for m in asked]
 
 
 def judge(record: Record, answer: str) -> Outcome:
@@ -180,6 +185,13 @@ def evaluate(
     return report
 
 
+def blind(model: Path, path: Path) -> Record:
+    """Counts over the blind set, with its digest; no question and no answer of it is kept or shown."""
+    with running(model) as engine:
+        outcomes = ask(engine, read(path))
+    return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "languages": scores(outcomes)}
+
+
 def early(checkpoint: Path, tokenizer: Path, records: list[Record]) -> Record:
     """The report of an early checkpoint of the same run, exported for the purpose, with how far that run was."""
     import tempfile
@@ -201,6 +213,9 @@ def main() -> None:
     parser.add_argument("--early", type=Path, nargs="*", default=[], help="early checkpoints to report as well")
     parser.add_argument("--tokenizer", type=Path, default=Path("build/guide/tokenizer"))
     parser.add_argument("--heldout", type=Path, default=Path("src/penjing/data/guide/yardstick.jsonl"))
+    parser.add_argument(
+        "--blind", type=Path, default=BLIND, help="a set of which only counts are reported, if it exists"
+    )
     parser.add_argument("--limit", type=int, help="only this many questions, spread over the set")
     parser.add_argument("--errors", type=Path, help="write wrong answers here")
     parser.add_argument("--output", type=Path, help="write the report here as well as to standard output")
@@ -210,6 +225,8 @@ def main() -> None:
         records = records[:: max(1, len(records) // options.limit)]
     report: Record = {"final": evaluate(options.model, options.checkpoint, options.tokenizer, records, options.errors)}
     report["early"] = [early(path, options.tokenizer, records) for path in options.early if path.exists()]
+    if options.blind.exists():
+        report["blind"] = blind(options.model, options.blind)
     text = json.dumps(report, indent=2) + "\n"
     if options.output:
         options.output.write_text(text, encoding="utf-8")

@@ -22,18 +22,23 @@ def publish(ready: Path, target: Path) -> list[str]:
     if missing := [name for name in names if not (ready / name).is_file()]:
         raise FileNotFoundError(f"{ready} lacks {', '.join(missing)}; run the step that writes them first")
     target.mkdir(parents=True, exist_ok=True)
-    parts = [(_beside(ready / name, target / f".{name}.part"), target / name) for name in names]
-    for part, place in parts:
-        part.replace(place)
+    parts = {name: target / f".{name}.part" for name in names}
+    try:
+        for name, part in parts.items():
+            _copy(ready / name, part)
+        for name, part in parts.items():
+            part.replace(target / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     return names
 
 
-def _beside(source: Path, part: Path) -> Path:
+def _copy(source: Path, part: Path) -> None:
     with source.open("rb") as read, part.open("wb") as written:
         shutil.copyfileobj(read, written)
         written.flush()
         os.fsync(written.fileno())
-    return part
 
 
 def main() -> None:
