@@ -101,14 +101,15 @@ class Process:
         return f"{self.url}/v1"
 
 
-def launch(*options: str) -> Process:
-    """Start `penjing serve` on a free port and wait until its model is loaded."""
+def launch(*options: str, model: str = MODEL, under: tuple[str, ...] = ()) -> Process:
+    """Start `penjing serve` on a free port and wait until its model is loaded; `under` is a command that runs it."""
     command = [
+        *under,
         sys.executable,
         "-c",
         "from penjing.cli.main import main; main()",
         "serve",
-        MODEL,
+        model,
         "--port",
         "0",
         *options,

@@ -7,10 +7,10 @@ import psutil
 import pytest
 
 from penjing.engines.fake import Fake, Script
-from penjing.engines.llamacpp import LlamaCpp, engine, process
+from penjing.engines.llamacpp import EngineOptions, LlamaCpp, engine, process
 from penjing.errors import EngineLoading, EngineStartFailed, MachineError
 from penjing.operate.supervise import Change, EngineGaveUp, Patience, Supervised
-from tiny_model import write_tiny_gguf
+from tiny_model import Shape, write_tiny_gguf
 
 QUICK = Patience(restarts=3, window=60, delay=0.01, longest=0.02)
 
@@ -189,4 +189,27 @@ async def test_an_error_nobody_foresaw_is_one_more_failed_start() -> None:
     await fake.die()
     assert "default_generation_settings" in await asyncio.wait_for(one.ended(), 5)
     assert one.state == "failed"
+    await one.stop()
+
+
+async def test_it_starts_again_with_a_smaller_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path))
+    model = write_tiny_gguf(tmp_path / "tiny.gguf", Shape(context=2048))
+    one = Supervised(LlamaCpp(model, "tiny", EngineOptions(max_context=2048, parallel=1)))
+    await one.start()
+    assert one.capabilities.context == 2048
+    assert one.resize(1024)
+    with pytest.raises(EngineLoading):
+        _ = one.capabilities
+    await back(one, 1)
+    assert one.capabilities.context == 1024
+    assert not one.starved
+    await one.stop()
+    assert not one.resize(512)
+
+
+async def test_what_cannot_be_resized_says_so() -> None:
+    one = Supervised(Fake())
+    await one.start()
+    assert not one.resize(512)
     await one.stop()

@@ -18,6 +18,7 @@ from typing import Literal
 from penjing.engines.engine import Address, Capabilities, Engine, Progress
 from penjing.errors import EngineLoading, EngineStartFailed, PenjingError
 
+SMALLER = "started again with a smaller context"
 CHECKS = 6
 """How often an engine is asked whether it is ready within the time of silence it is allowed."""
 State = Literal["stopped", "loading", "ready", "restarting", "failed"]
@@ -70,6 +71,12 @@ class Supervised:
         self._endings: deque[float] = deque()
         self._task: asyncio.Task[None] | None = None
         self._gave_up: asyncio.Event = asyncio.Event()
+        self._resized: asyncio.Event = asyncio.Event()
+
+    @property
+    def starved(self) -> bool:
+        """Whether it ended for want of memory the last time, as far as the engine can tell."""
+        return bool(getattr(self.engine, "starved", False))
 
     @property
     def state(self) -> State:
@@ -133,6 +140,18 @@ class Supervised:
         await self._gave_up.wait()
         return str(self._surrender())
 
+    def resize(self, context: int) -> bool:
+        """Have it started again with conversations of at most `context` tokens, which takes less memory; running
+        answers break. False for an engine that cannot be resized. Returns at once; `ready` tells when it is back."""
+        resize = getattr(self.engine, "resize", None)
+        if resize is None or self._task is None or self._state == "failed":
+            return False
+        resize(context)
+        if self._state == "ready":
+            self._become("restarting", SMALLER)
+        self._resized.set()
+        return True
+
     async def stop(self) -> None:
         """Stop watching, then the engine."""
         task, self._task = self._task, None
@@ -155,8 +174,8 @@ class Supervised:
             self._become("ready", f"back after {self.last_outage:.2f} s")
 
     async def _ended_or_silent(self) -> str:
-        """How it ended: by itself, or by not answering any more (a worker that hangs never ends)."""
-        waits = {asyncio.create_task(self.engine.ended()), asyncio.create_task(self._silent())}
+        """How it ended: by itself, by not answering any more (a worker that hangs never ends), or to be resized."""
+        waits = {asyncio.create_task(wait) for wait in (self.engine.ended(), self._silent(), self._resizing())}
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
@@ -172,15 +191,21 @@ class Supervised:
                 heard = time.monotonic()
         return f"no answer for {self._patience.silence:.0f} s"
 
+    async def _resizing(self) -> str:
+        await self._resized.wait()
+        return SMALLER
+
     async def _restart(self, how: str) -> bool:
         """Try until it runs again; False when patience is at its end."""
         while True:
             self.detail = how
             self._become("restarting", how)
             await self.engine.stop()
-            if not self._note_ending():
-                return False
-            await asyncio.sleep(self._delay())
+            self._resized.clear()
+            if how != SMALLER:  # which is no failure
+                if not self._note_ending():
+                    return False
+                await asyncio.sleep(self._delay())
             self.restarts += 1
             try:
                 await self.engine.start()

@@ -21,6 +21,7 @@ from penjing.engines.llamacpp.process import SOCKET, Process
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.stretch import stretched
 from penjing.engines.never import never
+from penjing.engines.starved import kills, starved
 from penjing.errors import EngineLoading, EngineStartFailed
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class LlamaCpp:
         self._progress = Progress(0.0, "reading")
         self._client: aiohttp.ClientSession | None = None
         self._stopping = False
+        self._kills = 0
+        self.starved = False
+        """Whether it ended for want of memory the last time."""
 
     def __repr__(self) -> str:
         return f"LlamaCpp({str(self.model)!r}, {self._name!r})"
@@ -100,6 +104,7 @@ class LlamaCpp:
         if self._process is not None:
             return
         self._stopping = False
+        self._kills = await asyncio.to_thread(kills)
         self._progress = Progress(0.0, "reading")
         self.derived = await asyncio.to_thread(prepare, self.model, self._name, self.options)
         try:
@@ -140,7 +145,8 @@ class LlamaCpp:
         if process is not None:
             how = await process.wait()
             if not self._stopping:
-                return how
+                self.starved = await asyncio.to_thread(starved, how, process.tail(), self._kills)
+                return f"{how}, out of memory" if self.starved else how
         return await never()
 
     async def stop(self) -> None:
@@ -154,6 +160,10 @@ class LlamaCpp:
             await session.close()
         if process is not None:
             await process.stop()
+
+    def resize(self, context: int) -> None:
+        """From the next start on: conversations of at most `context` tokens."""
+        self.options = dataclasses.replace(self.options, max_context=context)
 
     async def footprint(self) -> Footprint:
         """What the worker takes of the machine's memory now; zeros when it is not running."""

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from penjing.engines.llamacpp.settings import Settings
@@ -30,6 +31,8 @@ HTTP_THREADS = 64
 """Connections beyond the slots that are served at once: waiting requests must not keep /health from answering."""
 VERBOSITY = {"error": 1, "warning": 2, "info": 3, "debug": 5}
 PR_SET_PDEATHSIG = 1
+OOM_SCORE = "500"
+"""Half the machine's memory on top of what the worker takes, in the kernel's eyes."""
 
 
 def main() -> int:
@@ -39,6 +42,7 @@ def main() -> int:
         return print_devices()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to stop
     die_with_parent()
+    die_first()
     reports = take_stdout()
     settings = Settings.decode(sys.stdin.buffer.readline())
     watch_parent()
@@ -77,6 +81,13 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before the call
         os._exit(1)
+
+
+def die_first() -> None:
+    """When memory runs out, Linux shall end this process, which is started again, and not the one that talks to
+    clients (proc(5), oom_score_adj)."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
 
 
 def watch_parent() -> None:

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from penjing.gateway.house import House
-from penjing.gateway.policies import context, keys
+from penjing.gateway.policies import canary, context, degrade, keys, route, spending
 from penjing.gateway.policies.policy import Policy, Step
 
 GROUP = "penjing.policies"
-ORDER: tuple[Step, ...] = (keys.STEP, context.STEP)
+ORDER: tuple[Step, ...] = (
+    keys.STEP,
+    spending.STEP,
+    canary.STEP,
+    route.STEP,
+    context.STEP,
+    degrade.STEP,
+)
 AFTER = "keys"
 """Policies of others stand behind this one: who asks is known, nothing is decided yet."""
 
