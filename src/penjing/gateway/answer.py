@@ -8,7 +8,7 @@ Does not know: how the bytes come (its `Source` does), what they mean.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Protocol
 
 from penjing.errors import PenjingError
@@ -92,12 +92,15 @@ class Answer:
             raise self._error
         return self._take()
 
-    async def begun(self) -> None:
-        """Wait for the first bytes of a stream, for all of another answer, without taking them: until then it can
-        still be asked of another engine. Raises what broke it before."""
-        while not self._done and not (self.streams and self._pieces):
+    async def begun(self, enough: Callable[[bytes], bool] = bool) -> None:
+        """Wait for the beginning of a stream, as far as it is `enough`, and for all of another answer, without taking
+        them: until then it can still be asked of another engine. Raises what broke it before, and what `enough` raises.
+        """
+        while not self._done:
+            if self.streams and enough(b"".join(self._pieces)):
+                return
             await self._wait()
-        if self._error is not None and not (self.streams and self._pieces):
+        if self._error is not None and not (self.streams and enough(b"".join(self._pieces))):
             raise self._error
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:

@@ -15,6 +15,7 @@ from penjing.gateway.reply import Incoming
 from penjing.gateway.routing.facts import Facts
 from penjing.gateway.routing.rules import Rule, first
 
+STAY = b"x-penjing-local-only"
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
@@ -72,8 +73,8 @@ def test_a_rule_that_asks_nothing_fits() -> None:
         ({"private": True}, {"grant": Grant(local_only=True)}, {}),
         (
             {"private": True},
-            {"headers": {b"x-penjing-local-only": b"1"}},
-            {"headers": {b"x-penjing-local-only": b"no"}},
+            {"headers": {STAY: b"1"}},
+            {"headers": {STAY: b"no"}},
         ),
         ({"model": "a", "tools": True}, {"model": "a", "tools": [TOOL]}, {"model": "a"}),
     ],

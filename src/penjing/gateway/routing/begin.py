@@ -6,11 +6,59 @@ Does not know: where else.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
+
+import msgspec
 
 from penjing.gateway.answer import Answer, leave
 from penjing.gateway.ask import Ask, Call
+from penjing.gateway.dialects.openai.errors import engine_error
 from penjing.gateway.patience import Patience
+from penjing.gateway.sse import FIELD
 from penjing.messages import Event
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: msgspec.Raw | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Event(msgspec.Struct):
+    choices: list[_Choice] = msgspec.field(default_factory=list)
+    error: msgspec.Raw | None = None
+
+
+DECODER = msgspec.json.Decoder(_Event)
+
+
+def tells(model: str, data: bytes) -> bool:
+    """Whether the beginning `data` of a stream says more than whose turn it is, which engines send before they have
+    done anything. Raises EngineError where it says that something failed.
+
+    >>> tells("m", b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\\n\\n')
+    False
+    """
+    events = data.count(FIELD)
+    if events != 1 or not data.endswith((b"\n\n", b"\r\n\r\n")):
+        return events > 1
+    payload = data[data.index(FIELD) + len(FIELD) :].strip()
+    try:
+        event = DECODER.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # the client's to judge
+        return True
+    if event.error is not None:
+        raise engine_error(500, payload, model)
+    return any(
+        choice.text or choice.finish_reason or (choice.delta is not None and any(msgspec.structs.astuple(choice.delta)))
+        for choice in event.choices
+    )
 
 
 async def begun(ask: Ask, call_next: Call, seconds: float = 0.0) -> AsyncIterable[Event]:
@@ -21,7 +69,7 @@ async def begun(ask: Ask, call_next: Call, seconds: float = 0.0) -> AsyncIterabl
         events = await call_next(ask)
         try:
             if isinstance(events, Answer):
-                await events.begun()
+                await events.begun(partial(tells, ask.target))
                 return events
             rest = aiter(events)
             try:

@@ -47,10 +47,12 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that is given must be so; a rule that asks nothing always fits.
 
     `to` names engines, or those with a tag (`tag:fast`); without it the model asked for is meant. With `local_only`
-    what fits must not leave; that holds for every such rule that fits, also where another one wins. `private`: whether
-    the request must stay already, by its key or header. `model`, `task` and `key` are patterns (`gpt-*`), one of which must fit; `kind` is chat,
-    completion or embedding. `busy` is an engine at whose load (requests per slot) of at least `load` the rule fits.
-    `budget_under`: the key has less than so many US dollars left this month. `hours` as `22:00-06:00`, local time.
+    what fits must not leave; that holds for every such rule that fits, also where another one wins.
+
+    `model`, `task` and `key` are patterns (`gpt-*`), one of which must fit; `kind` is chat, completion or embedding.
+    `private`: whether the request must stay already, by its key or header. `busy` is an engine at whose load (requests
+    per slot) of at least `load` the rule fits. `budget_under`: the key has less than so many US dollars left this
+    month. `hours` as `22:00-06:00`, local time.
     """
 
     name: str = ""
