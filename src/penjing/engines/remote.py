@@ -154,8 +154,15 @@ class Remote:
         meta = entry.get("meta") or {}
         context = entry.get("max_model_len") or meta.get("n_ctx") or entry.get("context_length") or 0
         # What it can do it does not tell, so nothing is refused on its behalf: it will say so itself.
-        can = {"embeddings": True, "vision": True, "audio": True}
-        return Capabilities(wanted, context=int(context), slots=0, metadata={"url": self._url}, **can)
+        return Capabilities(
+            wanted,
+            context=int(context),
+            slots=0,
+            embeddings=True,
+            vision=True,
+            audio=True,
+            metadata={"url": self._url},
+        )
 
 
 def base(url: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from functools import partial
 
+from penjing.gateway import schema
 from penjing.gateway.answer import Answer
 from penjing.gateway.ask import Ask
 from penjing.gateway.dialects.openai import wire
@@ -34,6 +35,7 @@ async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
     ask.target = name
     capabilities = engine.capabilities
     check(ask.wire, capabilities)
+    schema.tell(ask, capabilities)
     body = for_engine(ask.body, ask.wire, capabilities)
     one: Send = partial(_open, house, name, PATHS[type(ask.wire)], local_only=ask.local_only)
     if not (ask.stream or capabilities.hears_leaving or isinstance(ask.wire, wire.EmbeddingBody)):

@@ -18,6 +18,7 @@ from penjing.engines.llamacpp.footprint import Footprint, resident, weigh
 from penjing.engines.llamacpp.options import EngineOptions
 from penjing.engines.llamacpp.prepare import prepare
 from penjing.engines.llamacpp.process import SOCKET, Process
+from penjing.engines.llamacpp.schema import GAPS
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.stretch import stretched
 from penjing.engines.never import never
@@ -219,6 +220,7 @@ def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabili
         context=int(props["default_generation_settings"]["n_ctx"]),
         slots=int(props["total_slots"]),
         chat=bool(template),
+        schema_gaps=GAPS,
         embeddings=derived.settings.embeddings,
         vision=bool(modalities.get("vision")),
         audio=bool(modalities.get("audio")),
