@@ -66,8 +66,9 @@ def require_room(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """A binary stream whose content becomes `path` when the block ends, and leaves no trace when it fails.
+def writing(path: Path, private: bool = False) -> Iterator[BinaryIO]:
+    """A binary stream whose content becomes `path` when the block ends, and leaves no trace when it fails. Only its
+    owner may read a `private` file.
 
     Raises DiskFull where the disk is. The data reaches the disk before the name does (fsync, rename, fsync of the
     folder), so that after a power cut there is the old file or the new one.
@@ -75,7 +76,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("xb") as stream:
+        with open(temporary, "xb", opener=_private if private else None) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -90,6 +91,10 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` last through a power cut; a no-op where folders cannot be opened (Windows)."""
     if os.name == "nt":
@@ -101,8 +106,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a small file whole or not at all; returns `path`."""
-    with writing(path) as stream:
+def write_whole(path: Path, content: bytes, private: bool = False) -> Path:
+    """Write a small file whole or not at all; returns `path`. Only its owner may read a `private` one."""
+    with writing(path, private) as stream:
         stream.write(content)
     return path

@@ -23,6 +23,7 @@ TABLES = {
     "penjing.settings": ("WORDS",),
     "penjing.cli.progress": ("STAGES",),
     "penjing.cli.doctor": ("CHECKS",),
+    "penjing.cli.keys": ("WANTED", "MAY", "STATES"),
     "penjing.engines.llamacpp.derive": ("REASONS",),
 }
 """Tables whose texts are said through a variable: their values where those are texts, else their keys."""

@@ -17,6 +17,14 @@ from penjing.gateway.options import GatewayOptions
 from penjing.gateway.serve import Said, bind, serve
 
 
+@pytest.fixture(autouse=True, scope="session")
+def home_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """API keys that whoever runs the tests has made would close every gateway here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PENJING_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture
 def serving() -> Serving:
     """`async with serving(Script(...), options) as running`: a gateway in front of a fake, all started."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from penjing.gateway.reply import Incoming
 
@@ -27,6 +28,10 @@ class Grant:
     local_only: bool = False
     priority: int = 0
     """Higher goes first."""
+
+    def allows(self, model: str) -> bool:
+        """Whether it may ask for `model`; `models` are names or patterns (`qwen*`)."""
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
 OPEN = Grant()

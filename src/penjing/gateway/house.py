@@ -64,6 +64,15 @@ class House:
             raise NoSuchModel(model=model, known=", ".join(self.engines), param="model")
         return model
 
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody without a key is let in."""
+        try:
+            self.admit(Incoming("GET", "/"))
+        except AccessError:
+            return False
+        return True
+
     def chosen(self, model: str) -> tuple[str, Engine]:
         """The engine named `model`, the first one where none is named. Raises NoSuchModel, and why it failed."""
         name = self.named(model)

@@ -208,7 +208,7 @@ def url_of(listener: socket.socket) -> str:
 
 def _open(listener: socket.socket, gateway: Gateway) -> bool:
     """Whether others than this machine can come in without a key."""
-    return not ip_address(listener.getsockname()[0]).is_loopback and not gateway.house.options.api_keys
+    return not ip_address(listener.getsockname()[0]).is_loopback and gateway.house.is_open
 
 
 def _log_broken(error: BaseException) -> None:
