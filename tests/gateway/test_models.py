@@ -1,11 +1,16 @@
-"""The engines' own figures."""
+"""Which models a key knows of, and the engines' own figures."""
 
 from __future__ import annotations
 
+import pytest
+
 from penjing.engines.fake import Fake
 from penjing.engines.llamacpp.footprint import Footprint
+from penjing.gateway.grant import OPEN, Grant
+from penjing.gateway.house import House, NoSuchModel
 from penjing.gateway.metrics import render
-from penjing.gateway.models import metrics
+from penjing.gateway.models import chosen, known, metrics
+from penjing.gateway.options import GatewayOptions
 from penjing.operate.supervise import Supervised
 
 
@@ -26,3 +31,17 @@ async def test_memory_of_a_supervised_engine() -> None:
     gone = render(await metrics({"fake": engine}, {})).decode()
     assert 'penjing_engine_ready{model="fake"} 0\n' in gone
     assert "memory_bytes{" not in gone
+
+
+def test_a_key_knows_of_the_models_it_may_ask() -> None:
+    house = House({name: Fake(name=name) for name in ("big", "small-a", "small-b")}, GatewayOptions())
+    some = Grant(name="some", models=("small-*",))
+    assert list(known(house, OPEN)) == ["big", "small-a", "small-b"]
+    assert list(known(house, some)) == ["small-a", "small-b"]
+    assert chosen(house, OPEN, "")[0] == "big"
+    assert chosen(house, some, "")[0] == "small-a"
+    with pytest.raises(NoSuchModel) as refused:
+        chosen(house, some, "big")
+    assert refused.value.facts["known"] == "small-a, small-b"
+    with pytest.raises(NoSuchModel):
+        chosen(house, Grant(name="none", models=("other",)), "")

@@ -9,6 +9,8 @@ import msgspec
 
 from penjing.engines.engine import Engine
 from penjing.errors import EngineError
+from penjing.gateway.grant import Grant
+from penjing.gateway.house import House, NoSuchModel
 from penjing.gateway.metrics import Counter, Gauge
 from penjing.gateway.upstream import Pool
 
@@ -20,6 +22,19 @@ MEMORY = {
     "mapped_resident": "How much of the model file is in memory, shared with the page cache.",
 }
 """Kinds of memory of a footprint. They overlap, so each is a metric of its own: their sum would mean nothing."""
+
+
+def known(house: House, grant: Grant) -> dict[str, Engine]:
+    """The engines that a key may ask, and so may know of."""
+    return {name: engine for name, engine in house.engines.items() if grant.allows(name)}
+
+
+def chosen(house: House, grant: Grant, model: str) -> tuple[str, Engine]:
+    """As `House.chosen`, among those. Raises NoSuchModel, and why it failed."""
+    engines = known(house, grant)
+    if model not in ("", *engines) or not engines:
+        raise NoSuchModel(model=model, known=", ".join(engines), param="model")
+    return house.chosen(model or next(iter(engines)))
 
 
 def listed(engines: Mapping[str, Engine]) -> bytes:

@@ -17,6 +17,7 @@ from gateway.dialects import internal
 from penjing.gateway.dialects.hosted import parsed
 from penjing.gateway.dialects.openai.convert import whole as openai_whole
 from penjing.gateway.dialects.responses import convert, items, wire
+from penjing.gateway.dialects.responses.said import Echo
 from penjing.gateway.dialects.responses.store import Store
 from penjing.gateway.dialects.responses.writer import Writer
 from penjing.messages import Completion, Image, Message, Part, Request, Sampling, Text
@@ -130,7 +131,7 @@ def test_what_can_be_expressed_comes_back(request: Request) -> None:
 def test_what_is_kept_is_what_was_said(request: Request) -> None:
     asked = parsed(body(request), wire.ResponsesBody, wire.OWN)
     store = Store()
-    items.keep(asked, store, "k", "resp_1", b'{"output":[]}')
+    items.keeper(asked, store, "k")("resp_1", b'{"output":[]}')
     assert tuple(convert.turns(store.history("k", "resp_1"))) == request.messages
 
 
@@ -139,13 +140,13 @@ def test_a_stream_says_what_the_whole_says(made: tuple[Completion, list[bytes]],
     completion, events = made
     asked = wire.ResponsesBody(reasoning=wire.Reasoning(summary="auto") if summed else None)
     kept: list[bytes] = []
-    writer = Writer(asked, "m", lambda id, response: kept.append(response))
+    writer = Writer(asked, Echo(), "m", lambda id, response: kept.append(response))
     said = internal.payloads(b"".join([*map(writer.write, events), writer.end()]))
     assert [each["sequence_number"] for each in said] == list(range(len(said)))
     for each in said:
         EVENT.validate_python(each)
     streamed = said[-1]["response"]
-    whole = json.loads(Writer(asked, "m", lambda id, response: None).whole(openai_whole(completion, "x")))
+    whole = json.loads(Writer(asked, Echo(), "m", lambda id, response: None).whole(openai_whole(completion, "x")))
     Response.model_validate(whole)
     assert json.loads(kept[0]) == streamed
     assert timeless(streamed) == timeless(whole)
@@ -179,7 +180,9 @@ def check_deltas(said: list[dict[str, Any]]) -> None:
 def test_an_answer_goes_into_the_next_question_as_it_was(made: tuple[Completion, list[bytes]]) -> None:
     completion, _ = made
     kept: list[bytes] = []
-    Writer(wire.ResponsesBody(), "m", lambda id, response: kept.append(response)).whole(openai_whole(completion, "x"))
+    Writer(wire.ResponsesBody(), Echo(), "m", lambda id, response: kept.append(response)).whole(
+        openai_whole(completion, "x")
+    )
     store = Store()
     store.put("k", "resp_1", kept[0], (), "")
     (choice,) = completion.choices

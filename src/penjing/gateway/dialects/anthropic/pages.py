@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from urllib.parse import parse_qs, unquote
 
@@ -18,7 +17,7 @@ from penjing.gateway.dialects.openai.body import body
 from penjing.gateway.dialects.openai.errors import JSON
 from penjing.gateway.grant import Grant
 from penjing.gateway.house import House
-from penjing.gateway.models import STARTED
+from penjing.gateway.models import STARTED, chosen, known
 from penjing.gateway.reply import Incoming
 
 MODELS = "/v1/models"
@@ -29,17 +28,18 @@ LONGEST_PAGE = 1000
 async def count(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """POST /v1/messages/count_tokens, counted by the model's own template and tokenizer."""
     request = convert.request(parsed(incoming.body, wire.Prompt, wire.OWN))
-    counted = await tokens(house, request.model, body(request), grant.local_only)
+    name, _ = chosen(house, grant, request.model)
+    counted = await tokens(house, name, body(request), grant.local_only)
     return 200, JSON, msgspec.json.encode({"input_tokens": counted})
 
 
 async def models(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """GET /v1/models, in pages of `limit`."""
     asked = parse_qs(incoming.query)
-    names = list(house.engines)
-    some, more = _page(names, asked)
+    engines = known(house, grant)
+    some, more = _page(list(engines), asked)
     said = {
-        "data": [_described(name, house.engines) for name in some],
+        "data": [_described(name, engines[name]) for name in some],
         "has_more": more,
         "first_id": some[0] if some else None,
         "last_id": some[-1] if some else None,
@@ -49,8 +49,8 @@ async def models(incoming: Incoming, house: House, grant: Grant) -> Answered:
 
 async def model(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """GET /v1/models/NAME."""
-    name, _ = house.chosen(unquote(incoming.path.removeprefix(f"{MODELS}/")))
-    return 200, JSON, msgspec.json.encode(_described(name, house.engines))
+    described = _described(*chosen(house, grant, unquote(incoming.path.removeprefix(f"{MODELS}/"))))
+    return 200, JSON, msgspec.json.encode(described)
 
 
 def _page(names: list[str], asked: dict[str, list[str]]) -> tuple[list[str], bool]:
@@ -67,7 +67,7 @@ def _page(names: list[str], asked: dict[str, list[str]]) -> tuple[list[str], boo
     return names[start:end][: int(limit)], end - start > int(limit)
 
 
-def _described(name: str, engines: Mapping[str, Engine]) -> dict[str, object]:
+def _described(name: str, engine: Engine) -> dict[str, object]:
     created = datetime.fromtimestamp(STARTED, timezone.utc)
     said: dict[str, object] = {
         "type": "model",
@@ -77,7 +77,7 @@ def _described(name: str, engines: Mapping[str, Engine]) -> dict[str, object]:
         "lifecycle": "active",
     }
     try:
-        context = engines[name].capabilities.context
+        context = engine.capabilities.context
     except EngineError:  # loading, or given up
         return said
     return said | ({"max_input_tokens": context, "max_tokens": context} if context else {})

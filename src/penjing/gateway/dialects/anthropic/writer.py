@@ -125,6 +125,6 @@ def _object(arguments: str) -> msgspec.Raw | None:
     """The text as it is, where it is a JSON object."""
     try:
         msgspec.json.decode(arguments or "{}", type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return msgspec.Raw(arguments.encode() or b"{}")

@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
+from penjing.errors import InvalidRequest
 from penjing.messages import Audio, Image, Message, Part, Request, Sampling, Text, Tool
 
 CHOICES = ("none", "auto", "required")
 
 
 def body(request: Request) -> bytes:
-    """JSON of a chat completion, or where there is a `prompt`, of a completion."""
+    """JSON of a chat completion, or where there is a `prompt`, of a completion. Raises InvalidRequest where a schema in
+    it is nested so deeply that it cannot be written."""
     said: dict[str, Any] = {"model": request.model} if request.model else {}
     if request.prompt is not None:
         said["prompt"] = request.prompt
@@ -22,7 +24,10 @@ def body(request: Request) -> bytes:
     said |= _shared(request)
     if request.prompt is None:
         said |= _chat(request)
-    return msgspec.json.encode(said)
+    try:
+        return msgspec.json.encode(said)
+    except RecursionError:
+        raise InvalidRequest(detail="The body is nested too deeply.") from None
 
 
 def _shared(request: Request) -> dict[str, Any]:

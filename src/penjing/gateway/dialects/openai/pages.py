@@ -16,7 +16,7 @@ MODELS = "/v1/models"
 
 async def every(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """GET /v1/models"""
-    return 200, JSON, models.listed(house.engines)
+    return 200, JSON, models.listed(models.known(house, grant))
 
 
 async def one(incoming: Incoming, house: House, grant: Grant) -> Answered:
@@ -24,7 +24,7 @@ async def one(incoming: Incoming, house: House, grant: Grant) -> Answered:
     name = unquote(incoming.path.removeprefix(MODELS).strip("/"))
     if not name:
         return await every(incoming, house, grant)
-    return 200, JSON, models.one(*house.chosen(name))
+    return 200, JSON, models.one(*models.chosen(house, grant, name))
 
 
 PAGES = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
+
 from penjing.errors import PenjingError
 from penjing.gateway.ask import Ask
 from penjing.gateway.dialects.dialect import Dialect, Page
@@ -13,6 +15,7 @@ from penjing.gateway.dialects.openai.body import body as canonical
 from penjing.gateway.dialects.openai.endpoints import refusal
 from penjing.gateway.dialects.openai.wire import Body, ChatBody
 from penjing.gateway.dialects.responses import convert, items, pages, wire
+from penjing.gateway.dialects.responses.said import Echo
 from penjing.gateway.dialects.responses.store import Store
 from penjing.gateway.dialects.responses.writer import Writer
 from penjing.gateway.reply import Incoming
@@ -36,9 +39,11 @@ class Responses:
         return canonical(convert.request(body, items.everything(body, self.store, key)))
 
     def writer(self, ask: Ask) -> Writer:
+        """Raises ItemNotFound where something referred to was forgotten while the question waited."""
         body = parsed(ask.incoming.body, wire.ResponsesBody, wire.OWN)
-        keep = partial(items.keep, body, self.store, ask.key.name) if body.store is not False else _forget
-        return Writer(body, ask.target, keep)
+        echo = msgspec.json.decode(ask.incoming.body, type=Echo)
+        keep = items.keeper(body, self.store, ask.key.name) if body.store is not False else _forget
+        return Writer(body, echo, ask.target, keep)
 
     def refusal(self, error: PenjingError) -> tuple[int, bytes]:
         return refusal(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from penjing.errors import InvalidRequest
@@ -43,10 +45,14 @@ def everything(body: wire.Asked, store: Store, key: str) -> list[wire.Item]:
     return [*before, *own(body, store, key)]
 
 
-def keep(body: wire.ResponsesBody, store: Store, key: str, id: str, response: bytes) -> None:
-    """Put an answer and what `body` said into the store."""
+def keeper(body: wire.ResponsesBody, store: Store, key: str) -> Callable[[str, bytes], None]:
+    """What puts an answer, by its id, into the store, together with what `body` said."""
     items = tuple(msgspec.json.encode(_named(item)) for item in own(body, store, key))
-    store.put(key, id, response, items, body.previous_response_id or "")
+
+    def keep(id: str, response: bytes) -> None:
+        store.put(key, id, response, items, body.previous_response_id or "")
+
+    return keep
 
 
 def _named(item: wire.Item) -> wire.Item:

@@ -16,6 +16,7 @@ from penjing.gateway.dialects.responses import convert, items, wire
 from penjing.gateway.dialects.responses.store import ResponseNotFound, Store
 from penjing.gateway.grant import Grant
 from penjing.gateway.house import House
+from penjing.gateway.models import chosen
 from penjing.gateway.reply import Incoming
 
 ITEMS = "input_items"
@@ -27,7 +28,8 @@ async def count(store: Store, incoming: Incoming, house: House, grant: Grant) ->
     """POST /v1/responses/input_tokens"""
     body = parsed(incoming.body, wire.Asked, wire.OWN)
     request = convert.request(body, items.everything(body, store, grant.name))
-    counted = await tokens(house, request.model, canonical(request), grant.local_only)
+    name, _ = chosen(house, grant, request.model)
+    counted = await tokens(house, name, canonical(request), grant.local_only)
     return 200, JSON, msgspec.json.encode({"object": "response.input_tokens", "input_tokens": counted})
 
 

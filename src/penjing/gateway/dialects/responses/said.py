@@ -6,6 +6,8 @@ import time
 from secrets import token_hex
 from typing import Any
 
+import msgspec
+
 from penjing.errors import EngineError
 from penjing.gateway.dialects.responses import wire
 from penjing.messages import FinishReason, Usage
@@ -66,7 +68,20 @@ def usage(counts: Usage | None) -> dict[str, Any] | None:
     }
 
 
-def response(body: wire.ResponsesBody, model: str) -> dict[str, Any]:
+class Echo(msgspec.Struct):
+    """What an answer repeats of its question, as it was written: it may be nested as deeply as could be read."""
+
+    text: msgspec.Raw = msgspec.Raw()
+    tool_choice: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
+
+    def or_else(self, name: str, default: object) -> object:
+        """A field as it was written, `default` where it was not, or is null."""
+        raw: msgspec.Raw = getattr(self, name)
+        return default if bytes(raw) in (b"", b"null") else raw
+
+
+def response(body: wire.ResponsesBody, echo: Echo, model: str) -> dict[str, Any]:
     """The frame of an answer that has just begun: what was asked, as it was understood."""
     return {
         "id": new("resp"),
@@ -87,9 +102,9 @@ def response(body: wire.ResponsesBody, model: str) -> dict[str, Any]:
         "service_tier": body.service_tier or "auto",
         "store": body.store is not False,
         "temperature": body.temperature,
-        "text": body.text or {"format": {"type": "text"}},
-        "tool_choice": body.tool_choice or "auto",
-        "tools": body.tools or [],
+        "text": echo.or_else("text", {"format": {"type": "text"}}),
+        "tool_choice": echo.or_else("tool_choice", "auto"),
+        "tools": echo.or_else("tools", []),
         "top_p": body.top_p,
         "truncation": "disabled",
         "usage": None,

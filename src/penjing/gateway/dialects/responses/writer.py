@@ -23,10 +23,10 @@ Keep = Callable[[str, bytes], None]
 
 
 class Writer(Translator):
-    """One answer to `body` by `model`; `keep` is told when it is complete."""
+    """One answer to `body`, of which it repeats `echo`, by `model`; `keep` is told when it is complete."""
 
-    def __init__(self, body: wire.ResponsesBody, model: str, keep: Keep) -> None:
-        self._frame = said.response(body, model)
+    def __init__(self, body: wire.ResponsesBody, echo: said.Echo, model: str, keep: Keep) -> None:
+        self._frame = said.response(body, echo, model)
         self._summed = said.summed(body)
         self._keep = keep
         self._number = 0
