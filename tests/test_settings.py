@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from penjing import settings
 from penjing.errors import InputError, SettingError, UnknownOption
-from penjing.settings import SettingsFileInvalid, load
+from penjing.settings import PartInvalid, SettingsFileInvalid, SetTwice, load
 
 
 @dataclass(frozen=True)
@@ -191,3 +191,48 @@ def test_messages_are_in_the_readers_language(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(SettingError) as caught:
         load(Tap, "tap", {"port": "x"})
     assert "整数" in caught.value.message()
+
+
+def test_one_name_written_in_two_ways() -> None:
+    Path("penjing.toml").write_text("[house]\nmax-load = 1\nmax_load = 2\n")
+    with pytest.raises(SetTwice, match=r"penjing.toml says \[house\] max-load and max_load"):
+        load(House, "house")
+
+
+@dataclass(frozen=True)
+class Room:
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class House:
+    max_load: int = 0
+    rooms: tuple[Room, ...] = ()
+
+
+def test_what_is_wrong_inside_a_value_is_told_with_its_place() -> None:
+    Path("penjing.toml").write_text('[[house.rooms]]\nsize = 1\n[[house.rooms]]\nsize = "big"\n')
+    with pytest.raises(PartInvalid, match=r"house.rooms .*\$\[1\].size"):
+        load(House, "house")
+
+
+def test_tables_in_a_table(tmp_path: Path) -> None:
+    Path("penjing.toml").write_text('[taps.left]\nport = 1\n[taps."a.b"]\nport = 2\nother = 3\n')
+    (tmp_path / "etc" / "config.toml").write_text('[taps.left]\nport = 9\nname = "x"\n[taps.right]\n')
+    assert settings.entries("taps") == ("left", "a.b", "right")
+    assert load(Tap, ("taps", "left")).value == Tap(port=1, name="x")
+    assert load(Tap, ("taps", "a.b"), beside=("other",)).value == Tap(port=2)
+    with pytest.raises(UnknownOption, match="other"):
+        load(Tap, ("taps", "a.b"))
+    Path("penjing.toml").write_text("[taps]\nport = 1\n")
+    with pytest.raises(SettingError, match="a table"):
+        settings.entries("taps")
+
+
+def test_more_sections_are_asked_for_only_where_one_is_not_known() -> None:
+    Path("penjing.toml").write_text("[tap]\n")
+    settings.require_sections(("tap",), more=lambda: pytest.fail("asked"))
+    Path("penjing.toml").write_text("[rules]\n")
+    settings.require_sections(("tap",), more=lambda: ("rules",))
+    with pytest.raises(UnknownOption, match="rules"):
+        settings.require_sections(("tap",))

@@ -2,9 +2,9 @@
 
     command line > PENJING_<SECTION>_<FIELD> > ./penjing.toml > PENJING_HOME/config.toml > /etc/penjing/config.toml
 
-A file has one table a section (`[engine]`, `[serve]`, ...). The dataclass is the schema: its annotations say what a
-value may be (`Annotated[int, msgspec.Meta(ge=1)]` where there is a range), its defaults are the last source. A name
-that no field has is an error, never dropped.
+A file has one table a section (`[engine]`, `[serve]`, ...), or one for each of several things (`[engines.NAME]`). The
+dataclass is the schema: its annotations say what a value may be (`Annotated[int, msgspec.Meta(ge=1)]` where there is a
+range), its defaults are the last source. A name that no field has is an error, never dropped.
 
 Does not know: which sections exist; the station or door that owns a dataclass loads it.
 """
@@ -16,9 +16,21 @@ import os
 import re
 import sys
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from penjing.errors import InputError, SettingError, UnknownOption
 from penjing.files import expanded, home
@@ -43,6 +55,20 @@ class SettingsFileInvalid(InputError):
     code = "invalid_settings_file"
 
 
+class SetTwice(InputError):
+    """Facts: `path`, `section`, `first`, `second` (two ways to write one name)."""
+
+    template = "{path} says [{section}] {first} and {second}, which are the same setting."
+    hint = "Leave one of them out."
+    code = "setting_twice"
+
+
+class PartInvalid(SettingError):
+    """A value made of parts, one of which cannot be. Facts: `name`, `source`, `detail` (with the place inside)."""
+
+    template = "Setting {name} (from {source}) cannot be used: {detail}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Loaded(Generic[T]):
     """The value, and for each field where it came from: a flag, a variable, a file, or `default`."""
@@ -51,8 +77,15 @@ class Loaded(Generic[T]):
     sources: dict[str, str]
 
 
-def load(kind: type[T], section: str, given: Mapping[str, object] | None = None) -> Loaded[T]:
-    """Fill `kind` from all sources. In `given` (the command line) None means not given.
+Section = str | tuple[str, str]
+"""A table's name; of a table in a table both names (`engines`, NAME), which has no variables in the environment."""
+
+
+def load(
+    kind: type[T], section: Section, given: Mapping[str, object] | None = None, beside: Iterable[str] = ()
+) -> Loaded[T]:
+    """Fill `kind` from all sources. In `given` (the command line) None means not given. `beside` are fields of the same
+    table that somebody else reads.
 
     Raises UnknownOption for a name that `kind` does not have, SettingError for a value that is not of the field's
     type, SettingsFileInvalid for a file that is not TOML.
@@ -61,18 +94,21 @@ def load(kind: type[T], section: str, given: Mapping[str, object] | None = None)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
     values: dict[str, object] = {}
     sources = dict.fromkeys(fields, DEFAULT)
+    others, shown = frozenset(beside), _shown(section)
     for layer in (_from_command_line(given or {}, fields), _from_environment(section, fields), *_from_files(section)):
         for name, (raw, source, lax) in layer.items():
+            if name in others and name not in fields:
+                continue
             if name not in fields:
-                raise UnknownOption(name=name, where=source, known=", ".join(fields))
+                raise UnknownOption(name=name, where=source, known=", ".join((*fields, *sorted(others))))
             if name not in values:
-                values[name] = _convert(raw, fields[name], name=f"{section}.{name}", source=source, lax=lax)
+                values[name] = _convert(raw, fields[name], name=f"{shown}.{name}", source=source, lax=lax)
                 sources[name] = source
     try:
         return Loaded(kind(**values), sources)
     except SettingError as error:  # the dataclass's own check, which cannot know where the value came from
         name = str(error.facts["name"])
-        facts = {**error.facts, "name": f"{section}.{name}", "source": sources.get(name, DEFAULT)}
+        facts = {**error.facts, "name": f"{shown}.{name}", "source": sources.get(name, DEFAULT)}
         raise SettingError(**facts) from error
 
 
@@ -81,13 +117,28 @@ def places() -> tuple[Path, ...]:
     return (Path(PROJECT), home() / USER, SYSTEM)
 
 
-def require_sections(known: Iterable[str]) -> None:
-    """Raises UnknownOption for a table in a settings file that nothing reads."""
+def require_sections(known: Iterable[str], more: Callable[[], Iterable[str]] = tuple) -> None:
+    """Raises UnknownOption for a table in a settings file that nothing reads. `more` is asked only where `known` does
+    not have it."""
     names = tuple(known)
     for path in places():
         for section in _read(path):
             if section not in names:
+                names = tuple(dict.fromkeys((*names, *more())))
+            if section not in names:
                 raise UnknownOption(name=section, where=str(path), known=", ".join(names))
+
+
+def entries(section: str) -> tuple[str, ...]:
+    """The names of the tables in a table (`[engines.NAME]`), of all files, those of the strongest first. Raises
+    SettingError for something else in it, SettingsFileInvalid."""
+    names: list[str] = []
+    for path in places():
+        for name, table in _table(path, section).items():
+            if not isinstance(table, dict):
+                raise SettingError(name=f"{section}.{name}", value=table, wanted="a table", source=str(path))
+            names.append(name)
+    return tuple(dict.fromkeys(names))
 
 
 Layer = dict[str, tuple[object, str, bool]]
@@ -102,9 +153,11 @@ def _from_command_line(given: Mapping[str, object], fields: Mapping[str, object]
     return layer
 
 
-def _from_environment(section: str, fields: Mapping[str, object]) -> Layer:
-    prefix = f"PENJING_{section.upper()}_"
+def _from_environment(section: Section, fields: Mapping[str, object]) -> Layer:
     layer: Layer = {}
+    if not isinstance(section, str):
+        return layer
+    prefix = f"PENJING_{section.upper()}_"
     for variable, text in os.environ.items():
         if variable.startswith(prefix) and text:
             name = variable.removeprefix(prefix).lower()
@@ -114,15 +167,33 @@ def _from_environment(section: str, fields: Mapping[str, object]) -> Layer:
     return layer
 
 
-def _from_files(section: str) -> list[Layer]:
+def _from_files(section: Section) -> list[Layer]:
     layers = []
     for path in places():
-        table = _read(path).get(section, {})
-        if not isinstance(table, dict):
-            raise SettingError(name=section, value=table, wanted="a table", source=str(path))
-        named = {key.replace("-", "_"): (key, value) for key, value in table.items()}
-        layers.append({name: (value, _place(path, section, key), False) for name, (key, value) in named.items()})
+        layer: Layer = {}
+        written: dict[str, str] = {}
+        for key, value in _table(path, section).items():
+            name = key.replace("-", "_")
+            if name in written:
+                raise SetTwice(path=str(path), section=_shown(section), first=written[name], second=key)
+            written[name] = key
+            layer[name] = (value, _place(path, _shown(section), key), False)
+        layers.append(layer)
     return layers
+
+
+def _shown(section: Section) -> str:
+    return section if isinstance(section, str) else ".".join(section)
+
+
+def _table(path: Path, section: Section) -> dict[str, Any]:
+    """One table of a file; `{}` where there is none. Raises SettingError where it is something else."""
+    table: object = _read(path)
+    for name in (section,) if isinstance(section, str) else section:
+        table = table.get(name, {}) if isinstance(table, dict) else {}
+        if not isinstance(table, dict):
+            raise SettingError(name=_shown(section), value=table, wanted="a table", source=str(path))
+    return cast("dict[str, Any]", table)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -156,7 +227,13 @@ def _convert(raw: object, hint: object, *, name: str, source: str, lax: bool) ->
     try:
         return msgspec.convert(raw, type=hint, strict=not lax, dec_hook=_to_path)
     except msgspec.ValidationError as error:
+        if isinstance(raw, (dict, list)) and _has_parts(raw):
+            raise PartInvalid(name=name, value=raw, source=source, detail=str(error)) from error
         raise SettingError(name=name, value=raw, wanted=wanted(hint), source=source) from error
+
+
+def _has_parts(raw: dict[str, object] | list[object]) -> bool:
+    return isinstance(raw, dict) or any(isinstance(part, dict) for part in raw)
 
 
 def _to_path(kind: type, value: object) -> object:

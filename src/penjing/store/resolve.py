@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -30,6 +32,16 @@ BITS = (4, 8, 16, 32)
 LABELS = {4: ("Q4", "IQ4"), 8: ("Q8",), 16: ("F16", "BF16"), 32: ("F32",)}
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d{2,5}(/\S*)?")
 PAGES = ("*.json", "*.jinja", "tokenizer.model")
+
+
+@dataclass(frozen=True)
+class Found:
+    """As `Resolved`, but nothing is made yet: `make(progress)` makes the file where there is none, and says where."""
+
+    name: str
+    source: Path
+    kind: Literal["guide", "gguf", "checkpoint"]
+    make: Callable[[Report | None], Path]
 
 
 @dataclass(frozen=True)
@@ -66,17 +78,25 @@ def resolve(name: str, *, bits: int | None = None, progress: Report | None = Non
     """The engine-ready file of `name`. `bits` (4, 8, 16 or 32) chooses the quantization; None means 16 for a
     checkpoint and leaves a `.gguf` as it is. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, DiskFull,
     SettingError; `progress` cancels by raising."""
+    found = find(name, bits=bits)
+    return Resolved(found.name, found.make(progress), found.source, found.kind)
+
+
+def find(name: str, *, bits: int | None = None) -> Found:
+    """As `resolve`, without converting anything yet. Raises ModelNotFound, ModelCorrupt, ModelUnsupported,
+    SettingError."""
     if bits is not None and bits not in BITS:
         raise SettingError(name="bits", value=bits, wanted="4, 8, 16 or 32", source="--bits")
     if name == GUIDE:
-        return _guide(bits, progress)
+        return Found(GUIDE, guide(), "guide", partial(_guide, bits))
     source = expanded(name)
     if not source.exists():
         raise _not_found(name, source)
     found = probe.read(source)
     if found.format == "gguf":
-        return Resolved(found.path.stem, _smaller(found, bits, progress), source, "gguf")
-    return Resolved(found.name, _converted(found, bits or DEFAULT_BITS, progress), source, "checkpoint")
+        _require_whole(found)
+        return Found(found.path.stem, source, "gguf", partial(_smaller, found, bits))
+    return Found(found.name, source, "checkpoint", partial(_converted, found, bits or DEFAULT_BITS))
 
 
 def guide() -> Path:
@@ -87,14 +107,19 @@ def guide() -> Path:
     return path
 
 
-def _guide(bits: int | None, progress: Report | None) -> Resolved:
+def _guide(bits: int | None, progress: Report | None) -> Path:
     path = guide()
     found = probe.read(path)
     if bits is not None and not _is(found, bits) and (path.parent / "config.json").is_file():
-        path = _converted(probe.read(path.parent), bits, progress)
-    else:
-        path = _smaller(found, bits, progress)
-    return Resolved(GUIDE, path, guide(), "guide")
+        return _converted(probe.read(path.parent), bits, progress)
+    return _smaller(found, bits, progress)
+
+
+def _require_whole(model: Model) -> None:
+    """Raises NotALanguageModel."""
+    kind = str(model.metadata.get("general.type", "model"))
+    if kind != "model" or model.architecture == "clip":
+        raise NotALanguageModel(path=str(model.path), kind=kind if kind != "model" else model.architecture)
 
 
 def _is(model: Model, bits: int) -> bool:
@@ -103,9 +128,6 @@ def _is(model: Model, bits: int) -> bool:
 
 def _smaller(model: Model, bits: int | None, progress: Report | None) -> Path:
     """The `.gguf` itself, or its quantized copy in the cache."""
-    kind = str(model.metadata.get("general.type", "model"))
-    if kind != "model" or model.architecture == "clip":
-        raise NotALanguageModel(path=str(model.path), kind=kind if kind != "model" else model.architecture)
     if bits is None or _is(model, bits):
         return model.path
     from penjing.shrink.quantize import quantize
