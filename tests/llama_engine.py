@@ -42,6 +42,11 @@ class Engine:
             found[entry["id"]] = entry["logprob"]
         return found
 
+    def sampling(self) -> dict[str, Any]:
+        """How requests are sampled that do not say."""
+        with urllib.request.urlopen(self.server.listening_address + "/props") as answer:
+            return dict(json.load(answer)["default_generation_settings"]["params"])
+
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Ids of `text`, with the beginning and end marks where `special`."""
         body = json.dumps({"content": text, "add_special": special, "parse_special": True}).encode()

@@ -22,7 +22,7 @@ from penjing.probe import model as probe
 from penjing.progress import Progress, Report
 from penjing.store.lock import held, held_now
 
-VERSION = 1  # raise it when a conversion would come out differently
+VERSION = 2  # raise it when a conversion would come out differently
 PLACE_LENGTH = 10
 IDENTITY_LENGTH = 16
 LONGEST_NAME = 48

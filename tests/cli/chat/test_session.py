@@ -10,7 +10,7 @@ import pytest
 
 from penjing.cli.chat.answer import ConnectionLost
 from penjing.cli.chat.once import answer_once
-from penjing.cli.chat.session import ChatSettings, Session, generation_defaults
+from penjing.cli.chat.session import ChatSettings, Session
 from penjing.cli.model import Chosen, Opened, open_engine
 from penjing.engines.fake import Fake, Script
 from penjing.engines.llamacpp import EngineOptions
@@ -158,35 +158,9 @@ def test_sampling_out_of_range_is_refused(name: str) -> None:
         ChatSettings(**{name: -1})
 
 
-def test_the_makers_wishes_are_heard(tmp_path: Path) -> None:
-    model = tmp_path / "m.gguf"
-    assert generation_defaults(None) == {}
-    assert generation_defaults(model) == {}
-    wishes = tmp_path / "generation_config.json"
-    wishes.write_text('{"do_sample": true, "temperature": 0.6, "top_k": 20, "repetition_penalty": 1.1, "x": 1}')
-    expected = {"temperature": 0.6, "top_k": 20, "repeat_penalty": 1.1}
-    assert generation_defaults(model) == generation_defaults(tmp_path) == expected
-    wishes.write_text('{"do_sample": false, "temperature": 0.6}')
-    assert generation_defaults(model) == {"temperature": 0.0}
-    for nonsense in ("[", "[]", '{"temperature": "hot", "top_k": null, "top_p": true}'):
-        wishes.write_text(nonsense)
-        assert generation_defaults(model) == {}
-
-
 def test_a_conversion_is_stopped_from_outside_and_leaves_nothing(clean: Path) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(KeyboardInterrupt):
         open_engine(Chosen(bits=4), EngineOptions(), stop=stop)
     assert [path.suffix for path in clean.rglob("*") if path.is_file()] == [".lock"]
-
-
-def test_a_smaller_copy_is_sampled_as_its_source(clean: Path) -> None:
-    """The copy is in the cache, where nobody's wishes are."""
-    opened = open_engine(Chosen(bits=4), EngineOptions())
-    assert opened.file != opened.source
-    assert (
-        Session(opened, ChatSettings()).defaults
-        == Session(open_engine(Chosen(), EngineOptions()), ChatSettings()).defaults
-    )
-    assert Session(opened, ChatSettings()).defaults

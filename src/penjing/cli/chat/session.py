@@ -6,11 +6,9 @@ Does not know: terminals. Both the interactive loop and the one-shot answer stan
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from penjing.cli.chat.answer import Clock, ConnectionLost, ask
 from penjing.cli.chat.conversation import Conversation
@@ -24,14 +22,6 @@ from penjing.operate.supervise import Supervised
 NEXT_LOOK = 0.05  # seconds between two looks at an engine that is coming back
 LOOKS = 20  # within which a supervisor has noticed that its engine died
 PATIENCE = 120.0  # seconds an engine may take to come back
-GENERATION = "generation_config.json"
-TAKEN_OVER = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "repetition_penalty": "repeat_penalty",
-}
-"""Names in a checkpoint's generation_config.json and in the request."""
 
 
 class EngineGone(EngineError):
@@ -91,7 +81,6 @@ class Session:
         self.conversation = Conversation()
         self.conversation.system = settings.system
         self.think = settings.think
-        self.defaults = generation_defaults(opened.source)
 
     @property
     def engine(self) -> Engine:
@@ -130,7 +119,7 @@ class Session:
 
     def body(self) -> dict[str, object]:
         """The request, without what `ask` adds."""
-        body: dict[str, object] = {**self.defaults, "messages": self.conversation.wire()}
+        body: dict[str, object] = {"messages": self.conversation.wire()}
         for name in ("temperature", "top_p", "top_k", "seed", "max_tokens"):
             if (value := getattr(self.settings, name)) is not None:
                 body[name] = value
@@ -175,26 +164,4 @@ class Session:
             await opened.engine.stop()
             raise
         before, self.opened = self.opened, opened
-        self.defaults = generation_defaults(opened.source)
         await before.engine.stop()
-
-
-def generation_defaults(source: Path | None) -> dict[str, object]:
-    """How the model's makers want it sampled: `generation_config.json` in its folder. Nothing where there is none, or
-    one that says nothing we understand."""
-    if source is None:
-        return {}
-    folder = source if source.is_dir() else source.parent
-    try:
-        wishes: object = json.loads((folder / GENERATION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(wishes, dict):
-        return {}
-    found = {ours: wishes[theirs] for theirs, ours in TAKEN_OVER.items() if _is_wish(wishes.get(theirs))}
-    return {**found, "temperature": 0.0} if wishes.get("do_sample") is False else found
-
-
-def _is_wish(value: object) -> bool:
-    """Whether a wish is a number that says something: transformers writes 0 and null for what is switched off."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penjing.export.gguf import config as settings
-from penjing.export.gguf import tokenizer
+from penjing.export.gguf import sampling, tokenizer
 from penjing.export.gguf.config import Config
 from penjing.export.gguf.families import KNOWN, Family
 from penjing.export.gguf.faults import (
@@ -86,6 +86,7 @@ def plan(folder: Path, bits: int) -> Plan:
         **family.keys(config),
         f"{family.arch}.vocab_size": embedding.shape[0],
         **tokenizer.read(config, family, embedding.shape[0]),
+        **sampling.read(folder),
     }
     flows = [_flow(folder, name, tensor, config, family, mix) for name, tensor in named.items()]
     flows += [_computed(name, values) for name, values in family.computed(config).items()]
