@@ -90,6 +90,21 @@ async def test_engines_that_do_not_count(script: Script, kind: type[Exception]) 
         await fake.stop()
 
 
+async def test_what_could_not_be_asked_is_not_counted() -> None:
+    blind = Fake(Script(context=4))
+    await blind.start()
+    house = House({"blind": blind}, GatewayOptions())
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    try:
+        with pytest.raises(Unsupported, match="images"):
+            await tokens(house, "", json.dumps({"messages": [{"role": "user", "content": [picture]}]}).encode(), False)
+        long = json.dumps({"messages": [{"role": "user", "content": "x" * 2000}]}).encode()
+        assert await tokens(house, "", long, False) == 1
+    finally:
+        house.close()
+        await blind.stop()
+
+
 async def test_what_must_stay_is_counted_here_only() -> None:
     cloud = Fake(local=False)
     await cloud.start()

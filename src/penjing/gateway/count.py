@@ -8,10 +8,13 @@ Does not know: policies, dialects other than OpenAI's.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
 from penjing.errors import EngineError, InvalidRequest, Unsupported
 from penjing.gateway.dialects.openai import wire
+from penjing.gateway.dialects.openai.check import CertainOverflow, check
 from penjing.gateway.dialects.openai.parse import parse
 from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.house import House
@@ -31,10 +34,13 @@ _DECODER = msgspec.json.Decoder(_Counted)
 
 async def tokens(house: House, model: str, body: bytes, local_only: bool) -> int:
     """Tokens of the prompt that the chat completion `body` becomes, as `usage.prompt_tokens` would tell them; a prompt
-    longer than the context is counted too. Raises what `House.open` raises, and Unsupported where the engine cannot
+    longer than the context is counted too. Raises what asking it would raise, and Unsupported where the engine cannot
     count."""
     name, engine = house.chosen(model)
-    asked = for_engine(body, parse(body, wire.ChatBody), engine.capabilities)
+    said = parse(body, wire.ChatBody)
+    with suppress(CertainOverflow):
+        check(said, engine.capabilities)
+    asked = for_engine(body, said, engine.capabilities)
     for path in (LLAMACPP, VLLM):
         counted = await _asked(house, name, path, asked, local_only)
         if counted is not None:
