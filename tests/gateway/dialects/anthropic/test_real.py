@@ -141,3 +141,19 @@ def test_a_prompt_over_the_context(client: anthropic.Anthropic, real: Process) -
     with pytest.raises(anthropic.BadRequestError, match="1024") as caught:
         client.messages.create(model=real.model, max_tokens=1, messages=[{"role": "user", "content": "word " * 3000}])
     assert caught.value.body["error"]["type"] == "invalid_request_error"  # type: ignore[index,call-overload]
+
+
+def test_a_budget_ends_the_thinking(client: anthropic.Anthropic, real: Process) -> None:
+    def thought(budget: int) -> str:
+        message = client.messages.create(
+            model=real.model,
+            max_tokens=100,
+            messages=HELLO,
+            thinking={"type": "enabled", "budget_tokens": budget},
+        )
+        assert message.content[0].type == "thinking"
+        assert message.content[1].type == "text"
+        return message.content[0].thinking
+
+    assert len(thought(3)) < len(thought(1000))
+    assert thought(1000).startswith(thought(3))
