@@ -56,13 +56,17 @@ class ModelNotOffered(ModelNotFound):
 
 class Remote:
     """The server at `url`, known here as `name`. `model` is its own name for the model (default: the only one it has,
-    or `name`); requests must carry it, see `capabilities.model`. `key` is sent as a bearer token and never shown."""
+    or `name`); requests must carry it, see `capabilities.model`. `key` is sent as a bearer token and never shown.
+    `context` is in tokens, for a server that does not tell it."""
 
-    def __init__(self, url: str, name: str, key: str = "", model: str = "", *, local: bool = False) -> None:
+    def __init__(
+        self, url: str, name: str, key: str = "", model: str = "", *, local: bool = False, context: int = 0
+    ) -> None:
         self._url = base(url)
         self._name = name
         self._wanted = model
         self._local = local
+        self._context = context
         self._headers = {"Authorization": f"Bearer {sendable(key)}"} if key.strip() else {}
         self._capabilities: Capabilities | None = None
 
@@ -152,7 +156,7 @@ class Remote:
             raise ModelNotOffered(model=wanted, url=self._url, known=", ".join(sorted(known)) or "-")
         entry = known[wanted]
         meta = entry.get("meta") or {}
-        context = entry.get("max_model_len") or meta.get("n_ctx") or entry.get("context_length") or 0
+        context = self._context or entry.get("max_model_len") or meta.get("n_ctx") or entry.get("context_length") or 0
         # What it can do it does not tell, so nothing is refused on its behalf: it will say so itself.
         return Capabilities(
             wanted,

@@ -9,6 +9,8 @@ import asyncio
 import dataclasses
 import secrets
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from penjing.engines.llamacpp.stretch import stretched
 from penjing.engines.never import never
 from penjing.engines.starved import kills, starved
 from penjing.errors import EngineLoading, EngineStartFailed
+from penjing.progress import Report
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,15 +38,23 @@ READ, LOADED = 0.05, 0.95
 """Progress after the header is read, and when only the answer to /health is missing."""
 
 
+class Left(Exception):
+    """Nobody waits any more for a file that is being made."""
+
+
 class LlamaCpp:
     """The GGUF at `model`, served under `name`. `derived` holds the settings and their reasons once `start` was called;
-    the file is closed and the worker gone after `stop`."""
+    the file is closed and the worker gone after `stop`. Where `model` is a checkpoint, `make` makes the GGUF of it
+    at the first start, in another thread, and says where it is; what its report raises cancels it."""
 
-    def __init__(self, model: Path, name: str, options: EngineOptions | None = None) -> None:
+    def __init__(
+        self, model: Path, name: str, options: EngineOptions | None = None, make: Callable[[Report], Path] | None = None
+    ) -> None:
         self.model = model
         self.options = options or EngineOptions()
         self.derived: Derived | None = None
         self._name = name
+        self._make = make
         self._process: Process | None = None
         self._address: Address | None = None
         self._capabilities: Capabilities | None = None
@@ -107,6 +118,7 @@ class LlamaCpp:
         self._stopping = False
         self._kills = await asyncio.to_thread(kills)
         self._progress = Progress(0.0, "reading")
+        await self._made()
         self.derived = await asyncio.to_thread(prepare, self.model, self._name, self.options)
         try:
             process = self._process = Process(self.derived.settings)
@@ -123,6 +135,25 @@ class LlamaCpp:
             await self.stop()
             raise
         self._progress = Progress(1.0, "ready")
+
+    async def _made(self) -> None:
+        """Make the GGUF where there is none. Raises what making it raises."""
+        if self._make is None:
+            return
+        left = threading.Event()
+
+        def report(progress: Progress) -> None:
+            if left.is_set():
+                raise Left
+            self._progress = dataclasses.replace(progress, fraction=min(progress.fraction, LOADED))
+
+        try:
+            self.model = await asyncio.to_thread(self._make, report)
+        except asyncio.CancelledError:
+            left.set()
+            raise
+        self._make = None
+        self._progress = Progress(0.0, "reading")
 
     def _hear(self, said: dict[str, object]) -> None:
         if said["event"] == "ready":
