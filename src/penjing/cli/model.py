@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from penjing.cli.verb import argument, option
 from penjing.errors import InputError, ModelNotFound, SettingError
-from penjing.settings import DEFAULT, load
+from penjing.settings import DEFAULT, load, require_sections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from penjing.operate.supervise import Change
     from penjing.progress import Progress
 
-SECTIONS = ("model", "engine", "serve", "chat")
+SECTIONS = ("model", "engine", "engines", "serve", "chat")
 BITS = (4, 8, 16, 32)
 
 
@@ -73,6 +74,11 @@ class Chosen:
         """Whether it is somebody else's server."""
         return is_url(self.name)
 
+    def other(self, name: str) -> Chosen:
+        """Another model in its place. The key goes to no other server than the one it was given for."""
+        same = self.remote and is_url(name) and urlsplit(name)[:2] == urlsplit(self.name)[:2]
+        return Chosen(name, remote_key=self.remote_key if same else "")
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -98,15 +104,30 @@ def tell_unheeded(engine: Engine) -> None:
             talk.warn("{name} is {value}: {reason}", name=choice.name, value=choice.value, reason=choice.why())
 
 
+def require_known_sections() -> None:
+    """Raises UnknownOption for a table in a settings file that nothing reads: neither a verb nor a policy."""
+    require_sections(SECTIONS, more=_of_policies)
+
+
+def _of_policies() -> tuple[str, ...]:
+    from penjing.gateway.policies.order import steps
+
+    return tuple(step.name for step in steps())
+
+
 def model_options(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb MODEL and the options of the engine."""
+    return argument("model", metavar="[MODEL|URL]")(engine_flags(verb))
+
+
+def engine_flags(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb the options of the engine alone."""
     for add in reversed(_OPTIONS):
         verb = add(verb)
     return verb
 
 
 _OPTIONS = (
-    argument("model", metavar="[MODEL|URL]"),
     option(
         "--bits", metavar="4|8|16|32", help="Quantize a checkpoint to so many bits a weight (once, kept in the cache)."
     ),

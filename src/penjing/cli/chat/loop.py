@@ -118,7 +118,7 @@ class Chat:
         from penjing.cli.model import engine_options, open_engine, tell_unheeded
 
         before = self.session.opened
-        chosen = replace(before.chosen, name=name, bits=None)
+        chosen = before.chosen.other(name)
         options = replace(before.options or engine_options({}, parallel=1), lora=(), rope_scale=None, gpu_layers=None)
         stop = Event()
         try:
