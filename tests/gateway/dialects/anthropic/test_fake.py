@@ -233,3 +233,14 @@ async def test_pages_of_models(serving: Serving, query: str, names: list[str], m
     assert bad == 400
     assert [model["id"] for model in said["data"]] == names
     assert (said["has_more"], said["first_id"], said["last_id"]) == (more, names[0], names[-1])
+
+
+@pytest.mark.parametrize("header", ["x-api-key", "authorization"])
+async def test_keys_come_as_every_release_of_the_client_sends_them(serving: Serving, header: str) -> None:
+    async with serving(Script(), GatewayOptions(api_keys=("right",))) as running:
+        before = "Bearer " if header == "authorization" else ""
+        for path in ("/v1/messages", "/v1/messages/count_tokens"):
+            ask = ASK if path == "/v1/messages" else {"messages": ASK["messages"]}
+            assert (await running.post(path, ask, **{header: f"{before}right"}))[0] == 200
+            status, body = await running.post(path, ask, **{header: f"{before}wrong"})
+            assert (status, body["error"]["type"]) == (401, "authentication_error")
