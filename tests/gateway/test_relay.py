@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.running import until
 from penjing.errors import EngineDied
 from penjing.gateway import relay as hot
 from penjing.gateway.answer import Answer
+from penjing.gateway.beat import BEATS
 from penjing.gateway.dialects.openai.endpoints import UNTOUCHED
 from penjing.gateway.observe import Observed, Watch
 from penjing.gateway.relay import Relay
@@ -43,12 +43,16 @@ class Client:
 class Engine:
     def __init__(self) -> None:
         self.paused = self.aborted = False
+        self.beat = 0.0
 
     def pause(self, answer: Answer) -> None:
         self.paused = True
 
     def resume(self, answer: Answer) -> None:
         self.paused = False
+
+    def rest(self, answer: Answer, seconds: float) -> None:
+        self.beat = seconds
 
     def abort(self) -> None:
         self.aborted = True
@@ -76,40 +80,40 @@ class Line:
 
 async def test_what_is_half_waits_for_its_end() -> None:
     line = Line()
-    await line.feed(b"data: a\n\ndata: b")
-    assert line.wrote == b"data: a\n\n"
+    await line.feed(b"data: 1\n\ndata: 2")
+    assert line.wrote == b"data: 1\n\n"
     await line.feed(b"\n")
-    assert line.wrote == b"data: a\n\n"
-    await line.feed(b"\ndata: c\r\n\r\n")
+    assert line.wrote == b"data: 1\n\n"
+    await line.feed(b"\ndata: [DONE]\r\n\r\n")
     line.answer.complete()
     await line.task
-    assert line.wrote == b"data: a\n\ndata: b\n\ndata: c\r\n\r\n"
+    assert line.wrote == b"data: 1\n\ndata: 2\n\ndata: [DONE]\r\n\r\n"
     assert line.client.ended
 
 
 async def test_a_last_event_without_its_blank_line_is_an_event() -> None:
     line = Line()
-    await line.feed(b"data: a\n\n", b"data: [DONE]")
+    await line.feed(b"data: 1\n\n", b"data: [DONE]")
     line.answer.complete()
     await line.task
-    assert line.wrote == b"data: a\n\ndata: [DONE]\n\n"
+    assert line.wrote == b"data: 1\n\ndata: [DONE]\n\n"
 
 
 async def test_a_stream_that_ends_inside_an_event_is_a_broken_one() -> None:
     line = Line()
-    await line.feed(b"data: a\n\n", b'data: {"choi')
+    await line.feed(b"data: 1\n\n", b'data: {"choi')
     line.answer.complete()
     await line.task
-    assert line.wrote.startswith(b"data: a\n\ndata: {")
+    assert line.wrote.startswith(b"data: 1\n\ndata: {")
     assert b"engine_protocol" in line.wrote
 
 
 async def test_half_an_event_is_dropped_before_an_error() -> None:
     line = Line()
-    await line.feed(b"data: a\n\ndata: ha")
+    await line.feed(b"data: 1\n\ndata: ha")
     line.answer.broken(EngineDied(model="m", how="killed"))
     await line.task
-    assert line.wrote.startswith(b'data: a\n\ndata: {"error":')
+    assert line.wrote.startswith(b'data: 1\n\ndata: {"error":')
     assert line.wrote.endswith(b"}\n\n")
     assert line.watch.status == "engine_died"
 
@@ -123,13 +127,13 @@ async def test_an_error_before_the_first_byte_is_the_callers() -> None:
     assert not line.client.started
 
 
-async def test_an_empty_stream() -> None:
+async def test_an_empty_stream_is_the_callers() -> None:
     line = Line()
     await line.feed()
     line.answer.complete()
-    await line.task
-    assert line.client.started
-    assert line.client.ended
+    with pytest.raises(EngineProtocol, match="before the answer"):
+        await line.task
+    assert not line.client.started
 
 
 async def test_an_event_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,30 +145,93 @@ async def test_an_event_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     assert line.engine.aborted
 
 
-async def test_fast_tokens_are_gathered_and_go_on() -> None:
+async def test_fast_tokens_are_read_at_a_beat_that_grows_with_the_answer() -> None:
     line = Line()
-    await line.feed(b"data: a\n\n")
-    assert not line.engine.paused
-    await line.feed(b"data: b\n\n")
-    assert line.engine.paused
-    await until(lambda: not line.engine.paused, "it goes on by itself")
+    await line.feed(b"data: 1\n\n")
+    assert not line.engine.beat
+    await line.feed(b"data: 2\n\n")
+    assert line.engine.beat == BEATS[0]
+    line.watch.began -= 10
+    line.watch.ttft = 0.001
+    await line.feed(b"data: 3\n\n")
+    assert line.engine.beat == BEATS[-1]
+    line.answer.complete()
+    await line.task
+
+
+async def test_slow_tokens_are_read_as_they_come() -> None:
+    line = Line()
+    await line.feed(b"data: 1\n\n")
+    await asyncio.sleep(BEATS[-1] * 2)
+    await line.feed(b"data: 2\n\n")
+    assert not line.engine.beat
     line.answer.complete()
     await line.task
 
 
 async def test_a_slow_client_pauses_the_engine_until_it_reads() -> None:
     line = Line()
-    await line.feed(b"data: a\n\n")
+    await line.feed(b"data: 1\n\n")
     line.client.flow.pause()
     assert line.engine.paused
-    await line.feed(b"data: b\n\n")
-    await asyncio.sleep(hot.REST_SECONDS * 3)
+    await line.feed(b"data: 2\n\n")
     assert line.engine.paused
+    assert not line.engine.beat
     line.client.flow.resume()
     assert not line.engine.paused
     line.answer.complete()
     await line.task
     assert line.client.flow is None
+
+
+@pytest.mark.parametrize(
+    "bad", [b'data: {"choices": [{\n\n', b'data: {"a": "\xff"}\n\n', b"data: {} {}\n\n", b"data:\n\n"]
+)
+async def test_what_came_before_a_broken_event_is_passed_on(bad: bytes) -> None:
+    line = Line()
+    await line.feed(b"data: 1\n\n", b"data: 2\n\n" + bad + b"data: 3\n\ndata: [DONE]\n\n")
+    await line.task
+    assert line.wrote.startswith(b'data: 1\n\ndata: 2\n\ndata: {"error":')
+    assert line.wrote.endswith(b"}\n\n")
+    assert b"engine_protocol" in line.wrote
+    assert line.engine.aborted
+    assert line.watch.status == "engine_protocol"
+
+
+async def test_a_broken_first_event_is_the_callers() -> None:
+    line = Line()
+    await line.feed(b"data: {\n\n")
+    with pytest.raises(EngineProtocol, match="not JSON"):
+        await line.task
+    assert not line.client.started
+
+
+async def test_a_stream_that_stops_before_its_end_is_a_broken_one() -> None:
+    line = Line()
+    await line.feed(b"data: 1\n\n")
+    line.answer.complete()
+    await line.task
+    assert b"ends before the answer does" in line.wrote
+
+
+@pytest.mark.parametrize("last", [b"data: [DONE]\n\n", b'data: {"choices":[{"finish_reason":"stop"}]}\n\n'])
+async def test_ways_to_end_a_stream(last: bytes) -> None:
+    line = Line()
+    await line.feed(b"data: 1\n\n", last)
+    line.answer.complete()
+    await line.task
+    assert line.wrote == b"data: 1\n\n" + last
+    assert not line.watch.status
+
+
+async def test_an_error_that_the_engine_says_is_passed_on_and_counted() -> None:
+    line = Line()
+    said = b'data: {"error":{"message":"no memory"}}\n\n'
+    await line.feed(b"data: 1\n\n", said)
+    line.answer.complete()
+    await line.task
+    assert line.wrote == b"data: 1\n\n" + said
+    assert line.watch.status == "engine_error"
 
 
 async def test_tokens_are_counted_from_the_end_of_the_stream() -> None:

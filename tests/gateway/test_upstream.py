@@ -15,7 +15,11 @@ from gateway.running import until, user
 from penjing.engines.engine import Address
 from penjing.engines.fake import Fake, Script
 from penjing.errors import EngineDied
-from penjing.gateway.answer import Answer, leave
+from penjing.gateway import answer as answers
+from penjing.gateway import upstream
+from penjing.gateway.answer import Answer, TooLong, leave
+from penjing.gateway.beat import BEATS
+from penjing.gateway.silence import EngineSilent, Silence
 from penjing.gateway.upstream import EngineProtocol, EngineUnreachable, Pool
 from penjing.messages import Chunk
 
@@ -40,7 +44,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 
 
 @asynccontextmanager
-async def raw(folder: Path, talk: Talk) -> AsyncIterator[Pool]:
+async def raw(folder: Path, talk: Talk, silence: Silence | None = None) -> AsyncIterator[Pool]:
     """A pool to a server that does on each connection what `talk` does."""
     path = str(folder / "raw.sock")
 
@@ -56,7 +60,7 @@ async def raw(folder: Path, talk: Talk) -> AsyncIterator[Pool]:
                 await writer.wait_closed()
 
     server = await asyncio.start_unix_server(serve, path)
-    pool = Pool("raw", Address("http://raw", socket=path), 4, 4)
+    pool = Pool("raw", Address("http://raw", socket=path), 4, 4, silence)
     yield pool
     pool.close()
     server.close()
@@ -241,6 +245,9 @@ class Unread:
     def resume(self, answer: Answer) -> None:
         self.calls.append("resume")
 
+    def rest(self, answer: Answer, seconds: float) -> None:
+        self.calls.append("rest")
+
     def abort(self) -> None:
         self.calls.append("abort")
 
@@ -265,3 +272,129 @@ async def test_errors_come_after_what_was_there() -> None:
     assert await answer.__aiter__().__anext__() == Chunk(b"some")
     with pytest.raises(EngineDied, match=r"\(x\)"):
         await answer.read()
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def then_hang(said: bytes) -> Talk:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await reader.read()  # until the other side has had enough
+
+    return talk
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n"])
+async def test_an_engine_that_never_begins_is_given_up(tmp_path: Path, said: bytes) -> None:
+    async with raw(tmp_path, then_hang(said), Silence(first=0.1, between=60)) as pool:
+        with pytest.raises(EngineSilent, match=r"0\.1 s"):
+            await pool.ask("GET", "/")
+        assert pool.active == 0
+
+
+async def test_an_engine_that_hangs_in_mid_answer_is_given_up(tmp_path: Path) -> None:
+    async with raw(tmp_path, then_hang(STREAM + chunk(b"data: 1\n\n")), Silence(first=60, between=0.1)) as pool:
+        answer = await pool.ask("GET", "/")
+        pieces = answer.__aiter__()
+        assert await pieces.__anext__() == Chunk(b"data: 1\n\n")
+        with pytest.raises(EngineSilent):
+            await pieces.__anext__()
+        assert pool.active == 0
+
+
+async def test_a_body_that_never_begins_is_the_first_silence(tmp_path: Path) -> None:
+    async with raw(tmp_path, then_hang(STREAM), Silence(first=0.1, between=60)) as pool:
+        with pytest.raises(EngineSilent):
+            await (await pool.ask("GET", "/")).read()
+
+
+async def test_who_is_not_listened_to_is_not_silent(tmp_path: Path) -> None:
+    async with raw(tmp_path, then_hang(STREAM + chunk(b"data: 1\n\n")), Silence(between=0.1)) as pool:
+        answer = await pool.ask("GET", "/")
+        await answer.begun()
+        answer.pause()
+        await asyncio.sleep(0.4)
+        assert not answer._done
+        answer.resume()
+        with pytest.raises(EngineSilent):
+            await answer.read()
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.ended: Exception | bool = False
+
+    def data(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def finish(self) -> None:
+        self.ended = True
+
+    def fail(self, error: Exception) -> None:
+        self.ended = error
+
+
+@pytest.mark.parametrize("end", ["well", "cut", "reset"])
+async def test_a_stream_at_a_beat_loses_nothing(tmp_path: Path, end: str) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(STREAM)
+        for number in range(200):
+            writer.write(chunk(b"%d," % number))
+            await writer.drain()
+            await asyncio.sleep(0.0005)
+        if end == "reset":
+            writer.transport.abort()
+        elif end == "well":
+            writer.write(b"0\r\n\r\n")
+
+    async with raw(tmp_path, talk) as pool:
+        sink = Sink()
+        answer = await pool.ask("GET", "/")
+        answer.attach(sink)
+        for seconds in (*BEATS, *reversed(BEATS)):
+            answer.rest(seconds)
+            await asyncio.sleep(0.01)
+        answer.pause()
+        answer.rest(BEATS[0])
+        seen = len(sink.pieces)
+        await asyncio.sleep(0.02)
+        assert len(sink.pieces) == seen
+        answer.resume()
+        answer.rest(BEATS[0])
+        await until(lambda: bool(sink.ended), "the end")
+        assert b"".join(sink.pieces) == b"".join(b"%d," % number for number in range(200))
+        assert sink.ended is True if end == "well" else isinstance(sink.ended, EngineDied)
+        assert pool.active == 0
+
+
+async def test_a_whole_answer_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "WHOLE_LIMIT", 1000)
+    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"x" * 400) * 10
+    async with raw(tmp_path, then_hang(endless)) as pool:
+        with pytest.raises(TooLong):
+            await (await pool.ask("GET", "/")).read()
+        assert pool.active == 0
+
+
+async def test_a_stream_can_be_read_whole(tmp_path: Path) -> None:
+    long = STREAM + chunk(b"x" * 400_000) + chunk(b"y" * 400_000) + b"0\r\n\r\n"
+    async with raw(tmp_path, say(long)) as pool:
+        assert len(await (await pool.ask("GET", "/")).read()) == 800_000
+
+
+async def test_links_do_not_rest_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(upstream, "SWEEP_SECONDS", 0.05)
+    async with pooled() as (pool, _):
+        await (await pool.ask("POST", PATH, body())).read()
+        link = pool._idle[0]
+        await until(lambda: link.closed, "it is closed")
+        assert pool._idle == []

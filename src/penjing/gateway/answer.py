@@ -11,11 +11,20 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Protocol
 
-from penjing.errors import PenjingError
+from penjing.errors import EngineError, PenjingError
 from penjing.messages import Chunk
 
 BUFFER_HIGH = 256 * 1024
 """Bytes of a stream that wait for somebody to take them before the engine has to wait."""
+WHOLE_LIMIT = 256 * 1024 * 1024
+"""Bytes of an answer that is read whole: room for 2,048 embeddings of 8,192 numbers."""
+
+
+class TooLong(EngineError):
+    """Facts: `bytes`."""
+
+    template = "The engine's answer is longer than {bytes} bytes."
+    code = "engine_protocol"
 
 
 async def leave(events: AsyncIterable[object]) -> None:
@@ -42,6 +51,8 @@ class Source(Protocol):
 
     def resume(self, answer: Answer) -> None: ...
 
+    def rest(self, answer: Answer, seconds: float) -> None: ...
+
     def abort(self) -> None: ...
 
 
@@ -52,6 +63,9 @@ class _Nobody:
         """Nothing comes."""
 
     def resume(self, answer: Answer) -> None:
+        """Nothing comes."""
+
+    def rest(self, answer: Answer, seconds: float) -> None:
         """Nothing comes."""
 
     def abort(self) -> None:
@@ -67,6 +81,7 @@ class Answer:
         self._source = source
         self._pieces: list[bytes] = []
         self._size = 0
+        self._whole = False
         self._done = False
         self._error: PenjingError | None = None
         self._sink: Sink | None = None
@@ -85,7 +100,9 @@ class Answer:
         self._end()
 
     async def read(self) -> bytes:
-        """All of the body. Raises EngineDied."""
+        """All of the body. Raises EngineDied, EngineSilent, TooLong."""
+        self._whole = True
+        self.resume()
         while not self._done:
             await self._wait()
         if self._error is not None:
@@ -122,6 +139,10 @@ class Answer:
     def resume(self) -> None:
         self._source.resume(self)
 
+    def rest(self, seconds: float) -> None:
+        """Take what came only every `seconds` (one of `beat.BEATS`), as long as something comes."""
+        self._source.rest(self, seconds)
+
     def cancel(self) -> None:
         """Nobody wants the rest: the engine is told by a closed connection."""
         if not self._done:
@@ -148,8 +169,12 @@ class Answer:
             return
         self._pieces += pieces
         self._size += sum(map(len, pieces))
-        if self.streams and self._size > BUFFER_HIGH:
+        if self.streams and not self._whole and self._size > BUFFER_HIGH:
             self.pause()
+        elif self._size > WHOLE_LIMIT and not self._done:
+            self.broken(TooLong(bytes=WHOLE_LIMIT))
+            self._source.abort()
+            return
         self._wake()
 
     def complete(self) -> None:

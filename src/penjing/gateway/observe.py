@@ -135,6 +135,11 @@ class Watch:
         self._last = now
         return since
 
+    @property
+    def age(self) -> float:
+        """Seconds since the first token, as far as tokens were sent."""
+        return self._last - self.began - self.ttft
+
     def end(self, route: str, status: int) -> float:
         """Everything is counted; returns the seconds it took."""
         observed = self._observed

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penjing.gateway.cost import Prices
+from penjing.gateway.silence import Silence
 
 MEBIBYTE = 1 << 20
 
@@ -32,7 +33,7 @@ class GatewayOptions:
     """`api_keys`: a request must carry one of them; none configured leaves the gateway open. `cors`: origins that
     pages in a browser may call from (`*` for all); none by default. `policies`: the options of each policy, by its name
     (see `policies/order.py`); its own defaults where there are none. `prices` and `tags` are of engines, by their
-    names here."""
+    names here; so is `silence`, how long each may say nothing (`HERE` or `AWAY` of `silence.py` where not told)."""
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
@@ -40,3 +41,4 @@ class GatewayOptions:
     policies: Mapping[str, object] = field(default_factory=dict)
     prices: Prices = field(default_factory=Prices)
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    silence: Mapping[str, Silence] = field(default_factory=dict)

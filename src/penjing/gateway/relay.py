@@ -1,32 +1,37 @@
 """The hot path: an engine's stream to a client, socket to socket, no task in between.
 
-Whole events only are passed on, so that an error event can always follow. The first goes at once; when tokens come
-faster than a person can see, what arrives within `REST_SECONDS` goes out together, which frees the processor for the
-engine. A client that reads slowly pauses the engine's socket, so that memory stays bounded.
+Whole events only are passed on, each seen to be JSON in UTF-8, so that an error event can always follow. The first
+goes at once; tokens that come faster than a person can see are read at a beat (`beat`) and go out together, which frees
+the processor for the engine. A client that reads slowly pauses the engine's socket, so that memory stays bounded.
 
 A `Writer` turns the events into the client's dialect on the way; OpenAI's changes nothing.
 
-Does not know: what is in the events, but for counting them.
+Does not know: what is in the events, but for counting them and seeing how the stream ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import msgspec
 
-from penjing.errors import PenjingError
+from penjing.errors import EngineError, PenjingError
+from penjing.gateway import sse
 from penjing.gateway.answer import Answer
 from penjing.gateway.ask import Writer
+from penjing.gateway.beat import BEATS, beat
 from penjing.gateway.observe import EVENT, Watch, last_counts
 from penjing.gateway.reply import Headers, Reply
 from penjing.gateway.sse import DONE, FIELD
 from penjing.gateway.upstream import EngineProtocol
 
+LONGEST = BEATS[-1]
 STREAM_HEADERS: Headers = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))
-REST_SECONDS = 0.003
 EVENT_LIMIT = 8 << 20
+FINISHED = re.compile(rb'"finish_reason": ?"')
+FAILED = re.compile(rb'data: ?\{"error"')
 
 
 class Relay:
@@ -40,13 +45,11 @@ class Relay:
         self._watch = watch
         self._writer = writer
         self._taps = taps
-        self._loop = asyncio.get_running_loop()
-        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held = b""
         self._tail = b""
         self._last = b""
         self._slow = False
-        self._resting: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Until the stream is over."""
@@ -55,37 +58,48 @@ class Relay:
         try:
             await self._done
         finally:
-            if self._resting is not None:
-                self._resting.cancel()
             self._reply.flow = None
 
     # the engine's side
 
     def data(self, data: bytes) -> None:
+        if self._done.done():
+            return
         if self._held:
             data, self._held = self._held + data, b""
         if not data.endswith(b"\n\n"):
             data = self._whole(data)
             if not data:
                 return
+        if detail := sse.fault(data):
+            self._pass_on(sse.sound(data))
+            self._give_up(EngineProtocol(model=self._watch.model, detail=detail))
+        else:
+            self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Whole, sound events to the client."""
+        if not data:
+            return
         self._tail, self._last = self._last, data
         for tap in self._taps:
             tap(data)
         try:
             written = self._writer.write(data)
         except PenjingError as error:
-            self._answer.cancel()
-            self.fail(error)
+            self._give_up(error)
             return
         if self._reply.started:
             if written:
                 self._reply.write(written)
         else:
             self._reply.begin(200, self._writer.content_type, STREAM_HEADERS, written)
-        since = self._watch.tokens(data.count(EVENT))
-        if since < REST_SECONDS and not self._slow and self._resting is None:
-            self._answer.pause()
-            self._resting = self._loop.call_later(REST_SECONDS, self._rested)
+        events = data.count(EVENT)
+        since = self._watch.tokens(events)
+        if since < LONGEST * events and not self._slow:
+            seconds = beat(self._watch.age, since / events)
+            if seconds:
+                self._answer.rest(seconds)
 
     def finish(self) -> None:
         if self._held.strip():
@@ -94,13 +108,23 @@ class Relay:
                 self.fail(EngineProtocol(model=self._watch.model, detail="its stream ends inside an event"))
                 return
             self.data(rest + b"\n\n")  # some servers leave out the last blank line
-        self._watch.usage = last_counts(self._tail + self._last)
+        if self._done.done():
+            return
+        tail = self._tail + self._last
+        self._watch.usage = last_counts(tail)
+        if FAILED.search(tail):
+            self._watch.status = self._watch.code = EngineError.code
+        elif sse.DONE not in tail and not FINISHED.search(tail):
+            self.fail(EngineProtocol(model=self._watch.model, detail="its stream ends before the answer does"))
+            return
         if not self._reply.started:
             self._reply.begin(200, self._writer.content_type, STREAM_HEADERS)
         self._reply.end(self._writer.end())
         self._over()
 
     def fail(self, error: PenjingError) -> None:
+        if self._done.done():
+            return
         self._watch.status = self._watch.code = error.code
         if not self._reply.started:
             self._done.set_exception(error)
@@ -116,13 +140,7 @@ class Relay:
 
     def resume(self) -> None:
         self._slow = False
-        if self._resting is None:
-            self._answer.resume()
-
-    def _rested(self) -> None:
-        self._resting = None
-        if not self._slow:
-            self._answer.resume()
+        self._answer.resume()
 
     def _whole(self, data: bytes) -> bytes:
         """The whole events of `data`; the rest is held."""
@@ -130,13 +148,16 @@ class Relay:
         end = max(bare + 2 if bare >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
         self._held = data[end:]
         if len(self._held) > EVENT_LIMIT:
-            self._answer.cancel()
-            self.fail(EngineProtocol(model=self._watch.model, detail="an event without an end"))
+            self._give_up(EngineProtocol(model=self._watch.model, detail="an event without an end"))
+            return b""
         return data[:end]
 
+    def _give_up(self, error: PenjingError) -> None:
+        self._answer.cancel()
+        self.fail(error)
+
     def _over(self) -> None:
-        if not self._done.done():
-            self._done.set_result(None)
+        self._done.set_result(None)
 
 
 def _complete(event: bytes) -> bool:

@@ -13,9 +13,41 @@ import msgspec
 from penjing.errors import EngineError
 from penjing.messages import Chunk
 
+_ANY = msgspec.json.Decoder(msgspec.Raw)
 DONE = b"[DONE]"
 FIELD = b"data:"
 LAST = b"data: [DONE]\n\n"
+
+
+def fault(data: bytes) -> str:
+    """What is wrong with whole events whose payloads should be JSON in UTF-8; "" where nothing is.
+
+    >>> fault(b'data: {"a": 1}\\n\\ndata: [DONE]\\n\\n'), fault(b'data: {"a": \\n\\n')
+    ('', 'an event that is not JSON (Input data was truncated)')
+    """
+    try:
+        if not data.isascii():
+            data.decode()
+        for line in data.split(b"\n"):
+            if line.startswith(FIELD):
+                payload = line[len(FIELD) :]
+                if payload.strip() != DONE:
+                    _ANY.decode(payload)
+    except UnicodeDecodeError:
+        return "an event that is not UTF-8"
+    except msgspec.MsgspecError as error:
+        return f"an event that is not JSON ({error})"
+    return ""
+
+
+def sound(data: bytes) -> bytes:
+    """The events of `data` before the first one with a fault."""
+    end = 0
+    for event in data.splitlines(keepends=True):
+        if fault(event):
+            break
+        end += len(event)
+    return data[: data.rfind(b"\n\n", 0, end) + 2] if end else b""
 
 
 async def payloads(chunks: AsyncIterable[Chunk]) -> AsyncIterator[bytes]:

@@ -1,9 +1,9 @@
 """HTTP/1.1 as a client: from the gateway to an engine's address.
 
 Keep-alive links over a Unix socket or TCP, a bounded number at work at once; the rest wait in line, first come first
-served. Foreign errors become penjing's here.
+served.
 
-Does not know: dialects, clients.
+Does not know: what comes over a link (`link` does), dialects, clients.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import cast
 from urllib.parse import urlsplit
 
-import httptools
-
 from penjing.engines.engine import Address
-from penjing.errors import EngineDied, EngineError, PenjingError
+from penjing.errors import EngineDied, EngineError
 from penjing.gateway.answer import Answer
+from penjing.gateway.beat import Beats
+from penjing.gateway.link import EngineProtocol as EngineProtocol
+from penjing.gateway.link import Link
+from penjing.gateway.silence import Silence
 
 IDLE_SECONDS = 4.0
 """A link that rested longer is not used again: llama.cpp's server closes after 5 s."""
@@ -27,7 +28,7 @@ REQUESTS_PER_LINK = 90
 STALE_SECONDS = 0.25
 """A reused link that breaks so soon, without a byte, was already closed by the other side: ask again once."""
 CONNECT_SECONDS = 10.0
-FRAMING = (b"content-length", b"transfer-encoding")
+SWEEP_SECONDS = 1.0
 
 
 class EngineUnreachable(EngineError):
@@ -39,149 +40,21 @@ class EngineUnreachable(EngineError):
     status = 503
 
 
-class EngineProtocol(EngineError):
-    """The engine's answer is not valid HTTP. Facts: `model`, `detail`."""
-
-    template = "The engine of {model} sent something that is not HTTP: {detail}"
-    code = "engine_protocol"
-
-
-class Link(asyncio.Protocol):
-    """One connection to an engine; also the callbacks of its parser."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.transport = cast(asyncio.Transport, None)
-        self.used = 0
-        self.idle_since = 0.0
-        self.closed = False
-        self.touched = False
-        """Whether the present request got any byte back."""
-        self._pool = pool
-        self._working = False
-        self._head: asyncio.Future[Answer] | None = None
-        self._answer: Answer | None = None
-        self._pieces: list[bytes] = []
-        self._paused = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def ask(self, request: bytes) -> asyncio.Future[Answer]:
-        """Send `request`; the future holds the answer once its head is here."""
-        self.used += 1
-        self.touched = self._complete = self._framed = self._keep = False
-        self._working = True
-        self._content_type = b""
-        self._parser = httptools.HttpResponseParser(self)
-        self._head = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
-        return self._head
-
-    def abort(self) -> None:
-        """Close at once, whatever is on its way."""
-        self._head = self._answer = None
-        self._close()
-
-    def pause(self, answer: Answer) -> None:
-        if answer is self._answer and not self._paused and not self.closed:
-            self._paused = True
-            self.transport.pause_reading()
-
-    def resume(self, answer: Answer) -> None:
-        if answer is self._answer and self._paused and not self.closed:
-            self._paused = False
-            self.transport.resume_reading()
-
-    # asyncio's side
-
-    def data_received(self, data: bytes) -> None:
-        self.touched = True
-        if not self._working:
-            self.abort()
-            return
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._break(EngineProtocol(model=self._pool.model, detail=str(error)))
-            return
-        if self._pieces and self._answer is not None:
-            pieces, self._pieces = self._pieces, []
-            self._answer.feed(pieces)
-        if self._complete:
-            self._finish(self._keep)
-
-    def eof_received(self) -> None:
-        if self._answer is not None and not self._framed:
-            self._finish(reusable=False)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._break(EngineDied(model=self._pool.model, how=str(exc) if exc else "connection closed"))
-
-    # the parser's side
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"content-type":
-            self._content_type = value
-        elif name in FRAMING:
-            self._framed = True
-
-    def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if status >= 200 and self._head is not None:
-            self._answer = Answer(self, status, self._content_type)
-            head, self._head = self._head, None
-            if not head.done():
-                head.set_result(self._answer)
-
-    def on_body(self, body: bytes) -> None:
-        self._pieces.append(body)
-
-    def on_message_complete(self) -> None:
-        self._complete = self._answer is not None
-        self._keep = self._parser.should_keep_alive()
-
-    # the end of a request
-
-    def _finish(self, reusable: bool) -> None:
-        answer, self._answer = self._answer, None
-        if self._paused:
-            self._paused = False
-            self.transport.resume_reading()
-        if reusable:
-            self._working = False
-            self._pool.release(self)
-        else:
-            self._close()
-        if answer is not None:
-            answer.complete()
-
-    def _break(self, error: PenjingError) -> None:
-        head, answer, self._head, self._answer = self._head, self._answer, None, None
-        self._close()
-        if head is not None and not head.done():
-            head.set_exception(error)
-        if answer is not None:
-            answer.broken(error)
-
-    def _close(self) -> None:
-        self.closed = True
-        self.transport.abort()
-        if self._working:
-            self._working = False
-            self._pool.release(self)
-
-
 class Pool:
-    """The links to one address. At most `limit` requests are at work at once, at most `idle` links rest."""
+    """The links to one address. At most `limit` requests are at work at once, at most `idle` links rest. An engine
+    that says nothing for as long as `silence` allows is given up."""
 
-    def __init__(self, model: str, address: Address, limit: int, idle: int) -> None:
+    def __init__(self, model: str, address: Address, limit: int, idle: int, silence: Silence | None = None) -> None:
         self.model = model
         self.address = address
         self.active = 0
+        self.beats = Beats()
+        self.silence = silence or Silence()
         self._limit = limit
         self._idle_limit = idle
         self._idle: list[Link] = []
+        self._at_work: set[Link] = set()
+        self._sweep: asyncio.TimerHandle | None = None
         self._line: deque[asyncio.Future[None]] = deque()
         parts = urlsplit(address.url)
         self._tls = ssl.create_default_context() if parts.scheme == "https" and not address.socket else None
@@ -190,6 +63,7 @@ class Pool:
         self._path = parts.path.rstrip("/")
         host = parts.netloc.rpartition("@")[2] or self._host  # an IPv6 address in its brackets
         self._lines = "".join(f"\r\n{name}: {value}" for name, value in {"Host": host, **address.headers}.items())
+        self._heads: dict[tuple[str, str], bytes] = {}
 
     @property
     def queued(self) -> int:
@@ -198,9 +72,8 @@ class Pool:
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Answer:
         """Send a request; returns once the head of the answer is here. Raises EngineUnreachable, EngineDied,
-        EngineProtocol. Cancelling it closes the connection, which stops the engine's work."""
-        head = f"{method} {self._path}{path} HTTP/1.1{self._lines}\r\nContent-Type: application/json\r\n"
-        request = b"%bContent-Length: %d\r\n\r\n%b" % (head.encode("latin-1"), len(body), body)
+        EngineProtocol, EngineSilent. Cancelling it closes the connection, which stops the engine's work."""
+        request = b"%b%d\r\n\r\n%b" % (self._head(method, path), len(body), body)
         await self._turn()
         link = self._rested()
         if link is not None:
@@ -213,8 +86,19 @@ class Pool:
             await self._turn()
         return await self._send(await self._connect(), request)
 
+    def _head(self, method: str, path: str) -> bytes:
+        """The head of a request up to the length of its body; few paths are ever asked."""
+        head = self._heads.get((method, path))
+        if head is None:
+            lines = f"{self._lines}\r\nContent-Type: application/json\r\nContent-Length: "
+            head = self._heads[method, path] = f"{method} {self._path}{path} HTTP/1.1{lines}".encode("latin-1")
+        return head
+
     async def _send(self, link: Link, request: bytes) -> Answer:
         head = link.ask(request)
+        self._at_work.add(link)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(self.silence.step or SWEEP_SECONDS, self._look)
         try:
             return await head
         except asyncio.CancelledError:
@@ -245,6 +129,7 @@ class Pool:
 
     def release(self, link: Link) -> None:
         """`link`'s request is over; the link rests if it can be used again."""
+        self._at_work.discard(link)
         if not link.closed:
             if link.used < REQUESTS_PER_LINK and len(self._idle) < self._idle_limit:
                 link.idle_since = asyncio.get_running_loop().time()
@@ -253,6 +138,17 @@ class Pool:
                 link.closed = True
                 link.transport.close()
         self._pass_on()
+
+    def _look(self) -> None:
+        """Give up engines that are silent, and links that rested too long."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for link in tuple(self._at_work):
+            link.listen(now)
+        while self._idle and self._idle[0].idle_since < now - IDLE_SECONDS:
+            self._idle.pop(0).abort()
+        again = self._at_work or self._idle
+        self._sweep = loop.call_later(self.silence.step or SWEEP_SECONDS, self._look) if again else None
 
     def _rested(self) -> Link | None:
         oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
@@ -281,6 +177,8 @@ class Pool:
 
     def close(self) -> None:
         """Close the resting links; those at work close when their answers end."""
+        if self._sweep is not None and not self._at_work:
+            self._sweep.cancel()
         self._idle_limit = 0
         while self._idle:
             self._idle.pop().abort()
