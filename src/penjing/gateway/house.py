@@ -17,6 +17,7 @@ from penjing.gateway.grant import OPEN, Grant
 from penjing.gateway.observe import Observed
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.reply import Incoming
+from penjing.gateway.silence import AWAY, HERE
 from penjing.gateway.upstream import Pool
 
 WAITING = 32
@@ -44,7 +45,8 @@ class MustStay(AccessError):
 
 class House:
     """`failed`: engines that could not be started, and why. `admit` and `spent` (this month, US dollars, by the name of
-    a key) are replaced by the policy that knows keys. `local_only`: nothing at all may leave."""
+    a key) are replaced by the policy that knows keys, `waiting` (requests in line before an engine) by the one that
+    lets them wait. `local_only`: nothing at all may leave."""
 
     def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions) -> None:
         self.engines = dict(engines)
@@ -54,6 +56,7 @@ class House:
         self.pools: dict[str, Pool] = {}
         self.admit: Callable[[Incoming], Grant] = lambda incoming: OPEN
         self.spent: Callable[[str], float] = lambda key: 0.0
+        self.waiting: Callable[[str], int] = lambda engine: 0
         self.local_only = False
 
     def named(self, model: str) -> str:
@@ -110,7 +113,8 @@ class House:
             if pool is not None:
                 pool.close()
             slots = engine.capabilities.slots or UNTOLD_SLOTS
-            pool = self.pools[name] = Pool(name, address, slots + WAITING, slots)
+            silence = self.options.silence.get(name) or (HERE if engine.local else AWAY)
+            pool = self.pools[name] = Pool(name, address, slots + WAITING, slots, silence)
         return pool
 
     def close(self) -> None:
