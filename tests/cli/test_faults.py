@@ -48,7 +48,7 @@ def told(done: object, language: str, status: int) -> str:
     err = str(getattr(done, "err", ""))
     assert getattr(done, "status", None) == status, err
     assert getattr(done, "out", None) == ""
-    assert err.startswith("error: " if language == "en" else "错误： ")
+    assert err.startswith("error: " if language == "en" else "错误：")
     assert len(err.splitlines()) <= 3
     if language == "zh":
         assert any("\u4e00" <= letter <= "\u9fff" for letter in err.partition("：")[2])

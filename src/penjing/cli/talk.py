@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RED, GREEN, YELLOW, PLAIN = "\033[31m", "\033[32m", "\033[33m", "\033[0m"
 CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+WIDE_COLON = "\uff1a"
 _quiet = False
 
 
@@ -58,11 +59,7 @@ def note(template: str, /, **facts: object) -> None:
 def warn(template: str, /, **facts: object) -> None:
     """Say one line on stderr that should be noticed."""
     if not _quiet:
-        print(
-            f"{painted(say('warning:'), YELLOW, sys.stderr)} {printable(say(template, language=None, **facts))}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(_headed("warning:", YELLOW, say(template, language=None, **facts)), file=sys.stderr, flush=True)
 
 
 def data(text: str) -> None:
@@ -77,7 +74,13 @@ def data_json(value: object) -> None:
 
 def complain(error: PenjingError) -> None:
     """Say what was wrong and what to type next, on stderr."""
-    print(f"{painted(say('error:'), RED, sys.stderr)} {printable(error.message())}", file=sys.stderr)
+    print(_headed("error:", RED, error.message()), file=sys.stderr)
     if advice := error.advice():
-        print(f"{painted(say('next:'), YELLOW, sys.stderr)} {printable(advice)}", file=sys.stderr)
+        print(_headed("next:", YELLOW, advice), file=sys.stderr)
     sys.stderr.flush()
+
+
+def _headed(head: str, colour: str, text: str) -> str:
+    """A line of talk; a Chinese colon brings its own space."""
+    head = say(head)
+    return f"{painted(head, colour, sys.stderr)}{'' if head.endswith(WIDE_COLON) else ' '}{printable(text)}"

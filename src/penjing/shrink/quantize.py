@@ -20,12 +20,12 @@ from penjing.probe.facts import Model
 from penjing.probe.view import viewing
 from penjing.progress import Report
 from penjing.shrink import container
+from penjing.shrink.bits import BITS
 from penjing.shrink.container import Info
 from penjing.shrink.ggml import fits
 from penjing.shrink.rows import DTYPES, Rows
 from penjing.shrink.stream import Flow, write
 
-BITS = (4, 8, 16, 32)
 FILE_TYPES = {32: 0, 16: 1, 8: 7, 4: 15}  # llama.h, llama_ftype: ALL_F32, F16, Q8_0, Q4_K_M
 LABELS = {32: "F32", 16: "F16", 8: "Q8_0", 4: "Q4_K_M"}
 QUANTIZATION_VERSION = 2  # ggml.h, GGML_QNT_VERSION

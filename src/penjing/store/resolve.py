@@ -22,13 +22,13 @@ from penjing.files import expanded
 from penjing.probe import model as probe
 from penjing.probe.facts import Model
 from penjing.progress import Report
+from penjing.shrink.bits import BITS
 from penjing.store import cache
 
 GUIDE = "guide"
 NEAR = 3
 NEAR_ENOUGH = 0.5
 DEFAULT_BITS = 16
-BITS = (4, 8, 16, 32)
 LABELS = {4: ("Q4", "IQ4"), 8: ("Q8",), 16: ("F16", "BF16"), 32: ("F32",)}
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d{2,5}(/\S*)?")
 PAGES = ("*.json", "*.jinja", "tokenizer.model")
