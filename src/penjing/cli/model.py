@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from penjing.cli.verb import argument, option
 from penjing.errors import InputError, ModelNotFound, SettingError
 from penjing.settings import DEFAULT, load, require_sections
+from penjing.shrink.bits import BITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from penjing.progress import Progress
 
 SECTIONS = ("model", "engine", "engines", "serve", "chat")
-BITS = (4, 8, 16, 32)
 
 
 class Misplaced(InputError):
