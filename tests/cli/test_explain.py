@@ -11,6 +11,8 @@ from shells import Shell
 @pytest.mark.parametrize("verb", [("explain",), ("serve", "--explain")])
 def test_each_choice_has_a_reason(shell: Shell, verb: tuple[str, ...]) -> None:
     found = json.loads(shell(*verb, "--json", "--threads", "1", "--max-context", "512").out)
+    if verb[0] == "serve":
+        (found,) = found["engines"]
     choices = {choice["name"]: choice for choice in found["choices"]}
     assert choices["threads"] | {"why": ""} == {"name": "threads", "value": 1, "why": "", "overridden": True}
     assert choices["batch"]["overridden"] is False

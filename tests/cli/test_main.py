@@ -53,7 +53,7 @@ def test_every_verb_has_a_page_in_both_languages(shell: Shell, verb: str, langua
         ("serve --qqqq", "en", "penjing serve has no option --qqqq.", "penjing serve --help shows its options."),
         ("serve --port", "en", "--port needs a value.", "penjing serve --help shows which."),
         ("chat --stats=3", "zh", "--stats 不带值。", "penjing chat --help 会说明用法。"),
-        ("serve a b c", "en", "penjing serve does not take 'b c'.", "penjing serve --help shows what it takes."),
+        ("explain a b c", "en", "penjing explain does not take 'b c'.", "penjing explain --help shows what it takes."),
         ("serve --port x", "en", "Setting serve.port = 'x' (from --port) is not a whole number.", ""),
         ("serve --port x", "zh", "设置 serve.port = 'x'（来自 --port）不合要求，应为：整数。", ""),
         ("serve --threads 0", "en", "Setting engine.threads = 0 (from --threads) is not", ""),

@@ -13,6 +13,7 @@ from penjing.language import say
 if TYPE_CHECKING:
     from penjing.engines.llamacpp import EngineOptions
     from penjing.engines.llamacpp.derive import Derived
+    from penjing.store.resolve import Found
 
 EXAMPLES = (
     ("penjing explain", "The built-in model."),
@@ -26,10 +27,9 @@ EXAMPLES = (
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(**given: Any) -> None:
     """The door."""
-    from penjing.cli.model import SECTIONS, chosen, engine_options
-    from penjing.settings import require_sections
+    from penjing.cli.model import chosen, engine_options, require_known_sections
 
-    require_sections(SECTIONS)
+    require_known_sections()
     show(chosen(given), engine_options(given), as_json=given["as_json"])
 
 
@@ -37,17 +37,23 @@ def show(chosen: Chosen, options: EngineOptions, *, as_json: bool) -> None:
     """Print every choice with its reason. Raises NotHere for a URL, ModelError, SettingError, DeviceUnavailable."""
     if chosen.remote:
         raise NotHere(model=chosen.name)
-    from penjing.cli.progress import shown
-    from penjing.engines.llamacpp.prepare import prepare
-    from penjing.store.resolve import resolve
+    from penjing.store.resolve import find
 
-    with shown() as report:
-        found = resolve(chosen.name, bits=chosen.bits, progress=report)
-    derived = prepare(found.path, found.name, options)
+    derived = derive(find(chosen.name, bits=chosen.bits), options)
     if as_json:
         talk.data_json(as_document(derived))
     else:
         print_table(derived)
+
+
+def derive(found: Found, options: EngineOptions, name: str = "") -> Derived:
+    """How a model would be run as `name`; a checkpoint is converted. Raises ModelError, SettingError, DeviceUnavailable."""
+    from penjing.cli.progress import shown
+    from penjing.engines.llamacpp.prepare import prepare
+
+    with shown() as report:
+        path = found.make(report)
+    return prepare(path, name or found.name, options)
 
 
 def as_document(derived: Derived) -> dict[str, Any]:

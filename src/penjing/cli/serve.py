@@ -1,4 +1,4 @@
-"""The verb `serve`: one server that speaks OpenAI's API, for one model."""
+"""The verb `serve`: one server for one model or several, on this machine and elsewhere."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
-from penjing.cli.model import Opened, model_options, tell_unheeded
+from penjing.cli.model import engine_flags, tell_unheeded
 from penjing.cli.usage import UsageFault
-from penjing.cli.verb import option, verb
-from penjing.errors import InputError, SettingError
+from penjing.cli.verb import argument, option, verb
+from penjing.errors import InputError, PenjingError, SettingError
 
 if TYPE_CHECKING:
-    from penjing.engines.engine import Engine
+    from collections.abc import Mapping
+
+    from penjing.cli.engines import Served
+    from penjing.gateway.app import Gateway
     from penjing.gateway.serve import Said
     from penjing.operate.supervise import Change
 
@@ -21,6 +24,7 @@ EXAMPLES = (
     ("penjing serve", "Serve the built-in model on http://127.0.0.1:8000/v1."),
     ("penjing serve ./model.gguf --parallel 4", "A model of your own, four conversations at once."),
     ("penjing serve ./checkpoint --bits 4", "A checkpoint folder, quantized to 4 bits."),
+    ("penjing serve guide ./model.gguf", "Several models; a request names one."),
     ("penjing serve --host 0.0.0.0 --api-key KEY", "For the whole network, with a key."),
     ("penjing serve --explain", "What it would run with, and why."),
 )
@@ -51,7 +55,8 @@ class ServeSettings:
 
 
 @verb("serve", help="Serve a model to programs that speak OpenAI's API.", examples=EXAMPLES)
-@model_options
+@argument("models", metavar="[MODEL|URL ...]", many=True)
+@engine_flags
 @option(
     "--embeddings", is_flag=True, default=None, help="Answer /v1/embeddings: a model that turns texts into vectors."
 )
@@ -71,47 +76,85 @@ class ServeSettings:
 @option("--json", "as_json", is_flag=True, help="With --explain: print JSON.")
 def serve(**given: Any) -> None:
     """The door."""
-    from penjing.cli.model import SECTIONS, chosen, engine_options, open_engine
-    from penjing.settings import load, require_sections
+    from penjing.cli.engines import served
+    from penjing.cli.model import require_known_sections
+    from penjing.settings import load
 
-    require_sections(SECTIONS)
-    if given["explain"]:
-        from penjing.cli.explain import show
-
-        show(chosen(given), engine_options(given), as_json=given["as_json"])
-        return
-    if given["as_json"]:
+    require_known_sections()
+    if given["as_json"] and not given["explain"]:
         raise UsageFault(detail="--json is for --explain.", path="penjing serve")
+    engines = served(given["models"], given, hear=tell_change)
+    policies = policy_options()
+    if given["explain"]:
+        from penjing.cli.plan import show
+
+        show(engines, policies["route"], as_json=given["as_json"])
+        return
     settings = load(ServeSettings, "serve", {name: given[name] for name in ("host", "port", "api_keys", "cors")}).value
-    from penjing.gateway.serve import bind
-
-    bind(settings.host, settings.port).close()  # a port that is taken is told before a model is converted
-    _run(open_engine(chosen(given), engine_options(given), hear=tell_change), settings)
+    _run(engines, policies, settings)
 
 
-def _run(opened: Opened, settings: ServeSettings) -> None:
+def policy_options() -> dict[str, Any]:
+    """The options of each policy, by its name, which is also its table in the settings. Raises UnknownOption,
+    SettingError."""
+    from penjing.gateway.policies.order import steps
+    from penjing.settings import load
+
+    return {step.name: load(step.options, step.name).value for step in steps()}
+
+
+def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings: ServeSettings) -> None:
     import logging
 
+    from penjing.cli.engines import prices
     from penjing.gateway.app import Gateway
     from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import run
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    options = GatewayOptions(api_keys=settings.api_keys, cors=settings.cors)
-    name = opened.engine.name
-    run(Gateway({name: opened.engine}, options), settings.host, settings.port, announce=partial(tell, opened.engine))
+    options = GatewayOptions(
+        api_keys=settings.api_keys,
+        cors=settings.cors,
+        policies=policies,
+        prices=prices(engines),
+        tags={name: each.tags for name, each in engines.items()},
+    )
+    gateway = Gateway({name: each.engine for name, each in engines.items()}, options)
+    run(
+        gateway,
+        settings.host,
+        settings.port,
+        announce=partial(tell, gateway),
+        reload=partial(_reload, gateway),
+    )
 
 
-def tell(engine: Engine, said: Said) -> None:
+def _reload(gateway: Gateway) -> None:
+    """Read the settings again, for what can be changed while a server runs. What is wrong with them is told, and then
+    nothing changes."""
+    try:
+        changed = gateway.reload(policy_options())
+    except PenjingError as error:
+        talk.warn("The settings were not read again: {detail}", detail=error.message())
+    else:
+        talk.note("Settings read again: {changed}", changed=", ".join(changed) or "-")
+
+
+def tell(gateway: Gateway, said: Said) -> None:
     """What the server does, for the person who started it."""
+    names = ", ".join(gateway.engines)
     if said.open:
         talk.warn("Anybody who can reach this machine can use this server: it has no --api-key.")
     if said.event == "listening":
-        talk.note("Listening on {url}/v1; {model} is loading.", url=said.url, model=engine.name)
+        talk.note("Listening on {url}/v1; {model} is loading.", url=said.url, model=names)
     elif said.event == "ready":
-        tell_unheeded(engine)
+        for name, error in gateway.house.failed.items():
+            talk.warn("{model} could not be started: {detail}", model=name, detail=error.message())
+        for engine in gateway.engines.values():
+            tell_unheeded(engine)
+        ready = ", ".join(name for name in gateway.engines if name not in gateway.house.failed)
         talk.note(
-            "Ready. Base URL for OpenAI's SDK: {url}/v1, model: {model}. Ctrl-C stops.", url=said.url, model=engine.name
+            "Ready. Base URL for OpenAI's SDK: {url}/v1, model: {model}. Ctrl-C stops.", url=said.url, model=ready
         )
     elif said.event == "draining" and not said.left:
         talk.note("Stopping.")

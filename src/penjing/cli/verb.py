@@ -112,6 +112,6 @@ def option(*names: str, help: str, **more: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Option, help=help, **more)
 
 
-def argument(name: str, metavar: str, required: bool = False) -> Callable[[F], F]:
-    """A word of a verb that is not an option."""
-    return click.argument(name, metavar=metavar, required=required)
+def argument(name: str, metavar: str, required: bool = False, many: bool = False) -> Callable[[F], F]:
+    """A word of a verb that is not an option, or `many` of them."""
+    return click.argument(name, metavar=metavar, required=required, nargs=-1 if many else 1)

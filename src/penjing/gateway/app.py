@@ -147,6 +147,17 @@ class Gateway:
         watch.usage = observe.last_counts(before + last)
         reply.end(writer.end())
 
+    def reload(self, options: Mapping[str, object]) -> list[str]:
+        """Give policies other options (by their names) while they run; those that can take them are named. Raises what
+        a policy says of its options."""
+        changed = []
+        for name, value in options.items():
+            for policy in self._policies:
+                if getattr(policy, "takes", None) is type(value):
+                    policy.reload(value)  # type: ignore[attr-defined]  # who `takes` options has it
+                    changed.append(name)
+        return changed
+
     def close(self) -> None:
         """Let go of the links to engines, and let policies finish what they keep."""
         for policy in self._policies:

@@ -22,6 +22,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from penjing.engines.engine import Engine
+from penjing.engines.remote import Unreachable
 from penjing.errors import EngineStartFailed, MachineError, PenjingError, PortInUse
 from penjing.gateway.app import Gateway
 from penjing.gateway.dialects.openai.errors import protocol_refusal
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 HIGHEST_PORT = 65535
 DRAIN_SECONDS = 30.0
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
 NEARBY = 50
 
 
@@ -64,11 +66,13 @@ def run(
     *,
     announce: Announce = lambda said: None,
     drain_seconds: float = DRAIN_SECONDS,
+    reload: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until a signal. Raises PortInUse, CannotBind, and what an engine's start raises when none can start."""
+    """Serve until a signal; SIGHUP calls `reload`. Raises PortInUse, CannotBind, and what an engine's start raises when
+    none can start."""
     listener = bind(host, port)
     with listener:
-        _run(serve(gateway, listener, announce=announce, drain_seconds=drain_seconds))
+        _run(serve(gateway, listener, announce=announce, drain_seconds=drain_seconds, reload=reload))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -118,15 +122,17 @@ async def serve(
     *,
     announce: Announce = lambda said: None,
     drain_seconds: float = DRAIN_SECONDS,
+    reload: Callable[[], None] | None = None,
 ) -> None:
     """Serve on `listener` until a signal or until the task is cancelled; the engines are stopped at the end."""
     loop = asyncio.get_running_loop()
     server = Server(gateway, protocol_refusal, _log_broken, gateway.house.options.limits)
     url, stop, cut = url_of(listener), asyncio.Event(), asyncio.Event()
-    with _signals(loop, stop, cut):
+    with _signals(loop, stop, cut, reload):
         accepting = await loop.create_server(server.connection, sock=listener)
         announce(Said("listening", url, open=_open(listener, gateway)))
         starting = loop.create_task(_start(gateway, lambda: announce(Said("ready", url))))
+        retrying = loop.create_task(_retry(gateway, starting))
         stopping = loop.create_task(stop.wait())
         try:
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -145,7 +151,7 @@ async def serve(
             left = server.cut()
             if left:
                 announce(Said("cut", url, left=left))
-            await _end(starting, stopping)
+            await _end(starting, stopping, retrying)
             gateway.close()
             await asyncio.gather(*(engine.stop() for engine in gateway.engines.values()))
 
@@ -165,9 +171,23 @@ async def _start(gateway: Gateway, ready: Callable[[], None]) -> None:
     await asyncio.gather(*(one(name, engine) for name, engine in gateway.engines.items()))
     if gateway.house.failed and len(gateway.house.failed) == len(gateway.engines):
         raise next(iter(gateway.house.failed.values()))
-    for name, error in gateway.house.failed.items():
-        log.error("%s: %s", name, error)
     ready()
+
+
+async def _retry(gateway: Gateway, starting: asyncio.Task[None]) -> None:
+    """Ask servers that were not there when this one started again, until they are."""
+    await asyncio.wait([starting])
+    pause = RETRY_SECONDS
+    while away := [name for name, error in gateway.house.failed.items() if isinstance(error, Unreachable)]:
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_RETRY_SECONDS)
+        for name in away:
+            try:
+                await gateway.engines[name].start()
+            except PenjingError as error:  # noqa: PERF203  # nothing here must be fast
+                gateway.house.failed[name] = error
+            else:
+                del gateway.house.failed[name]
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:
@@ -177,12 +197,16 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
 
 
 @contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, cut: asyncio.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop`, the second one `cut`."""
+def _signals(
+    loop: asyncio.AbstractEventLoop, stop: asyncio.Event, cut: asyncio.Event, reload: Callable[[], None] | None
+) -> Iterator[None]:
+    """SIGINT and SIGTERM set `stop`, the second one `cut`; SIGHUP calls `reload`."""
     with ExitStack() as undo:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 _on_signal(loop, number, lambda: (cut if stop.is_set() else stop).set(), undo)
+            if reload is not None and sys.platform != "win32":
+                _on_signal(loop, signal.SIGHUP, reload, undo)
         yield
 
 

@@ -65,10 +65,10 @@ def chat(**given: Any) -> int:
     """The door: settings, the question, the engine. Returns the exit status."""
     from penjing.cli.chat.keys import kept
     from penjing.cli.chat.session import ChatSettings, Session
-    from penjing.cli.model import SECTIONS, chosen, engine_options, open_engine
-    from penjing.settings import load, require_sections
+    from penjing.cli.model import chosen, engine_options, open_engine, require_known_sections
+    from penjing.settings import load
 
-    require_sections(SECTIONS)
+    require_known_sections()
     settings = load(ChatSettings, "chat", {name: given[name] for name in TURN}).value
     question = _question(given["prompt"], as_json=given["as_json"])
     loaded = _loaded(given["load"], given["system"])

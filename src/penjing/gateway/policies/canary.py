@@ -55,6 +55,8 @@ class NoSuchCanary(InputError):
 class Canary:
     """The policy. `options` may be replaced while it runs."""
 
+    takes = CanaryOptions
+
     def __init__(self, options: CanaryOptions, house: House) -> None:
         self._house = house
         self.options = checked(options, house)
@@ -68,7 +70,7 @@ class Canary:
         house.observed.add(self._requests, self._tokens, self._replaced, self._ttft, self._seconds)
 
     def reload(self, options: CanaryOptions) -> None:
-        """Another share from now on. Raises NoSuchCanary."""
+        """Another share from now on, also 0. Raises NoSuchCanary."""
         self.options = checked(options, self._house)
 
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class Policy(Protocol):
-    """`call_next(ask)` goes on; what it returns is the answer's events."""
+    """`call_next(ask)` goes on; what it returns is the answer's events. One whose options may change while it runs has
+    the attribute `takes`, their class, and the method `reload(options)`; one that keeps something has `close()`."""
 
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]: ...
 

@@ -87,20 +87,28 @@ class Circuits(Gauge):
 class Route:
     """The policy. Raises NoSuchEngine for rules about engines that are not here."""
 
+    takes = RouteOptions
+
     def __init__(self, options: RouteOptions, house: House) -> None:
-        self._options = options
         self._house = house
         self._here = Here(house)
-        self._fallback = self._named("fallback", options.fallback)
-        self._to = {rule: self._named(rule.name, rule.to) for rule in options.rules}
-        self._private = tuple(rule for rule in options.rules if rule.local_only)
-        for rule in options.rules:
-            self._named(rule.name, rule.busy or ())
+        self.reload(options)
         trip = Trip(options.failures, options.pause, options.longest_pause)
         self._breakers = {name: Breaker(trip) for name in house.engines}
         self._sent = Counter("penjing_route_total", "Requests by engine and rule.", ("engine", "rule"))
         self._failed = Counter("penjing_failovers_total", "Answers asked for elsewhere.", ("engine", "code"))
         house.observed.add(self._sent, self._failed, Circuits(self._breakers))
+
+    def reload(self, options: RouteOptions) -> None:
+        """Other rules from now on. What had to stay before still has to. Raises NoSuchEngine, and then nothing
+        changes."""
+        fallback = self._named("fallback", options.fallback)
+        to = {rule: self._named(rule.name, rule.to) for rule in options.rules}
+        for rule in options.rules:
+            self._named(rule.name, rule.busy or ())
+        self._options, self._fallback, self._to = options, fallback, to
+        self._private = tuple(rule for rule in options.rules if rule.local_only)
+        self._house.local_only = self._house.local_only or options.local_only
 
     def _named(self, rule: str, some: Some) -> tuple[str, ...]:
         """Names of engines; a tag stands for all that have it."""
