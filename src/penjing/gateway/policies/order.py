@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from penjing.gateway.house import House
-from penjing.gateway.policies import canary, context, degrade, keys, route, spending
+from penjing.gateway.policies import admission, canary, context, degrade, keys, route, spending
 from penjing.gateway.policies.policy import Policy, Step
 
 GROUP = "penjing.policies"
@@ -15,6 +15,7 @@ ORDER: tuple[Step, ...] = (
     spending.STEP,
     canary.STEP,
     route.STEP,
+    admission.STEP,
     context.STEP,
     degrade.STEP,
 )

@@ -29,7 +29,8 @@ class Here:
         except EngineError:  # loading, or given up
             return inf
         pool = self._house.pools.get(engine)
-        return (pool.active + pool.queued) / slots if pool is not None else 0.0
+        waiting = self._house.waiting(engine)
+        return (pool.active + pool.queued + waiting) / slots if pool is not None else 0.0
 
     def left(self, grant: Grant) -> float:
         """What a key may still spend this month, US dollars; infinite without a budget."""
