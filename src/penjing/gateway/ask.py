@@ -10,6 +10,7 @@ Does not know: engines, connections.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, cast
@@ -43,6 +44,10 @@ class Writer(Protocol):
         """A whole answer: OpenAI's JSON in, the client's out."""
 
 
+class Private(bytes):
+    """A question that must not leave, because something it goes on from must not."""
+
+
 class Endpoint(Protocol):
     """One path that asks a model, in one dialect. Registered in `dialects/table.py`."""
 
@@ -67,7 +72,8 @@ class Endpoint(Protocol):
         """One sentence for the OpenAPI document."""
 
     def asked(self, incoming: Incoming, key: str) -> bytes:
-        """The question as OpenAI's body; `key` names who asks. Raises InvalidRequest, UnknownOption, Unsupported."""
+        """The question as OpenAI's body, `Private` where what it goes on from must not leave; `key` names who asks.
+        Raises InvalidRequest, UnknownOption, Unsupported."""
 
     def writer(self, ask: Ask) -> Writer:
         """A new one for each answer."""
@@ -99,20 +105,32 @@ class Ask:
     def __init__(self, endpoint: Endpoint, incoming: Incoming) -> None:
         self.endpoint = endpoint
         self.incoming = incoming
-        self.key: Grant = OPEN
         self.notes: dict[str, str] = {}
         self.taps: list[Callable[[bytes], None]] = []
         """Each is shown the answer in OpenAI's bytes as they leave: whole events of a stream, or the whole body."""
+        self._key = OPEN
         self._local_only = stays(incoming)
         self._ends: list[Callable[[Outcome], None]] = []
         self._body: bytes | None = None
         self._target: str | None = None
 
     @property
+    def key(self) -> Grant:
+        return self._key
+
+    @key.setter
+    def key(self, grant: Grant) -> None:
+        self._key = grant
+        self._body = None  # what was kept for another key is not this one's
+        self._forget()
+
+    @property
     def body(self) -> bytes:
         """The question in OpenAI's dialect: the client's own bytes where it speaks that and nobody changed them."""
         if self._body is None:
             self._body = self.endpoint.asked(self.incoming, self.key.name)
+            if isinstance(self._body, Private):
+                self.keep_local()
         return self._body
 
     @cached_property
@@ -129,6 +147,10 @@ class Ask:
     def change(self, **fields: object) -> None:
         """Set top-level fields of the body (`rewrite.DROP` leaves one out); the rest stays byte for byte."""
         self._body = replaced(self.body, fields)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was made of another body."""
         self.__dict__.pop("wire", None)
         self.__dict__.pop("request", None)
 
@@ -166,6 +188,8 @@ class Ask:
 
     @property
     def local_only(self) -> bool:
+        with suppress(PenjingError):  # what cannot be read is never sent
+            _ = self.body  # which may tell that it must stay
         return self._local_only or self.key.local_only
 
     def keep_local(self) -> None:

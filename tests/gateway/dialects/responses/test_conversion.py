@@ -131,7 +131,7 @@ def test_what_can_be_expressed_comes_back(request: Request) -> None:
 def test_what_is_kept_is_what_was_said(request: Request) -> None:
     asked = parsed(body(request), wire.ResponsesBody, wire.OWN)
     store = Store()
-    items.keeper(asked, store, "k")("resp_1", b'{"output":[]}')
+    items.keeper(asked, store, "k", local=False)("resp_1", b'{"output":[]}')
     assert tuple(convert.turns(store.history("k", "resp_1"))) == request.messages
 
 
@@ -184,7 +184,7 @@ def test_an_answer_goes_into_the_next_question_as_it_was(made: tuple[Completion,
         openai_whole(completion, "x")
     )
     store = Store()
-    store.put("k", "resp_1", kept[0], (), "")
+    store.put("k", "resp_1", kept[0], (), "", False)
     (choice,) = completion.choices
     said = choice.message
     expected = (said,) if said.parts or said.reasoning or said.tool_calls else ()

@@ -13,9 +13,14 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from gateway.dialects import internal
-from gateway.running import Running, Serving
-from penjing.engines.fake import Script
+from gateway.running import Running, Serving, until
+from penjing.engines.fake import Fake, Script
+from penjing.gateway.ask import Ask
+from penjing.gateway.dialects.responses.dialect import Responses
+from penjing.gateway.dialects.responses.store import Store
+from penjing.gateway.grant import Grant
 from penjing.gateway.options import GatewayOptions
+from penjing.gateway.reply import Incoming
 
 TAGS = '<think>tap it</think><answer>do(action="Tap", element=[499,966])</answer>'
 FUNCTION = {"type": "function", "name": "f"}
@@ -304,3 +309,44 @@ async def test_broken_pages(serving: Serving, query: str) -> None:
         streamed, _ = await running.get(f"/v1/responses/{answer.id}?stream=true")
         nothing, _ = await running.get(f"/v1/responses/{answer.id}/else")
     assert (streamed, nothing) == (400, 404)
+
+
+async def test_what_must_stay_stays_when_the_conversation_goes_on(serving: Serving) -> None:
+    cloud, here = Fake(name="cloud", local=False), Fake(name="here")
+    only = {"x-penjing-local-only": "1"}
+    async with serving(engines={"cloud": cloud, "here": here}) as running, client(running) as ai:
+        await until(lambda: len(running.said) > 1, "ready")
+        first = await ai.responses.create(model="here", input="secret", extra_headers=only)
+        second = await ai.responses.create(model="here", input="and", previous_response_id=first.id)
+        open_one = await ai.responses.create(model="cloud", input="hello")
+        asked_before = len(cloud.requests)
+        reference: Any = [{"type": "item_reference", "id": second.output[0].id}]
+        for fields in (
+            {"input": "?", "previous_response_id": first.id},
+            {"input": "?", "previous_response_id": second.id},
+            {"input": reference},
+        ):
+            for stream in (False, True):
+                with pytest.raises(openai.PermissionDeniedError) as refused:
+                    await ai.responses.create(model="cloud", stream=stream, **fields)  # type: ignore[call-overload]
+                assert refused.value.code == "local_only"
+            with pytest.raises(openai.PermissionDeniedError):
+                await ai.responses.input_tokens.count(model="cloud", **fields)
+        assert len(cloud.requests) == asked_before
+        await ai.responses.create(model="cloud", input="and", previous_response_id=open_one.id)
+        assert len(cloud.requests) == asked_before + 1
+
+
+async def test_a_question_is_read_as_the_one_whose_key_it_carries() -> None:
+    endpoint = Responses(Store())
+    body = b'{"input": "and", "previous_response_id": "resp_1"}'
+    said = b'{"type": "message", "role": "user", "content": "secret"}'
+    for key, local in (("mine", True), ("", False)):
+        endpoint.store.put(key, "resp_1", b'{"output": []}', (said,) if key else (), "", local)
+    ask = Ask(endpoint, Incoming("POST", "/v1/responses", body=body))
+    assert b"secret" not in ask.body  # somebody looked before the key was known
+    assert not ask.local_only
+    ask.key = Grant(name="mine")
+    assert b"secret" in ask.body
+    assert ask.wire.messages[0].content == "secret"
+    assert ask.local_only

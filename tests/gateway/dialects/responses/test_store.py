@@ -20,7 +20,7 @@ def question(id: str) -> bytes:
 
 
 def put(store: Store, id: str, previous: str = "", key: str = "k") -> None:
-    store.put(key, id, response(id), (question(id),), previous)
+    store.put(key, id, response(id), (question(id),), previous, False)
 
 
 def size(id: str) -> int:
@@ -32,7 +32,7 @@ def test_history_is_in_the_order_it_was_said() -> None:
     put(store, "a")
     put(store, "b", "a")
     assert [item.id for item in store.history("k", "b")] == ["in_a", "out_a", "in_b", "out_b"]
-    assert store.item("k", "out_a").role == "assistant"
+    assert store.find("k", "out_a")[0].role == "assistant"
 
 
 def test_full_it_forgets_what_nobody_asked_for_longest() -> None:
@@ -63,7 +63,7 @@ def test_a_conversation_that_goes_on_keeps_its_beginning() -> None:
 def test_one_larger_than_everything_is_not_kept_and_pushes_nothing_out() -> None:
     store = Store(limit=2 * size("a"))
     put(store, "a")
-    store.put("k", "large", response("large", "x" * store.limit), (), "")
+    store.put("k", "large", response("large", "x" * store.limit), (), "", False)
     assert store.size == size("a")
     with pytest.raises(ResponseNotFound):
         store.get("k", "large")
@@ -91,7 +91,7 @@ def test_old_ones_are_forgotten() -> None:
         store.history("k", "b")
     assert missing.value.facts["id"] == "a"
     with pytest.raises(ItemNotFound):
-        store.item("k", "in_a")
+        store.find("k", "in_a")
     assert store.size == size("b")
     clock[0] = 40
     put(store, "c")
@@ -106,7 +106,7 @@ def test_keys_share_nothing() -> None:
     with pytest.raises(ResponseNotFound):
         store.delete("theirs", "a")
     with pytest.raises(ItemNotFound):
-        store.item("theirs", "in_a")
+        store.find("theirs", "in_a")
     put(store, "a", key="theirs")
     store.delete("theirs", "a")
     store.get("mine", "a")

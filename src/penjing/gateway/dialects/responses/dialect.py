@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from penjing.errors import PenjingError
-from penjing.gateway.ask import Ask
+from penjing.gateway.ask import Ask, Private
 from penjing.gateway.dialects.dialect import Dialect, Page
 from penjing.gateway.dialects.hosted import parsed
 from penjing.gateway.dialects.openai.body import body as canonical
@@ -17,7 +17,7 @@ from penjing.gateway.dialects.openai.wire import Body, ChatBody
 from penjing.gateway.dialects.responses import convert, items, pages, wire
 from penjing.gateway.dialects.responses.said import Echo
 from penjing.gateway.dialects.responses.store import Store
-from penjing.gateway.dialects.responses.writer import Writer
+from penjing.gateway.dialects.responses.writer import Keep, Writer
 from penjing.gateway.reply import Incoming
 
 PATH = "/v1/responses"
@@ -36,13 +36,16 @@ class Responses:
 
     def asked(self, incoming: Incoming, key: str) -> bytes:
         body = parsed(incoming.body, wire.ResponsesBody, wire.OWN)
-        return canonical(convert.request(body, items.everything(body, self.store, key)))
+        made = canonical(convert.request(body, items.everything(body, self.store, key)))
+        return Private(made) if items.private(body, self.store, key) else made
 
     def writer(self, ask: Ask) -> Writer:
         """Raises ItemNotFound where something referred to was forgotten while the question waited."""
         body = parsed(ask.incoming.body, wire.ResponsesBody, wire.OWN)
         echo = msgspec.json.decode(ask.incoming.body, type=Echo)
-        keep = items.keeper(body, self.store, ask.key.name) if body.store is not False else _forget
+        keep: Keep = _forget
+        if body.store is not False:
+            keep = items.keeper(body, self.store, ask.key.name, local=ask.local_only)
         return Writer(body, echo, ask.target, keep)
 
     def refusal(self, error: PenjingError) -> tuple[int, bytes]:

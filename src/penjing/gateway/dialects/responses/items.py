@@ -36,7 +36,7 @@ def own(body: wire.Asked, store: Store, key: str) -> list[wire.Item]:
         return [wire.Item(type="message", role="user", content=body.input)] if body.input else []
     for index, item in enumerate(body.input):
         _check(item, f"input[{index}]")
-    return [store.item(key, item.id or "") if kind(item) == "item_reference" else item for item in body.input]
+    return [store.find(key, item.id or "")[0] if kind(item) == "item_reference" else item for item in body.input]
 
 
 def everything(body: wire.Asked, store: Store, key: str) -> list[wire.Item]:
@@ -45,12 +45,20 @@ def everything(body: wire.Asked, store: Store, key: str) -> list[wire.Item]:
     return [*before, *own(body, store, key)]
 
 
-def keeper(body: wire.ResponsesBody, store: Store, key: str) -> Callable[[str, bytes], None]:
+def private(body: wire.Asked, store: Store, key: str) -> bool:
+    """Whether something it goes on from must not leave. For a body that `everything` was found of."""
+    if body.previous_response_id and store.get(key, body.previous_response_id).local:
+        return True
+    said = body.input if isinstance(body.input, list) else []
+    return any(store.find(key, item.id or "")[1].local for item in said if kind(item) == "item_reference")
+
+
+def keeper(body: wire.ResponsesBody, store: Store, key: str, *, local: bool) -> Callable[[str, bytes], None]:
     """What puts an answer, by its id, into the store, together with what `body` said."""
     items = tuple(msgspec.json.encode(_named(item)) for item in own(body, store, key))
 
     def keep(id: str, response: bytes) -> None:
-        store.put(key, id, response, items, body.previous_response_id or "")
+        store.put(key, id, response, items, body.previous_response_id or "", local)
 
     return keep
 

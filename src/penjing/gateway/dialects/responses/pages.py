@@ -29,7 +29,8 @@ async def count(store: Store, incoming: Incoming, house: House, grant: Grant) ->
     body = parsed(incoming.body, wire.Asked, wire.OWN)
     request = convert.request(body, items.everything(body, store, grant.name))
     name, _ = chosen(house, grant, request.model)
-    counted = await tokens(house, name, canonical(request), grant.local_only)
+    local_only = grant.local_only or items.private(body, store, grant.name)
+    counted = await tokens(house, name, canonical(request), local_only)
     return 200, JSON, msgspec.json.encode({"object": "response.input_tokens", "input_tokens": counted})
 
 

@@ -57,11 +57,12 @@ _OUTPUT = msgspec.json.Decoder(_Output)
 @dataclass
 class Kept:
     """One answer: its JSON as the client got it, the items its question added, as JSON, and what it went on from.
-    `at`: when it was last asked for."""
+    `local`: it was made of what must not leave. `at`: when it was last asked for."""
 
     response: bytes
     items: tuple[bytes, ...]
     previous: str
+    local: bool
     at: float
 
     @property
@@ -91,10 +92,10 @@ class Store:
     size: int = 0
     _kept: OrderedDict[tuple[str, str], Kept] = field(default_factory=OrderedDict)
 
-    def put(self, key: str, id: str, response: bytes, items: tuple[bytes, ...], previous: str) -> None:
+    def put(self, key: str, id: str, response: bytes, items: tuple[bytes, ...], previous: str, local: bool) -> None:
         """Keep an answer, in place of one of the same id; one that alone is larger than the limit is not kept."""
         self._sweep()
-        kept = Kept(response, items, previous, self.now())
+        kept = Kept(response, items, previous, local, self.now())
         if (key, id) in self._kept:
             self._drop((key, id))
         if kept.size > self.limit:
@@ -131,13 +132,13 @@ class Store:
             step = chain[-1].previous
         return [item for kept in reversed(chain) for item in (*kept.input(), *kept.output())]
 
-    def item(self, key: str, id: str) -> wire.Item:
-        """An item of any answer kept. Raises ItemNotFound."""
+    def find(self, key: str, id: str) -> tuple[wire.Item, Kept]:
+        """An item of any answer kept, and that answer. Raises ItemNotFound."""
         self._sweep()
         for kept in self._of(key):
             for item in (*kept.input(), *kept.output()):
                 if item.id == id:
-                    return item
+                    return item, kept
         raise ItemNotFound(id=id, param="input")
 
     def _sweep(self) -> None:
