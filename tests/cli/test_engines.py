@@ -100,7 +100,11 @@ def test_without_tables_there_is_the_built_in_model() -> None:
         ("[engines.a]\n", NoModelInTable, "neither which model"),
         ('[engines.a]\nmodel = "guide"\nurl = "http://x"\n', TwoModelsInTable, "both"),
         ('[engines.a]\nurl = "http://x"\nkey_variable = "NOBODY_SET"\n', KeyVariableEmpty, "NOBODY_SET"),
-        ('[engines.a]\nurl = "http://x"\nthreads = 2\n', Misplaced, r"threads \(penjing.toml:3\) does nothing for http://x"),
+        (
+            '[engines.a]\nurl = "http://x"\nthreads = 2\n',
+            Misplaced,
+            r"threads \(penjing.toml:3\) does nothing for http://x",
+        ),
         ('[engines.a]\nmodel = "guide"\nlocal = true\n', Misplaced, r"local \(penjing.toml:3\) does nothing for guide"),
         ('[engines.a]\nmodel = "./gone.gguf"\n', ModelNotFound, "gone.gguf"),
         ('[engines.a]\nmodel = "guide"\ncolour = "red"\n', UnknownOption, "colour"),

@@ -22,7 +22,7 @@ def test_generated_pages_are_up_to_date(language: str) -> None:
 
 
 def test_the_settings_page_knows_every_section() -> None:
-    assert set(reference.kinds()) == set(SECTIONS)
+    assert set(reference.kinds()) == {*SECTIONS, *reference.policies()}
 
 
 def test_both_languages_have_the_same_pages() -> None:

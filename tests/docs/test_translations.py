@@ -23,6 +23,7 @@ TABLES = {
     "penjing.settings": ("WORDS",),
     "penjing.cli.progress": ("STAGES",),
     "penjing.cli.doctor": ("CHECKS",),
+    "penjing.cli.engines": ("MEANINGS",),
     "penjing.cli.keys": ("WANTED", "MAY", "STATES"),
     "penjing.engines.llamacpp.derive": ("REASONS",),
 }

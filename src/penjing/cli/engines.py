@@ -84,6 +84,18 @@ class Entry:
     price: Price | None = None
 
 
+MEANINGS = {
+    "model": "A name, a .gguf file or a checkpoint folder.",
+    "url": "The address of a server that speaks OpenAI's dialect.",
+    "key_variable": "The environment variable that holds the server's key.",
+    "remote_model": "Which of the server's models.",
+    "local": "The server belongs to this house: what is local only may go there.",
+    "tags": "Words that routing rules may name it by: tag:WORD.",
+    "price": "US dollars for a million tokens: a table with input, output, cached.",
+}
+"""What the fields of a table mean, as templates."""
+
+
 @dataclass(frozen=True)
 class Served:
     """One engine, not started, and what is said of it. `url` is a server's; `found` and `options` are of a model on

@@ -47,7 +47,8 @@ def show(chosen: Chosen, options: EngineOptions, *, as_json: bool) -> None:
 
 
 def derive(found: Found, options: EngineOptions, name: str = "") -> Derived:
-    """How a model would be run as `name`; a checkpoint is converted. Raises ModelError, SettingError, DeviceUnavailable."""
+    """How a model would be run as `name`, its own where empty; a checkpoint is converted first. Raises ModelError,
+    SettingError, DeviceUnavailable."""
     from penjing.cli.progress import shown
     from penjing.engines.llamacpp.prepare import prepare
 

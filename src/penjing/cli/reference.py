@@ -70,7 +70,13 @@ def settings() -> str:
     parts = [NOTICE, f"# {say('Settings')}\n", intro + "\n"]
     for section, kind in kinds().items():
         heads = (say("field"), say("variable"), say("value"), say("default"), say("meaning"))
-        parts.append(f"## [{section}]\n")
+        parts.append(f"## [{section}.NAME]\n" if section in TABLES else f"## [{section}]\n")
+        if section in TABLES:
+            parts.append(
+                say("One table for each; for a model on this machine the fields of [engine] may stand beside.") + "\n"
+            )
+        if section in policies():
+            parts.append(say("A policy: [what it does]({page}).", page="policies.md") + "\n")
         parts.append(row(heads) + "\n" + row(["---"] * len(heads)))
         parts.append("\n".join(row(cells) for cells in fields_of(section, kind)) + "\n")
     return "\n".join(parts).replace("|\n\n|", "|\n|")
@@ -107,26 +113,51 @@ def error_cells(kind: type[PenjingError]) -> list[str]:
     return [f"`{kind.code}`", str(kind.status), str(kind.exit_code), *texts]
 
 
+TABLES = ("engines",)
+"""Sections that hold one table for each of several things."""
+
+
+def policies() -> dict[str, type[Any]]:
+    """The policies that have something to set."""
+    from penjing.gateway.policies.order import ORDER
+
+    return {step.name: step.options for step in ORDER if dataclasses.fields(step.options)}
+
+
 def kinds() -> dict[str, type[Any]]:
     """Section to the dataclass it fills."""
     from penjing.cli.chat.session import ChatSettings
+    from penjing.cli.engines import Entry
     from penjing.cli.model import Chosen
     from penjing.cli.serve import ServeSettings
     from penjing.engines.llamacpp import EngineOptions
 
-    return {"model": Chosen, "engine": EngineOptions, "serve": ServeSettings, "chat": ChatSettings}
+    return {
+        "model": Chosen,
+        "engine": EngineOptions,
+        "engines": Entry,
+        "serve": ServeSettings,
+        "chat": ChatSettings,
+        **policies(),
+    }
 
 
 def fields_of(section: str, kind: type[Any]) -> Iterator[list[str]]:
     """The cells of each field."""
     from typing import get_type_hints
 
+    from penjing.cli.engines import MEANINGS
+
     hints = get_type_hints(kind, include_extras=True)
     meanings = {option.name: option.help or "" for name in VERBS for option in verb(name).params if is_option(option)}
     meanings["name"] = "A name, a .gguf file, a checkpoint folder, or a URL."
+    if section in policies():
+        meanings = {}
+    if section in TABLES:
+        meanings |= MEANINGS
     for field in dataclasses.fields(kind):
-        default = "" if field.default in (None, "", ()) else f"`{str(field.default).lower()}`"
-        variable = f"`PENJING_{section.upper()}_{field.name.upper()}`"
+        default = "" if field.default in (None, "", (), dataclasses.MISSING) else f"`{str(field.default).lower()}`"
+        variable = "" if section in TABLES else f"`PENJING_{section.upper()}_{field.name.upper()}`"
         meaning = say(meanings.get(field.name, ""))
         yield [f"`{field.name}`", variable, wanted(hints[field.name]), default, meaning.replace("|", "\\|")]
 
