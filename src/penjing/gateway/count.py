@@ -13,11 +13,13 @@ from contextlib import suppress
 import msgspec
 
 from penjing.errors import EngineError, InvalidRequest, Unsupported
+from penjing.gateway.ask import Ask
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.dialects.openai.check import CertainOverflow, check
 from penjing.gateway.dialects.openai.parse import parse
 from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.house import House
+from penjing.gateway.models import chosen
 
 NOT_THERE = (404, 405, 501)
 LLAMACPP, VLLM = "/v1/chat/completions/input_tokens", "/tokenize"
@@ -30,6 +32,12 @@ class _Counted(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Counted)
+
+
+async def question(ask: Ask, house: House) -> int:
+    """Tokens of what `ask` would ask the model it names. What must stay is counted here only. Raises as `tokens`."""
+    name, _ = chosen(house, ask.key, ask.model)
+    return await tokens(house, name, ask.body, ask.local_only or house.private(ask))
 
 
 async def tokens(house: House, model: str, body: bytes, local_only: bool) -> int:

@@ -8,6 +8,7 @@ Does not know: dialects, policies.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from penjing.engines.engine import Engine
 from penjing.errors import AccessError, ModelNotFound, PenjingError
@@ -19,6 +20,9 @@ from penjing.gateway.options import GatewayOptions
 from penjing.gateway.reply import Incoming
 from penjing.gateway.silence import AWAY, HERE
 from penjing.gateway.upstream import Pool
+
+if TYPE_CHECKING:
+    from penjing.gateway.ask import Ask
 
 WAITING = 32
 """Requests an engine may hold beyond its slots; the rest wait here, where a client that leaves costs nothing."""
@@ -46,7 +50,8 @@ class MustStay(AccessError):
 class House:
     """`failed`: engines that could not be started, and why. `admit` and `spent` (this month, US dollars, by the name of
     a key) are replaced by the policy that knows keys, `waiting` (requests in line before an engine) by the one that
-    lets them wait. `local_only`: nothing at all may leave."""
+    lets them wait, `private` (whether its rules keep a question here) by the one that routes. `local_only`: nothing at
+    all may leave."""
 
     def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions) -> None:
         self.engines = dict(engines)
@@ -57,6 +62,7 @@ class House:
         self.admit: Callable[[Incoming], Grant] = lambda incoming: OPEN
         self.spent: Callable[[str], float] = lambda key: 0.0
         self.waiting: Callable[[str], int] = lambda engine: 0
+        self.private: Callable[[Ask], bool] = lambda ask: False
         self.local_only = False
 
     def named(self, model: str) -> str:

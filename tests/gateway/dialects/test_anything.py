@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from gateway.dialects import internal
 from penjing.errors import PenjingError
 from penjing.gateway.ask import Ask, Endpoint
-from penjing.gateway.dialects.anthropic.dialect import Messages
+from penjing.gateway.dialects.anthropic.endpoint import Messages
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.dialects.openai.parse import parse
-from penjing.gateway.dialects.responses.dialect import Responses
+from penjing.gateway.dialects.responses.endpoint import Responses
 from penjing.gateway.dialects.responses.store import Store
 from penjing.gateway.reply import Incoming
 

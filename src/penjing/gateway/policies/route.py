@@ -92,6 +92,7 @@ class Route:
     def __init__(self, options: RouteOptions, house: House) -> None:
         self._house = house
         self._here = Here(house)
+        house.private = lambda ask: self._keeps(Facts(ask))
         self.reload(options)
         trip = Trip(options.failures, options.pause, options.longest_pause)
         self._breakers = {name: Breaker(trip) for name in house.engines}
@@ -124,13 +125,17 @@ class Route:
 
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:
         facts = Facts(ask)
-        if any(rule.fits(facts, self._here) for rule in self._private):
+        if self._keeps(facts):
             ask.keep_local()
         if ask.target != ask.model:  # a policy before this one has chosen
             return await call_next(ask)
         rule = first(self._options.rules, facts, self._here)
         names = self._candidates(ask, facts, rule)
         return await self._first_that_answers(ask, names, rule, call_next)
+
+    def _keeps(self, facts: Facts) -> bool:
+        """Whether a rule says that the question must stay."""
+        return any(rule.fits(facts, self._here) for rule in self._private)
 
     def _candidates(self, ask: Ask, facts: Facts, rule: Rule | None) -> list[str]:
         """Who may answer, in the order in which they are tried. Raises MustStay, NoSuchModel."""

@@ -10,9 +10,11 @@ from typing import Any
 import anthropic
 import pytest
 
-from gateway.running import Running, Serving
-from penjing.engines.fake import Script
+from gateway.running import Running, Serving, until
+from penjing.engines.fake import Fake, Script
 from penjing.gateway.options import GatewayOptions
+from penjing.gateway.policies.route import RouteOptions
+from penjing.gateway.routing.rules import Rule
 
 TAGS = '<think>tap it</think><answer>do(action="Tap", element=[499,966])</answer>'
 PIXEL = "iVBORw0KGgo="
@@ -201,6 +203,24 @@ async def test_tokens_are_counted(serving: Serving) -> None:
             await claude.messages.count_tokens(model="fake", messages=messages, extra_body={"max_tokens": 1})
 
 
+async def test_what_must_stay_is_not_counted_elsewhere(serving: Serving) -> None:
+    """By the request's own word, and by a rule."""
+    cloud, here = Fake(name="cloud", local=False), Fake(name="here")
+    rules = RouteOptions(rules=(Rule(name="patients", task=("medical",), local_only=True),))
+    ask = {"model": "cloud", "messages": ASK["messages"]}
+    options = GatewayOptions(policies={"route": rules})
+    async with serving(engines={"cloud": cloud, "here": here}, options=options) as running:
+        await until(lambda: len(running.said) > 1, "ready")
+        for headers in ({"x-penjing-local-only": "1"}, {"x-penjing-task": "medical"}):
+            status, body = await running.post("/v1/messages/count_tokens", ask, **headers)
+            assert (status, body["error"]["type"]) == (403, "permission_error")
+            assert not cloud.requests
+            status, _ = await running.post("/v1/messages/count_tokens", {**ask, "model": "here"}, **headers)
+            assert status == 200
+        assert (await running.post("/v1/messages/count_tokens", ask))[0] == 200
+    assert len(cloud.requests) == 1
+
+
 async def test_both_kinds_of_clients_list_models_in_their_shape(serving: Serving) -> None:
     async with serving(Script()) as running, client(running) as claude:
         listed = [model async for model in claude.models.list()]
@@ -223,8 +243,6 @@ async def test_both_kinds_of_clients_list_models_in_their_shape(serving: Serving
     ],
 )
 async def test_pages_of_models(serving: Serving, query: str, names: list[str], more: bool) -> None:
-    from penjing.engines.fake import Fake
-
     engines = {name: Fake(name=name) for name in "abc"}
     async with serving(engines=engines) as running:
         status, said = await running.get(f"/v1/models{query}", **{"anthropic-version": "2023-06-01"})

@@ -16,7 +16,7 @@ from gateway.dialects import internal
 from gateway.running import Running, Serving, until
 from penjing.engines.fake import Fake, Script
 from penjing.gateway.ask import Ask
-from penjing.gateway.dialects.responses.dialect import Responses
+from penjing.gateway.dialects.responses.endpoint import Responses
 from penjing.gateway.dialects.responses.store import Store
 from penjing.gateway.grant import Grant
 from penjing.gateway.options import GatewayOptions

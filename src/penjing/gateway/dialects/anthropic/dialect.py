@@ -2,37 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from penjing.errors import PenjingError
-from penjing.gateway.ask import Ask
-from penjing.gateway.dialects.anthropic import convert, pages, said, wire
-from penjing.gateway.dialects.anthropic.writer import Writer
+from penjing.gateway.dialects.anthropic import pages, said, wire
+from penjing.gateway.dialects.anthropic.endpoint import Messages
 from penjing.gateway.dialects.dialect import Dialect, Page
-from penjing.gateway.dialects.hosted import parsed
-from penjing.gateway.dialects.openai.body import body as canonical
-from penjing.gateway.dialects.openai.wire import Body, ChatBody
 from penjing.gateway.reply import Incoming
-
-
-@dataclass(frozen=True)
-class Messages:
-    """POST /v1/messages"""
-
-    path: str = "/v1/messages"
-    dialect: str = "anthropic"
-    kind: type[Body] = ChatBody
-    body: type[Body] = wire.MessagesBody
-    summary: str = "Continue a conversation, as Anthropic's clients ask it."
-
-    def asked(self, incoming: Incoming, key: str) -> bytes:
-        return canonical(convert.request(parsed(incoming.body, wire.MessagesBody, wire.OWN)))
-
-    def writer(self, ask: Ask) -> Writer:
-        return Writer(ask.target)
-
-    def refusal(self, error: PenjingError) -> tuple[int, bytes]:
-        return said.refusal(error)
 
 
 def speaks(incoming: Incoming) -> bool:

@@ -9,17 +9,18 @@ import msgspec
 
 from penjing.engines.engine import Engine
 from penjing.errors import EngineError, InvalidRequest
-from penjing.gateway.count import tokens
-from penjing.gateway.dialects.anthropic import convert, wire
+from penjing.gateway.ask import Ask
+from penjing.gateway.count import question
+from penjing.gateway.dialects.anthropic import wire
+from penjing.gateway.dialects.anthropic.endpoint import Messages
 from penjing.gateway.dialects.dialect import Answered
-from penjing.gateway.dialects.hosted import parsed
-from penjing.gateway.dialects.openai.body import body
 from penjing.gateway.dialects.openai.errors import JSON
 from penjing.gateway.grant import Grant
 from penjing.gateway.house import House
 from penjing.gateway.models import STARTED, chosen, known
 from penjing.gateway.reply import Incoming
 
+COUNTED = Messages(body=wire.Prompt)
 MODELS = "/v1/models"
 PAGE = 20
 LONGEST_PAGE = 1000
@@ -27,10 +28,9 @@ LONGEST_PAGE = 1000
 
 async def count(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """POST /v1/messages/count_tokens, counted by the model's own template and tokenizer."""
-    request = convert.request(parsed(incoming.body, wire.Prompt, wire.OWN))
-    name, _ = chosen(house, grant, request.model)
-    counted = await tokens(house, name, body(request), grant.local_only)
-    return 200, JSON, msgspec.json.encode({"input_tokens": counted})
+    ask = Ask(COUNTED, incoming)
+    ask.key = grant
+    return 200, JSON, msgspec.json.encode({"input_tokens": await question(ask, house)})
 
 
 async def models(incoming: Incoming, house: House, grant: Grant) -> Answered:

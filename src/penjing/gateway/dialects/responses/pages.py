@@ -7,16 +7,16 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from penjing.errors import InvalidRequest, Unsupported
-from penjing.gateway.count import tokens
+from penjing.gateway.ask import Ask
+from penjing.gateway.count import question
 from penjing.gateway.dialects.dialect import Answered
-from penjing.gateway.dialects.hosted import HERE, parsed
-from penjing.gateway.dialects.openai.body import body as canonical
+from penjing.gateway.dialects.hosted import HERE
 from penjing.gateway.dialects.openai.errors import JSON
-from penjing.gateway.dialects.responses import convert, items, wire
+from penjing.gateway.dialects.responses import wire
+from penjing.gateway.dialects.responses.endpoint import Responses
 from penjing.gateway.dialects.responses.store import ResponseNotFound, Store
 from penjing.gateway.grant import Grant
 from penjing.gateway.house import House
-from penjing.gateway.models import chosen
 from penjing.gateway.reply import Incoming
 
 ITEMS = "input_items"
@@ -26,11 +26,9 @@ PREFIX = "/v1/responses/"
 
 async def count(store: Store, incoming: Incoming, house: House, grant: Grant) -> Answered:
     """POST /v1/responses/input_tokens"""
-    body = parsed(incoming.body, wire.Asked, wire.OWN)
-    request = convert.request(body, items.everything(body, store, grant.name))
-    name, _ = chosen(house, grant, request.model)
-    local_only = grant.local_only or items.private(body, store, grant.name)
-    counted = await tokens(house, name, canonical(request), local_only)
+    ask = Ask(Responses(store, body=wire.Asked), incoming)
+    ask.key = grant
+    counted = await question(ask, house)
     return 200, JSON, msgspec.json.encode({"object": "response.input_tokens", "input_tokens": counted})
 
 
