@@ -109,7 +109,7 @@ def launch(*options: str, model: str = MODEL, under: tuple[str, ...] = ()) -> Pr
         "-c",
         "from penjing.cli.main import main; main()",
         "serve",
-        model,
+        *([model] if model else []),
         "--port",
         "0",
         *options,
@@ -120,7 +120,7 @@ def launch(*options: str, model: str = MODEL, under: tuple[str, ...] = ()) -> Pr
     lines: list[str] = []
     for line in process.stderr:
         lines.append(line)
-        ready = re.search(r"Ready\..* (http://[^ ]+)/v1, model: ([^ ]+)\. ", line)
+        ready = re.search(r"Ready\..* (http://[^ ]+)/v1, model: (.+)\. C", line)
         if ready:
             reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True)
             reader.start()
