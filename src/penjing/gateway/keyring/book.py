@@ -107,16 +107,16 @@ class Book:
         return self._replace(name, lambda key: structs.replace(key, revoked=utc(), former=()))
 
     def rotate(self, name: str, grace: timedelta) -> tuple[Key, str]:
-        """A new secret for the key `name`; the old one lets in for `grace` more. Raises NoSuchKey, KeysFileInvalid."""
+        """A new secret for the key `name`; what it was before lets in for `grace` more at most. Raises NoSuchKey,
+        KeysFileInvalid."""
         secret = new_secret()
 
         def rotated(key: Key) -> Key:
             now = utc()
-            former = [each for each in key.former if each.until > now]
-            if grace > timedelta(0):
-                former.append(Former(key.digest, now + grace))
-            fresh = digest(secret.encode()).hex()
-            return structs.replace(key, prefix=secret[:SHOWN], digest=fresh, former=tuple(former))
+            before = (*key.former, Former(key.digest, now + grace))
+            former = tuple(Former(each.digest, min(each.until, now + grace)) for each in before)
+            former = tuple(each for each in former if each.until > now)
+            return structs.replace(key, prefix=secret[:SHOWN], digest=digest(secret.encode()).hex(), former=former)
 
         return self._replace(name, rotated), secret
 
