@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -171,13 +173,22 @@ async def test_a_stream_to_http_1_0_ends_with_the_connection() -> None:
     ("request_bytes", "status"),
     [
         (b"nonsense\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", b"400"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
-        (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nX: " + b"y" * 3000, b"431"),
-        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 500, b"431"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", b"413"),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"fa\r\n" + b"z" * 250 + b"\r\n" * 1 + b"", b""),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHOST: b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nBad Header: x\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 3000, b"431"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 500, b"431"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n", b"413"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"fa\r\n"
+            + b"z" * 250
+            + b"\r\n" * 1
+            + b"",
+            b"",
+        ),
     ],
 )
 async def test_what_is_no_request_is_refused(request_bytes: bytes, status: bytes) -> None:
@@ -202,7 +213,7 @@ async def test_an_upgrade_is_declined_and_the_body_read() -> None:
 
 
 async def test_a_chunked_body_over_the_limit() -> None:
-    request = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with listening(limits=QUICK) as made:
         said = await made.talk(request + (b"fa\r\n" + b"z" * 250 + b"\r\n") * 5)
     assert said.startswith(b"HTTP/1.1 413")
@@ -212,7 +223,7 @@ async def test_time_outs() -> None:
     async with listening(limits=QUICK) as made:
         silent = await made.talk(b"")
         half_head = await made.talk(b"GET / HT")
-        half_body = await made.talk(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab")
+        half_body = await made.talk(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
         idle = await made.talk(post(b"x"))
     assert silent == b""
     assert half_head.startswith(b"HTTP/1.1 408")
@@ -417,3 +428,20 @@ def test_a_request_shows_neither_key_nor_content() -> None:
     shown = repr(Incoming("POST", "/x", headers={b"authorization": b"Bearer secret"}, body=b"private"))
     assert "secret" not in shown
     assert "private" not in shown
+
+
+async def test_http_1_0_needs_no_host() -> None:
+    async with listening() as made:
+        assert (await made.talk(b"GET /x HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_answers_tell_the_time() -> None:
+    async with listening() as made:
+        said = await made.talk(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        dates = [line[6:] for line in said.split(b"\r\n") if line.startswith(b"Date: ")]
+        told = parsedate_to_datetime(dates[0].decode())
+        assert len(dates) == 1
+        assert dates[0].endswith(b" GMT")
+        assert abs((datetime.now(timezone.utc) - told).total_seconds()) < 5
+        made.server.date = b"long ago"
+        await until(lambda: made.server.date != b"long ago", "the clock goes on")

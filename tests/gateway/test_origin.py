@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penjing.gateway.origin import OriginRefused, Origins
+from penjing.gateway.origin import HostRefused, OriginRefused, Origins
 from penjing.gateway.reply import Incoming
 
 HERE, THERE = "127.0.0.1", "192.168.1.9"
@@ -63,3 +63,43 @@ def test_a_page_that_may_call_may_send_the_headers_it_names() -> None:
     asking.headers[b"access-control-request-headers"] = b"authorization,x-stainless-os"
     told = dict(Origins(("http://good.example",)).admit(asking))
     assert told[b"Access-Control-Allow-Headers"] == b"authorization,x-stainless-os"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "EVIL.example.", "1.2.3.4.evil.example:80"])
+@pytest.mark.parametrize("peer", [HERE, "::ffff:127.0.0.1", ""])
+def test_nothing_is_read_under_a_name_that_was_made_to_point_here(method: str, host: str, peer: str) -> None:
+    with pytest.raises(HostRefused, match="evil"):
+        Origins(()).admit(request(None, host, peer, method))
+
+
+@pytest.mark.parametrize(
+    ("host", "peer"),
+    [
+        ("localhost:8000", HERE),
+        ("127.0.0.1:8000", HERE),
+        ("[::1]:8000", HERE),
+        ("::1", HERE),
+        ("192.168.1.9", HERE),
+        ("mybox:8000", HERE),
+        ("mybox.local:8000", HERE),
+        ("host.docker.internal:8000", HERE),
+        ("", HERE),
+        ("chat.good.example", HERE),
+        ("box.example", THERE),
+    ],
+)
+def test_names_that_may_be_read_under(host: str, peer: str) -> None:
+    assert Origins(("https://chat.good.example",)).admit(request(None, host, peer, "GET")) == ()
+
+
+def test_where_keys_are_needed_a_page_has_none() -> None:
+    assert Origins((), lambda: False).admit(request(None, "chat.example", method="GET")) == ()
+
+
+def test_whoever_lets_every_page_call_lets_every_name() -> None:
+    assert Origins(("*",)).admit(request(None, "evil.example", method="GET")) == ()
+
+
+def test_programs_may_ask_under_any_name() -> None:
+    assert Origins(()).admit(request(None, "chat.example")) == ()

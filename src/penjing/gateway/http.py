@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from email.utils import formatdate
 from typing import Any, cast
 
 import httptools
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._head_size = 0  # bytes since the last of a body: of a head, of chunk framing, of trailers
         self._in_body = False
         self._upgrading = False
+        self._hosts = 0
 
     # asyncio's side
 
@@ -119,14 +121,19 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # else a trailer: it must not change what the head said (RFC 9110, 6.5.1)
-            self._headers[name.lower()] = value
+        if self._in_body:  # a trailer: it must not change what the head said (RFC 9110, 6.5.1)
+            return
+        name = name.lower()
+        self._hosts += name == b"host"
+        self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._in_body = True
         self._upgrading = self._parser.should_upgrade()
         length = self._headers.get(b"content-length", b"")
-        if length and int(length) > self.server.limits.body:
+        if self._hosts > 1 or (not self._hosts and self._parser.get_http_version() == "1.1"):
+            self.refuse(400, "A request of HTTP/1.1 names its host, once.")  # RFC 9112, 3.2
+        elif length and int(length) > self.server.limits.body:
             self._too_large()
         elif self._headers.get(b"expect", b"").lower() == b"100-continue" and not (self._refused or self.busy):
             self.transport.write(CONTINUE)  # while busy it would land in the answer that is being written
@@ -198,6 +205,11 @@ class Connection(asyncio.Protocol):
         return self.server.draining
 
     @property
+    def date(self) -> bytes:
+        """The time as answers tell it."""
+        return self.server.date
+
+    @property
     def busy(self) -> bool:
         """Whether a request is being answered."""
         return self._task is not None
@@ -263,6 +275,7 @@ class Server:
         self.limits = limits
         self.connections: set[Connection] = set()
         self.draining = False
+        self.date = _date()
         self._loop = asyncio.get_running_loop()
         self._empty: asyncio.Future[None] | None = None
         self._sweep: asyncio.TimerHandle | None = self._loop.call_later(SWEEP_SECONDS, self._expire)
@@ -280,6 +293,7 @@ class Server:
             self._empty.set_result(None)
 
     def _expire(self) -> None:
+        self.date = _date()
         now = self.now()
         for connection in [each for each in self.connections if now >= each.deadline]:
             connection.expire(now)
@@ -304,3 +318,7 @@ class Server:
         for connection in left:
             connection.transport.abort()
         return len(left)
+
+
+def _date() -> bytes:
+    return formatdate(usegmt=True).encode()

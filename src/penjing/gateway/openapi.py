@@ -18,22 +18,26 @@ from penjing.gateway.dialects.table import Table
 REFERENCE = "#/components/schemas/{name}"
 JSON = "application/json"
 TITLE = "Models on your own hardware, in every API dialect"
-FAILURES = ("400", "401", "403", "404", "413", "429", "502", "503")
+FAILURES = ("400", "401", "403", "404", "405", "408", "413", "429", "502", "503", "504", "507")
 GETS = {
     "/health": ("Whether models are ready; with ?live, whether the process lives.", JSON, ("200", "503")),
-    "/metrics": ("Figures for Prometheus.", "text/plain", ("200", "401")),
-    "/openapi.json": ("This document.", JSON, ("200",)),
+    "/metrics": ("Figures for Prometheus.", "text/plain", ("200", "401", "403")),
+    "/openapi.json": ("This document.", JSON, ("200", "403")),
 }
 WORDS = {
     "200": "Done",
     "400": "What was sent cannot be used",
     "401": "A key is needed",
-    "403": "Not allowed to this key",
+    "403": "Not allowed to this key, or to the page that asks",
     "404": "No such model",
+    "405": "Not a method of this path",
+    "408": "The body did not arrive in time",
     "413": "The body is too large",
     "429": "Too busy",
     "502": "The engine failed",
     "503": "Not ready; try again",
+    "504": "The engine said nothing for too long",
+    "507": "No room to write the audit log",
 }
 ERROR = {
     "type": "object",
@@ -86,7 +90,7 @@ def document(table: Table) -> bytes:
 def _page(method: str, path: str, page: Page, references: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
     if page.body is not None:
         return _post(path, page.summary, False, references[page.body])
-    said = _get(path, page.summary, JSON, ("200", "401", "404"))
+    said = _get(path, page.summary, JSON, ("200", "401", "403", "404"))
     return said | {"operationId": _identity(method, path)}
 
 

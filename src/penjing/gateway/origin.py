@@ -2,11 +2,14 @@
 
 A browser tells the page's origin (RFC 6454) with every request that could do something. Pages of this machine may
 send, but read answers only where named; others are refused, also one whose name was made to point at this machine
-(DNS rebinding).
+(DNS rebinding). Such a page may read without telling its origin, so what reads is refused by the name it asks for: on
+a connection from this machine that is this machine's, an address, a name of the local network (RFC 6762, 6761), or the
+host of an origin that is named. Where keys are needed, a page has none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -14,6 +17,9 @@ from penjing.errors import InputError
 from penjing.gateway.reply import Headers, Incoming
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+READING = ("GET", "HEAD")
+NEAR = (".localhost", ".local", ".internal", ".home.arpa", ".lan", ".test")
+"""No name under these can be made to point here by somebody on the Internet."""
 PREFLIGHT: Headers = (
     (b"Access-Control-Allow-Methods", b"GET, POST, OPTIONS"),
     (b"Access-Control-Max-Age", b"600"),
@@ -29,16 +35,29 @@ class OriginRefused(InputError):
     status = 403
 
 
-class Origins:
-    """The origins that are `allowed` (`*` for all)."""
+class HostRefused(InputError):
+    """Facts: `host`."""
 
-    def __init__(self, allowed: tuple[str, ...]) -> None:
+    template = "Nothing is read here under the name {host}."
+    hint = "Ask under this machine's own name, or allow that one with --cors-origin https://{host}"
+    code = "host_not_allowed"
+    status = 403
+
+
+class Origins:
+    """The origins that are `allowed` (`*` for all). `is_open`: whether a page without a key could read anything."""
+
+    def __init__(self, allowed: tuple[str, ...], is_open: Callable[[], bool] = lambda: True) -> None:
+        self._is_open = is_open
         self._allowed = frozenset(allowed)
+        self._hosts = frozenset(_host(origin.partition("://")[2]) for origin in allowed)
 
     def admit(self, incoming: Incoming) -> Headers:
-        """What the answer's head says to the browser. Raises OriginRefused."""
+        """What the answer's head says to the browser. Raises OriginRefused, HostRefused."""
         given = incoming.headers.get(b"origin")
         if given is None:
+            if incoming.method in READING and "*" not in self._allowed:
+                self._see_host(incoming)
             return ()
         origin = given.decode("latin-1")
         if "*" in self._allowed or origin in self._allowed:
@@ -47,6 +66,32 @@ class Origins:
         if not _own(origin, incoming):
             raise OriginRefused(origin=origin)
         return ()
+
+    def _see_host(self, incoming: Incoming) -> None:
+        host = _host(incoming.headers.get(b"host", b"").decode("latin-1"))
+        near = "." not in host or host.endswith(NEAR) or _is_address(host) or host in self._hosts
+        if not near and _is_here(incoming.peer) and self._is_open():
+            raise HostRefused(host=host)
+
+
+def _host(place: str) -> str:
+    """The name in a `Host` header, in lower case, without its port.
+
+    >>> _host("Example.org.:8000"), _host("[::1]:8000"), _host("::1")
+    ('example.org', '::1', '::1')
+    """
+    if place.startswith("["):
+        return place[1:].partition("]")[0]
+    name, _, port = place.rpartition(":")
+    return (name if name and port.isdigit() and ":" not in name else place).rstrip(".").lower()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _headers(incoming: Incoming) -> Headers:

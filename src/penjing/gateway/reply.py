@@ -6,25 +6,29 @@ Does not know: how a request was read, routes, JSON.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
+
+import msgspec
 
 REASONS = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True)
-class Incoming:
-    """One request. Header names are lower case; of repeated headers the last counts. Keys and content are not shown."""
+class Incoming(msgspec.Struct, frozen=True):
+    """One request. Header names are lower case; of repeated headers the last counts. Keys and content are not shown.
+    (A msgspec structure: one is made for every request, and a frozen dataclass takes five times as long.)"""
 
     method: str
     path: str
     query: str = ""
-    headers: dict[bytes, bytes] = field(default_factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: dict[bytes, bytes] = msgspec.field(default_factory=dict)
+    body: bytes = b""
     peer: str = ""
+
+    def __repr__(self) -> str:
+        return f"Incoming(method={self.method!r}, path={self.path!r}, query={self.query!r}, peer={self.peer!r})"
 
 
 class Flow(Protocol):
@@ -44,6 +48,9 @@ class Line(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+    @property
+    def date(self) -> bytes: ...
 
     def hang_up(self) -> None: ...
 
@@ -69,7 +76,7 @@ class Reply:
         self.started = True
         self.status = status
         self.keep = self.keep and not self._line.draining
-        lines = [b"HTTP/1.1 ", REASONS[status], b"\r\nContent-Type: ", content_type]
+        lines = [b"HTTP/1.1 ", REASONS[status], b"\r\nDate: ", self._line.date, b"\r\nContent-Type: ", content_type]
         for name, value in (*headers, *self.extra):
             lines += (b"\r\n", name, b": ", value)
         if not self.keep:

@@ -28,6 +28,10 @@ def fault(data: bytes) -> str:
     try:
         if not data.isascii():
             data.decode()
+        if data.startswith(FIELD) and data.find(b"\n") == len(data) - 2:  # one event, as engines write it
+            if data != LAST:
+                _ANY.decode(data[len(FIELD) :])
+            return ""
         for line in data.split(b"\n"):
             if line.startswith(FIELD):
                 payload = line[len(FIELD) :]
