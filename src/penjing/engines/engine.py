@@ -40,6 +40,8 @@ class Capabilities:
     reasoning: bool = False
     hears_leaving: bool = True
     """Whether it stops working on a whole answer when the connection closes; where not, it is asked for a stream."""
+    version: str = ""
+    """Changes when its answers to the same question may: another file, other options. "" where nobody can know."""
     schema_gaps: frozenset[str] = frozenset()
     """Keywords of JSON Schema that it passes over without a word: `keyword`, or `type.keyword` for one type only."""
     metadata: dict[str, object] = field(default_factory=dict)

@@ -44,6 +44,7 @@ class Script:
     finish: str = "stop"
     context: int = 4096
     slots: int = 4
+    version: str = ""
     load: float = 0.0
     start_error: Exception | None = None
     status: int = 0
@@ -95,7 +96,10 @@ class Fake:
         """As scripted. Raises EngineLoading before it is ready."""
         if self._address is None:
             raise EngineLoading(model=self._name, percent=round(self._progress.fraction * 100))
-        return Capabilities(self._name, context=self.script.context, slots=self.script.slots, embeddings=True)
+        script = self.script
+        return Capabilities(
+            self._name, context=script.context, slots=script.slots, embeddings=True, version=script.version
+        )
 
     @property
     def local(self) -> bool:
@@ -222,7 +226,6 @@ class Fake:
         return web.json_response({"error": fault}, status=self.script.status)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        from aiohttp import web
 
         body = await request.json()
         received = Received(request.path, body, dict(request.headers))

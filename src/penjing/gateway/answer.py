@@ -154,9 +154,9 @@ class Answer:
         self.cancel()
 
     @classmethod
-    def of(cls, body: bytes) -> Answer:
-        """A JSON answer that is here already."""
-        answer = cls(_Nobody(), 200, b"application/json")
+    def of(cls, body: bytes, content_type: bytes = b"application/json") -> Answer:
+        """An answer that is here already."""
+        answer = cls(_Nobody(), 200, content_type)
         answer.feed([body])
         answer.complete()
         return answer

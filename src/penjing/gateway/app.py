@@ -51,7 +51,7 @@ class Gateway:
         self._policies = policies(self.house, self.house.options.policies)
         self._call = chain(self._policies, partial(send, house=self.house))
         self._pages = Pages(self.house, self.table)
-        self._origins = Origins(self.house.options.cors)
+        self._origins = Origins(self.house.options.cors, lambda: self.house.is_open)
 
     @property
     def engines(self) -> dict[str, Engine]:
@@ -97,7 +97,7 @@ class Gateway:
             watch.named(ask.target)
         seconds = watch.end(incoming.path if known else "", reply.status)
         if ask is not None:
-            ask.ended(Outcome(reply.status, watch.code, watch.model, watch.usage, seconds, watch.ttft))
+            ask.ended(Outcome(reply.status, watch.code, watch.model, watch.usage, seconds, watch.ttft, ask.cached))
 
     # models
 

@@ -85,7 +85,8 @@ class Endpoint(Protocol):
 @dataclass(frozen=True)
 class Outcome:
     """How a request ended. `status` as in HTTP (499: the client left); `code` is an error's, "" when all went well.
-    `model` is the engine that answered. Times in seconds; `ttft` is 0 where nothing was streamed."""
+    `model` is the engine that answered. Times in seconds; `ttft` is 0 where nothing was streamed. `cached`: a kept answer
+    was given, no engine worked."""
 
     status: int
     code: str = ""
@@ -93,6 +94,7 @@ class Outcome:
     usage: Usage | None = None
     seconds: float = 0.0
     ttft: float = 0.0
+    cached: bool = False
 
 
 class Ask:
@@ -109,6 +111,8 @@ class Ask:
         self.taps: list[Callable[[bytes], None]] = []
         """Each is shown the answer in OpenAI's bytes as they leave: whole events of a stream, or the whole body."""
         self._key = OPEN
+        self.cached = False
+        """Whether a kept answer was given: no engine worked for it."""
         self._local_only = stays(incoming)
         self._ends: list[Callable[[Outcome], None]] = []
         self._body: bytes | None = None

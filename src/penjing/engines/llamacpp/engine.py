@@ -23,6 +23,7 @@ from penjing.engines.llamacpp.process import SOCKET, Process
 from penjing.engines.llamacpp.schema import GAPS
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.stretch import stretched
+from penjing.engines.llamacpp.version import version
 from penjing.engines.never import never
 from penjing.engines.starved import kills, starved
 from penjing.errors import EngineLoading, EngineStartFailed
@@ -251,6 +252,7 @@ def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabili
         context=int(props["default_generation_settings"]["n_ctx"]),
         slots=int(props["total_slots"]),
         chat=bool(template),
+        version=version(derived.settings),
         schema_gaps=GAPS,
         embeddings=derived.settings.embeddings,
         vision=bool(modalities.get("vision")),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from penjing.gateway.house import House
-from penjing.gateway.policies import admission, canary, context, degrade, keys, route, spending
+from penjing.gateway.policies import admission, cache, canary, context, degrade, keys, route, spending
 from penjing.gateway.policies.policy import Policy, Step
 
 GROUP = "penjing.policies"
@@ -15,9 +15,10 @@ ORDER: tuple[Step, ...] = (
     spending.STEP,
     canary.STEP,
     route.STEP,
+    cache.STEP,
     admission.STEP,
-    context.STEP,
     degrade.STEP,
+    context.STEP,
 )
 AFTER = "keys"
 """Policies of others stand behind this one: who asks is known, nothing is decided yet."""

@@ -1,0 +1,1 @@
+"""Answers that are kept: how they are named, stored and given again."""
