@@ -112,3 +112,29 @@ def test_a_prompt_over_the_context(client: openai.OpenAI, real: Process) -> None
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model=real.model, input="word " * 3000)
     assert caught.value.code == "context_length_exceeded"
+
+
+def test_langchain(client: openai.OpenAI, real: Process) -> None:
+    from langchain_core.messages import HumanMessage
+    from langchain_openai import ChatOpenAI
+
+    def chat(**fields: Any) -> ChatOpenAI:
+        return ChatOpenAI(
+            model=real.model,
+            base_url=real.base,
+            api_key="EMPTY",  # type: ignore[arg-type]
+            use_responses_api=True,
+            root_client=client,
+            client=client.chat.completions,
+            **fields,
+        )
+
+    thinking = chat(reasoning={"effort": "low", "summary": "auto"})
+    whole = thinking.invoke(HELLO)
+    kinds = [block["type"] for block in whole.content]  # type: ignore[index]
+    assert kinds == ["reasoning", "text"]
+    streamed = "".join(piece.text for piece in thinking.stream(HELLO))
+    assert streamed == whole.text
+    first = chat(use_previous_response_id=True).invoke(HELLO)
+    again = chat(use_previous_response_id=True).invoke([HumanMessage(HELLO), first, HumanMessage("Why?")])
+    assert again.text
