@@ -13,7 +13,7 @@ from secrets import token_hex
 
 from penjing.engines.engine import Engine
 from penjing.errors import EngineStartFailed, PenjingError
-from penjing.gateway import made, observe
+from penjing.gateway import made, observe, sse
 from penjing.gateway.answer import Answer, leave
 from penjing.gateway.ask import Ask, Outcome
 from penjing.gateway.dialects.dialect import Dialect
@@ -116,7 +116,10 @@ class Gateway:
             await leave(events)
 
     async def _whole(self, ask: Ask, events: AsyncIterable[Event], reply: Reply, watch: observe.Watch) -> None:
-        body = await (events.read() if isinstance(events, Answer) else made.gathered(events, ask.target))
+        if isinstance(events, Answer):
+            body = sse.required(await events.read())
+        else:
+            body = await made.gathered(events, ask.target)
         watch.usage = observe.counts(body)
         for tap in ask.taps:
             tap(body)

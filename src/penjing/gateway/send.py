@@ -17,6 +17,7 @@ from penjing.gateway.dialects.openai.logprobs import old_logprobs
 from penjing.gateway.dialects.openai.reasoning import left_out
 from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.house import House
+from penjing.gateway.link import EngineProtocol
 from penjing.gateway.merge import Send, merged, several
 from penjing.gateway.whole import whole
 from penjing.messages import Chunk, Event
@@ -41,6 +42,7 @@ async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
     if not (ask.stream or capabilities.hears_leaving or isinstance(ask.wire, wire.EmbeddingBody)):
         one = partial(whole, one)
     answer: AsyncIterable[Chunk] = await merged(body, ask.wire, one) if several(ask.wire) else await one(body)
+    _require_as_asked(answer, ask)
     if getattr(ask.wire, "return_reasoning", None) is False:
         return left_out(answer, ask.stream)
     if isinstance(ask.wire, wire.CompletionBody) and ask.wire.logprobs is not None:
@@ -50,3 +52,13 @@ async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
 
 async def _open(house: House, name: str, path: str, body: bytes, *, local_only: bool) -> Answer:
     return await house.open(name, path, body, local_only=local_only)
+
+
+def _require_as_asked(answer: AsyncIterable[Chunk], ask: Ask) -> None:
+    """Raises EngineProtocol where a stream came and none was asked for, or the other way round."""
+    if not isinstance(answer, Answer) or answer.streams == ask.stream:
+        return
+    if answer.streams or answer.content_type.startswith(b"application/json"):
+        answer.cancel()
+        wanted, sent = ("a stream", "one object") if ask.stream else ("one object", "a stream")
+        raise EngineProtocol(model=ask.target, detail=f"asked for {wanted}, it sends {sent}")

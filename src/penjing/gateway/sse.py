@@ -54,6 +54,17 @@ def sound(data: bytes) -> bytes:
     return data[: data.rfind(b"\n\n", 0, end) + 2] if end else b""
 
 
+def required(body: bytes) -> bytes:
+    """`body`, a whole answer. Raises EngineError where it is not JSON in UTF-8."""
+    try:
+        if not body.isascii():
+            body.decode()
+        _ANY.decode(body)
+    except (UnicodeDecodeError, msgspec.MsgspecError) as error:
+        raise EngineError(detail=f"it sent broken JSON ({error})") from None
+    return body
+
+
 async def payloads(chunks: AsyncIterable[Chunk]) -> AsyncIterator[bytes]:
     """The payload of each event but the last, `[DONE]`."""
     held = b""
