@@ -113,8 +113,7 @@ class Keys:
                 ask.note(RETRY_AFTER, str(ceil(exact * 1000)))
             raise
         finally:
-            for name, value in meter.headers(now).items():
-                ask.note(name, value)
+            ask.notes.update(meter.headers(now))  # figures: nothing in them that `note` would have to keep out
         ask.at_end(partial(self._end, ask, meter, wanted, taken))
 
     def _choose(self, ask: Ask, grant: Grant) -> None:
@@ -129,7 +128,7 @@ class Keys:
         used = _counted(ask, wanted, outcome)
         if meter is not None:
             meter.end(taken, used.prompt_tokens + used.completion_tokens, outcome.seconds, self._clock())
-        cost = self._cost(outcome.model, used)
+        cost = 0.0 if outcome.cached else self._cost(outcome.model, used)
         self._ledger.add(ask.key.name, Used(1, used.prompt_tokens, used.completion_tokens, cost))
         if self._closed:
             self._ledger.flush()

@@ -36,7 +36,7 @@ class Spending:
 
     def _count(self, key: str, outcome: Outcome) -> None:
         cost = self._prices.cost(outcome.model, outcome.usage)
-        if cost:
+        if cost and not outcome.cached:
             self._spent.add(key, outcome.model, by=cost)
 
 
