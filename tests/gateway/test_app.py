@@ -162,7 +162,13 @@ async def test_when_no_engine_starts_the_reason_is_raised(serving: Serving) -> N
             await running.task
 
 
-@pytest.mark.parametrize("after", [0, 1, 3])
+async def test_an_engine_that_dies_before_it_says_anything_is_a_502(serving: Serving) -> None:
+    async with serving(Script(die_after=0)) as running:
+        status, body = await running.chat(stream=True)
+    assert (status, body["error"]["code"]) == (502, "engine_died")
+
+
+@pytest.mark.parametrize("after", [1, 3])
 async def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error_event(serving: Serving, after: int) -> None:
     async with serving(Script(die_after=after)) as running:
         stream = await asyncio.wait_for(running.stream({"messages": [user("hi")]}), 5)

@@ -24,11 +24,11 @@ class Weighed(Fake):
 async def test_memory_of_a_supervised_engine() -> None:
     engine = Supervised(Weighed())
     await engine.start()
-    page = render(await metrics({"fake": engine}, {})).decode()
+    page = render(await metrics({"fake": engine}, {}, {"fake": True})).decode()
     await engine.stop()
     for kind, size in (("mapped", 4), ("mapped_resident", 3), ("resident", 2), ("private", 1)):
         assert f'penjing_engine_{kind}_memory_bytes{{model="fake"}} {size}\n' in page
-    gone = render(await metrics({"fake": engine}, {})).decode()
+    gone = render(await metrics({"fake": engine}, {}, {"fake": False})).decode()
     assert 'penjing_engine_ready{model="fake"} 0\n' in gone
     assert "memory_bytes{" not in gone
 

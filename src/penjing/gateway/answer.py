@@ -114,7 +114,7 @@ class Answer:
         them: until then it can still be asked of another engine. Raises what broke it before, and what `enough` raises.
         """
         while not self._done:
-            if self.streams and enough(b"".join(self._pieces)):
+            if self.streams and (self._size > BUFFER_HIGH or enough(b"".join(self._pieces))):
                 return
             await self._wait()
         if self._error is not None and not (self.streams and enough(b"".join(self._pieces))):

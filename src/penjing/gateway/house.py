@@ -17,6 +17,7 @@ from penjing.gateway.dialects.openai import errors
 from penjing.gateway.grant import OPEN, Grant
 from penjing.gateway.observe import Observed
 from penjing.gateway.options import GatewayOptions
+from penjing.gateway.pulse import Pulse
 from penjing.gateway.reply import Incoming
 from penjing.gateway.silence import AWAY, HERE
 from penjing.gateway.upstream import Pool
@@ -64,6 +65,7 @@ class House:
         self.waiting: Callable[[str], int] = lambda engine: 0
         self.private: Callable[[Ask], bool] = lambda ask: False
         self.local_only = False
+        self.pulse = Pulse()
 
     def named(self, model: str) -> str:
         """The name of the engine `model`, of the first one where none is named. Raises NoSuchModel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -60,8 +61,10 @@ def _described(name: str, engine: Engine) -> dict[str, object]:
     return said
 
 
-async def metrics(engines: Mapping[str, Engine], pools: Mapping[str, Pool]) -> tuple[Counter, ...]:
-    """Figures that engines keep themselves, read when somebody asks."""
+async def metrics(
+    engines: Mapping[str, Engine], pools: Mapping[str, Pool], answers: Mapping[str, bool]
+) -> tuple[Counter, ...]:
+    """Figures that engines keep themselves, read when somebody asks. `answers`: whether each engine does, now."""
     ready = Gauge("penjing_engine_ready", "1 when the engine answers.", ("model",))
     slots = Gauge("penjing_engine_slots", "Requests the engine works on at once.", ("model",))
     active = Gauge("penjing_engine_requests_active", "Requests handed to the engine.", ("model",))
@@ -71,10 +74,11 @@ async def metrics(engines: Mapping[str, Engine], pools: Mapping[str, Pool]) -> t
         kind: Gauge(f"penjing_engine_{kind}_memory_bytes", help_text, ("model",)) for kind, help_text in MEMORY.items()
     }
     for name, engine in engines.items():
-        up = engine.progress.fraction >= 1 and await engine.ready()
+        up = answers[name]
         ready.set(name, to=int(up))
         if up:
-            slots.set(name, to=engine.capabilities.slots)
+            with suppress(EngineError):  # it may have ended since it was asked
+                slots.set(name, to=engine.capabilities.slots)
         pool = pools.get(name)
         active.set(name, to=pool.active if pool else 0)
         queued.set(name, to=pool.queued if pool else 0)

@@ -77,12 +77,14 @@ class Pages:
     async def _health(self, incoming: Incoming) -> Answered:
         if incoming.query.startswith("live"):
             return 200, JSON, LIVE
-        status, body = await health(self._house.engines, self._house.failed)
+        status, body = await health(self._house)
         return status, JSON, body
 
     async def _metrics(self, incoming: Incoming) -> Answered:
         self._house.admit(incoming)
-        of_engines = await models.metrics(self._house.engines, self._house.pools)
+        engines = self._house.engines
+        answers = await self._house.pulse.all(engines)
+        of_engines = await models.metrics(engines, self._house.pools, answers)
         return 200, CONTENT_TYPE, render((*self._house.observed.all(), *of_engines))
 
     async def _openapi(self, incoming: Incoming) -> Answered:
