@@ -80,7 +80,7 @@ class Keys:
         kept = bool(self._live)
         if not (self._given or kept):
             return OPEN
-        error = AccessError()
+        error: AccessError | None = None
         for secret in _carried(incoming):
             found = digest(secret)
             matches = [hmac.compare_digest(found, known) for known in self._given]
@@ -90,7 +90,7 @@ class Keys:
                 return self._meter(self._live.find(found)).grant
             except AccessError as why:
                 error = why
-        raise error
+        raise error or AccessError()
 
     def _begin(self, ask: Ask, grant: Grant) -> None:
         """Take what the request may need from the limits of its key. Raises Limited, ModelRefused, InvalidRequest."""
