@@ -68,6 +68,7 @@ class Remote:
         self._local = local
         self._context = context
         self._headers = {"Authorization": f"Bearer {sendable(key)}"} if key.strip() else {}
+        self._address = Address(self._url, headers=dict(self._headers))
         self._capabilities: Capabilities | None = None
 
     def __repr__(self) -> str:
@@ -83,7 +84,7 @@ class Remote:
         """Raises EngineLoading before `start`."""
         if self._capabilities is None:
             raise EngineLoading(model=self._name, percent=0)
-        return Address(self._url, headers=dict(self._headers))
+        return self._address
 
     @property
     def capabilities(self) -> Capabilities:

@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -32,6 +32,7 @@ from penjing.gateway.http import Server
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+FILES = 65536
 YOUNG = 20_000
 """New objects after which the collector looks at the youngest."""
 HIGHEST_PORT = 65535
@@ -74,6 +75,7 @@ def run(
     """Serve until a signal; SIGHUP calls `reload`. Raises PortInUse, CannotBind, and what an engine's start raises when
     none can start."""
     listener = bind(host, port)
+    _more_files()
     _settle()
     with listener:
         _run(serve(gateway, listener, announce=announce, drain_seconds=drain_seconds, reload=reload))
@@ -223,6 +225,19 @@ def _on_signal(
     except NotImplementedError:  # Windows
         before = signal.signal(number, lambda *_: loop.call_soon_threadsafe(heard))
         undo.callback(signal.signal, number, before)
+
+
+def _more_files() -> None:
+    """As many open files as are allowed, rather than the 1,024 that shells begin with: a stream takes two."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS allows fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _settle() -> None:
