@@ -66,17 +66,17 @@ class Source:
 
 async def test_what_is_waited_for_is_still_there() -> None:
     answer = Answer(Source(), 200, b"text/event-stream")
-    waiting = asyncio.create_task(answer.begun(lambda data: b"x" in data))
-    for piece in (ROLE, delta(content="x")):
+    waiting = asyncio.create_task(answer.begun(lambda data: b"XX" in data))
+    for piece in (ROLE, delta(content="XX")):
         await asyncio.sleep(0)
         assert not waiting.done()
         answer.feed([piece])
     await waiting
     answer.broken(EngineDied(model="m", how=""))
-    await answer.begun(lambda data: b"x" in data)
+    await answer.begun(lambda data: b"XX" in data)
     with pytest.raises(EngineDied):
-        await answer.begun(lambda data: b"y" in data)
-    assert [chunk.body async for chunk in _until_broken(answer)] == [ROLE + delta(content="x")]
+        await answer.begun(lambda data: b"YY" in data)
+    assert [chunk.body async for chunk in _until_broken(answer)] == [ROLE + delta(content="XX")]
 
 
 async def _until_broken(answer: Answer) -> Any:
