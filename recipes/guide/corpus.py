@@ -22,6 +22,7 @@ from .facts import LANGS, load
 from .noise import normal, type_like_people
 from .rephrase import rephrase
 from .turn import Turn
+from .vary import vary
 
 TRAIN = 240_000
 SINGLE = 0.62
@@ -45,6 +46,12 @@ def row(turns: Sequence[Turn], prompt: str | None, kind: str | None = None) -> d
 
 def _typed(turn: Turn, rng: random.Random, much: float) -> Turn:
     return replace(turn, question=type_like_people(turn.question, turn.lang, rng, much))
+
+
+def _varied(turn: Turn, rng: random.Random) -> Turn:
+    if turn.kind not in ("fact", "refusal"):
+        return turn  # figures and greetings are said in few ways
+    return replace(turn, question=vary(turn.question, turn.lang, rng, inside=turn.kind == "fact"))
 
 
 def heldout(seed: int) -> Iterator[dict[str, Any]]:
@@ -111,6 +118,7 @@ def train(seed: int, kept: set[str]) -> Iterator[dict[str, Any]]:
         lang = LANGS[made % 2]
         turns = [first(lang, rng)] if rng.random() < SINGLE else conversation(lang, rng)
         turns = [replace(turn, question=rephrase(turn.question, turn.lang, rng)) for turn in turns]
+        turns = [_varied(turn, rng) for turn in turns]
         turns = [_typed(turn, rng, 1.0) for turn in turns]
         if any(normal(turn.question) in kept for turn in turns):
             continue

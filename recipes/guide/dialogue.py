@@ -10,6 +10,7 @@ from functools import cache
 from . import memory, outside, sums
 from .facts import Fact, fill, key_of, load, plain, read, wordings
 from .turn import Turn
+from .vary import reverse
 
 _PHRASES = read("phrases/followups")
 _THOUGHT = read("phrases/typing")["thought"]
@@ -46,6 +47,8 @@ def think(turn: Turn) -> Turn:
 def about(fact: Fact, rng: random.Random, held: bool = False) -> Turn:
     """A question for a written fact."""
     question, template = fact.ask(rng, held)
+    if not held and rng.random() < 0.08 and (other := reverse(fact, rng)):
+        question, template = other, f"reverse.{fact.lang}"
     return _told(fact, question, template, rng)
 
 
