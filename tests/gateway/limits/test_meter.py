@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from penjing.gateway.grant import Grant
 from penjing.gateway.limits.estimate import Estimate
 from penjing.gateway.limits.meter import Meter, Taken, duration, seconds_left
-from penjing.gateway.limits.refusals import BudgetSpent, Limited, RequestsLimited, TokensLimited, TooManyAtOnce
+from penjing.gateway.limits.refusals import (
+    BudgetInUse,
+    BudgetSpent,
+    Limited,
+    RequestsLimited,
+    TokensLimited,
+    TooManyAtOnce,
+)
 
 
 def meter(spent: float = 0.0, **limits: float) -> Meter:
@@ -59,10 +66,12 @@ def test_at_once() -> None:
 def test_money() -> None:
     rich = meter(spent=1.0, monthly_budget=2.0)
     taken = rich.begin(0.0, cost=1.5)
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(BudgetInUse, match="may use up"):
         rich.begin(0.0, cost=0.1)
     rich.end(taken, 0, 1.0, 1.0)
     rich.begin(1.0)
+    with pytest.raises(BudgetSpent):
+        meter(spent=2.0, monthly_budget=2.0).begin(0.0)
 
 
 def test_rights_that_change() -> None:

@@ -16,7 +16,14 @@ from penjing.gateway.grant import Grant
 from penjing.gateway.keyring.key import utc
 from penjing.gateway.limits.bucket import Bucket
 from penjing.gateway.limits.estimate import Estimate
-from penjing.gateway.limits.refusals import BudgetSpent, Limited, RequestsLimited, TokensLimited, TooManyAtOnce
+from penjing.gateway.limits.refusals import (
+    BudgetInUse,
+    BudgetSpent,
+    Limited,
+    RequestsLimited,
+    TokensLimited,
+    TooManyAtOnce,
+)
 
 NO_TOKENS = Estimate(0, 0)
 LATEST = 1 / 8
@@ -99,9 +106,11 @@ class Meter:
 
     def _afford(self, grant: Grant, budget: float) -> None:
         spent = self._spent()
+        facts = {"key": grant.name, "limit": f"{budget:g}", "spent": f"{spent:.4f}"}
+        if spent >= budget:
+            raise BudgetSpent(seconds=_whole(seconds_left(utc())), **facts)
         if spent + self.reserved >= budget:
-            seconds = _whole(seconds_left(utc()))
-            raise BudgetSpent(key=grant.name, limit=f"{budget:g}", spent=f"{spent:.4f}", seconds=seconds)
+            raise BudgetInUse(seconds=_whole(self._seconds / self.running), **facts)
 
 
 def _bucket(old: Bucket | None, limit: int | None, now: float) -> Bucket | None:

@@ -49,6 +49,16 @@ class BudgetSpent(Limited):
     kind = "insufficient_quota"
 
 
+class BudgetInUse(Limited):
+    """Facts: `key`, `limit`, `spent`, `seconds`."""
+
+    template = (
+        "The requests of the API key '{key}' that are being answered may use up its budget of this month ({spent} of "
+        "{limit} US dollars are spent); try again in {seconds} s."
+    )
+    hint = TooManyAtOnce.hint
+
+
 class ModelRefused(AccessError):
     """Facts: `key`, `model`, `models` (what it may ask)."""
 

@@ -103,7 +103,7 @@ class Keys:
         wanted, cost, now = NO_TOKENS, 0.0, self._clock()
         if meter.counts_tokens:
             wanted = estimate(ask.wire)
-            cost = self._cost(ask.target or next(iter(self._house.engines), ""), Usage(*wanted))
+            cost = self._dearest(Usage(*wanted))
         try:
             taken = meter.begin(now, wanted, cost)
         except Limited as error:
@@ -121,7 +121,7 @@ class Keys:
         model = ask.model or next(filter(grant.allows, self._house.engines), "")
         if not grant.allows(model):
             raise ModelRefused(key=grant.name, model=model, models=", ".join(grant.models), param="model")
-        if not ask.model:
+        if model != (ask.model or next(iter(self._house.engines))):
             ask.target = model
 
     def _end(self, ask: Ask, meter: Meter | None, wanted: Estimate, taken: Taken, outcome: Outcome) -> None:
@@ -134,6 +134,10 @@ class Keys:
             self._ledger.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+
+    def _dearest(self, usage: Usage) -> float:
+        """What `usage` costs at most: who answers is not decided yet."""
+        return max((self._cost(model, usage) for model in self._house.options.prices.known), default=0.0)
 
     def _cost(self, model: str, usage: Usage) -> float:
         return self._house.options.prices.cost(model, usage)
