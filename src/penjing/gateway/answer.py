@@ -86,6 +86,7 @@ class Answer:
         self._error: PenjingError | None = None
         self._sink: Sink | None = None
         self._more: asyncio.Future[None] | None = None
+        self._begun = False
 
     @property
     def streams(self) -> bool:
@@ -113,11 +114,11 @@ class Answer:
         """Wait for the beginning of a stream, as far as it is `enough`, and for all of another answer, without taking
         them: until then it can still be asked of another engine. Raises what broke it before, and what `enough` raises.
         """
-        while not self._done:
-            if self.streams and (self._size > BUFFER_HIGH or enough(b"".join(self._pieces))):
-                return
-            await self._wait()
-        if self._error is not None and not (self.streams and enough(b"".join(self._pieces))):
+        while not (self._done or self._begun):
+            self._begun = self.streams and (self._size > BUFFER_HIGH or enough(b"".join(self._pieces)))
+            if not self._begun:
+                await self._wait()
+        if self._error is not None and not (self._begun or (self.streams and enough(b"".join(self._pieces)))):
             raise self._error
 
     async def __aiter__(self) -> AsyncIterator[Chunk]:

@@ -210,7 +210,9 @@ class Ask:
 
     def note(self, name: str, value: str) -> None:
         """Tell the client `value` in the header `name` of the answer. ASCII; line breaks are not let through."""
-        self.notes[name] = "".join(sign if " " <= sign <= "~" else "?" for sign in value)
+        if not (value.isascii() and value.isprintable()):
+            value = "".join(sign if " " <= sign <= "~" else "?" for sign in value)
+        self.notes[name] = value
 
     @property
     def headers(self) -> Headers:

@@ -74,9 +74,15 @@ async def test_what_is_waited_for_is_still_there() -> None:
     await waiting
     answer.broken(EngineDied(model="m", how=""))
     await answer.begun(lambda data: b"XX" in data)
-    with pytest.raises(EngineDied):
-        await answer.begun(lambda data: b"YY" in data)
     assert [chunk.body async for chunk in _until_broken(answer)] == [ROLE + delta(content="XX")]
+
+
+async def test_what_breaks_before_it_begins_is_raised() -> None:
+    answer = Answer(Source(), 200, b"text/event-stream")
+    answer.feed([ROLE])
+    answer.broken(EngineDied(model="m", how=""))
+    with pytest.raises(EngineDied):
+        await answer.begun(lambda data: b"XX" in data)
 
 
 async def _until_broken(answer: Answer) -> Any:

@@ -13,7 +13,7 @@ from penjing.gateway.dialects.openai.dialect import DIALECT
 from penjing.gateway.grant import Grant
 from penjing.gateway.reply import Incoming
 from penjing.gateway.routing.facts import Facts
-from penjing.gateway.routing.rules import Rule, first
+from penjing.gateway.routing.rules import Rule, Rules
 
 STAY = b"x-penjing-local-only"
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
@@ -117,8 +117,8 @@ def test_pictures_are_not_counted_as_text() -> None:
 
 def test_the_first_that_fits_wins() -> None:
     rules = (rule(name="a", model="gpt-*"), rule(name="b"), rule(name="c", model="guide"))
-    assert first(rules, facts(model="guide"), World()) == rules[1]
-    assert first(rules[:1], facts(model="guide"), World()) is None
+    assert Rules(rules).first(facts(model="guide"), World()) == rules[1]
+    assert Rules(rules[:1]).first(facts(model="guide"), World()) is None
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from penjing.gateway.metrics import Counter, Gauge
 from penjing.gateway.policies.policy import Step
 from penjing.gateway.routing import begin
 from penjing.gateway.routing.facts import Facts
-from penjing.gateway.routing.rules import Rule, Some, first, listed
+from penjing.gateway.routing.rules import Rule, Rules, Some, listed
 from penjing.gateway.routing.situation import Here
 from penjing.messages import Event
 
@@ -108,7 +108,8 @@ class Route:
         for rule in options.rules:
             self._named(rule.name, rule.busy or ())
         self._options, self._fallback, self._to = options, fallback, to
-        self._private = tuple(rule for rule in options.rules if rule.local_only)
+        self._rules = Rules(options.rules)
+        self._private = Rules(rule for rule in options.rules if rule.local_only)
         self._house.local_only = self._house.local_only or options.local_only
 
     def _named(self, rule: str, some: Some) -> tuple[str, ...]:
@@ -129,13 +130,13 @@ class Route:
             ask.keep_local()
         if ask.target != ask.model:  # a policy before this one has chosen
             return await call_next(ask)
-        rule = first(self._options.rules, facts, self._here)
+        rule = self._rules.first(facts, self._here)
         names = self._candidates(ask, facts, rule)
         return await self._first_that_answers(ask, names, rule, call_next)
 
     def _keeps(self, facts: Facts) -> bool:
         """Whether a rule says that the question must stay."""
-        return any(rule.fits(facts, self._here) for rule in self._private)
+        return self._private.first(facts, self._here) is not None
 
     def _candidates(self, ask: Ask, facts: Facts, rule: Rule | None) -> list[str]:
         """Who may answer, in the order in which they are tried. Raises MustStay, NoSuchModel."""
@@ -151,7 +152,7 @@ class Route:
         self, ask: Ask, names: list[str], rule: Rule | None, call_next: Call
     ) -> AsyncIterable[Event]:
         tried: list[str] = []
-        back = ask.mark()
+        back = ask.mark() if len(names) > 1 else None
         error: PenjingError | None = None
         for name in names:
             if len(names) > 1 and not self._breakers[name].allows():
@@ -165,7 +166,7 @@ class Route:
                 error = failure
             tried.append(f"{name}:{error.code}")
             self._failed.add(name, error.code)
-            if name != names[-1]:
+            if back is not None and name != names[-1]:
                 back()
         if error is not None:
             raise error

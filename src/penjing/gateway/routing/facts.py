@@ -7,8 +7,6 @@ Does not know: rules, engines.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from penjing.gateway.ask import Ask
 from penjing.gateway.dialects.openai import wire
 
@@ -27,51 +25,56 @@ class Facts:
         self.model = ask.model
         self.grant = ask.key
         self.local_only = ask.local_only
+        self._kinds: set[type] | None = None
+        self._counted: int | None = None
 
     @property
     def kind(self) -> str:
         """`chat`, `completion` or `embedding`."""
         return KINDS[type(self._body)]
 
-    @cached_property
+    @property
     def task(self) -> str:
         """What the client says it is for: a header, else `task` in the body's metadata."""
         given = self._ask.header(TASK)
         if given:
             return given
-        metadata = getattr(self._body, "metadata", None) or {}
-        return str(metadata.get("task", ""))
+        metadata = getattr(self._body, "metadata", None)
+        return str(metadata.get("task", "")) if metadata else ""
 
-    @cached_property
+    @property
     def tools(self) -> bool:
         """Whether functions may be called."""
         return bool(getattr(self._body, "tools", None)) and getattr(self._body, "tool_choice", None) != "none"
 
-    @cached_property
+    @property
     def vision(self) -> bool:
         """Whether there are pictures."""
-        return self._holds(wire.ImagePart)
+        return wire.ImagePart in self._parts()
 
-    @cached_property
+    @property
     def audio(self) -> bool:
         """Whether there is sound."""
-        return self._holds(wire.AudioPart)
+        return wire.AudioPart in self._parts()
 
-    @cached_property
+    @property
     def tokens(self) -> int:
         """How many the question has, about. Pictures and sound are not counted."""
-        if self.vision or self.audio or self._holds(wire.FilePart):
-            return sum(_tokens(text) for text in self._texts())
-        return _tokens(self._ask.body)
+        if self._counted is None:
+            media = self._parts() - {wire.TextPart, wire.RefusalPart}
+            texts = self._texts() if media else [self._ask.body]
+            self._counted = sum(_tokens(text) for text in texts)
+        return self._counted
 
-    def _holds(self, kind: type[wire.Wire]) -> bool:
-        messages = self._body.messages if isinstance(self._body, wire.ChatBody) else ()
-        return any(
-            isinstance(part, kind)
-            for message in messages
-            if message.content.__class__ is list
-            for part in message.content or ()
-        )
+    def _parts(self) -> set[type]:
+        """What messages that are no plain text are made of."""
+        if self._kinds is None:
+            self._kinds = set()
+            if isinstance(self._body, wire.ChatBody):
+                for message in self._body.messages:
+                    if isinstance(message.content, list):
+                        self._kinds.update(map(type, message.content))
+        return self._kinds
 
     def _texts(self) -> list[bytes]:
         messages = self._body.messages if isinstance(self._body, wire.ChatBody) else ()

@@ -11,9 +11,9 @@ Does not know: engines (`Situation` tells of them), what happens when one fails.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -80,23 +80,11 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
             raise ValueError("a rule needs `to` or `local_only`")
 
     def fits(self, facts: Facts, situation: Situation) -> bool:
-        """Whether all of it is so; what is cheap is asked first."""
-        return (
-            _one(self.model, facts.model)
-            and (not self.kind or facts.kind in self.kind)
-            and (self.private is None or self.private == facts.local_only)
-            and _one(self.key, facts.grant.name)
-            and (not self.task or _one(self.task, facts.task))
-            and (self.tools is None or self.tools == facts.tools)
-            and (self.vision is None or self.vision == facts.vision)
-            and (self.tokens_over is None or facts.tokens > self.tokens_over)
-            and (self.tokens_under is None or facts.tokens < self.tokens_under)
-            and (not self.busy or situation.load(self.busy) >= self.load)
-            and (self.budget_under is None or situation.left(facts.grant) < self.budget_under)
-            and (not (self.hours or self.days) or self._now(situation.now()))
-        )
+        """Whether all of it is so."""
+        return all(condition(facts, situation) for condition in asked(self))
 
-    def _now(self, now: datetime) -> bool:
+    def timely(self, now: datetime) -> bool:
+        """Whether `now` is within its hours and days."""
         if self.days and DAYS[now.weekday()] not in self.days:
             return False
         if not self.hours:
@@ -123,10 +111,56 @@ def listed(some: Some) -> tuple[str, ...]:
     return (some,) if isinstance(some, str) else some
 
 
-def _one(patterns: Some, word: str) -> bool:
-    return patterns == () or any(word == pattern or fnmatchcase(word, pattern) for pattern in listed(patterns))
+Test = Callable[[Facts, Situation], bool]
 
 
-def first(rules: Iterable[Rule], facts: Facts, situation: Situation) -> Rule | None:
-    """The first rule that fits."""
-    return next((rule for rule in rules if rule.fits(facts, situation)), None)
+TESTS: dict[str, Callable[[Rule], Test]] = {
+    "model": lambda rule: _fitting(rule.model, lambda facts: facts.model),
+    "kind": lambda rule: lambda facts, _: facts.kind in rule.kind,
+    "private": lambda rule: lambda facts, _: facts.local_only == rule.private,
+    "key": lambda rule: _fitting(rule.key, lambda facts: facts.grant.name),
+    "task": lambda rule: _fitting(rule.task, lambda facts: facts.task),
+    "tools": lambda rule: lambda facts, _: facts.tools == rule.tools,
+    "vision": lambda rule: lambda facts, _: facts.vision == rule.vision,
+    "tokens_over": lambda rule: lambda facts, _: facts.tokens > (rule.tokens_over or 0),
+    "tokens_under": lambda rule: lambda facts, _: facts.tokens < (rule.tokens_under or 0),
+    "busy": lambda rule: lambda _, here: here.load(rule.busy) >= rule.load,
+    "budget_under": lambda rule: lambda facts, here: here.left(facts.grant) < (rule.budget_under or 0),
+    "hours": lambda rule: lambda _, here: rule.timely(here.now()),
+    "days": lambda rule: lambda _, here: rule.timely(here.now()),
+}
+"""What each condition asks, those first that are cheap to know."""
+
+
+def asked(rule: Rule) -> tuple[Test, ...]:
+    """What a rule asks, and nothing for what it does not."""
+    return tuple(made(rule) for name, made in TESTS.items() if name in rule.conditions)
+
+
+def _fitting(patterns: Some, word: Callable[[Facts], str]) -> Test:
+    fits = _one(patterns)
+    return lambda facts, _: fits(word(facts))
+
+
+def _one(patterns: Some) -> Callable[[str], bool]:
+    """Whether a word fits one of `patterns`."""
+    words = frozenset(listed(patterns))
+    shapes = re.compile("|".join(map(translate, words)))
+    return lambda word: word in words or shapes.match(word) is not None
+
+
+class Rules:
+    """Rules made ready to be asked for every request."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._tests = tuple((rule, asked(rule)) for rule in rules)
+
+    def first(self, facts: Facts, situation: Situation) -> Rule | None:
+        """The first one that fits."""
+        for rule, conditions in self._tests:
+            for condition in conditions:
+                if not condition(facts, situation):
+                    break
+            else:
+                return rule
+        return None
