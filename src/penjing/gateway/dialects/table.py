@@ -13,10 +13,12 @@ from penjing.gateway.dialects.anthropic.dialect import DIALECT as ANTHROPIC
 from penjing.gateway.dialects.dialect import Dialect, Page
 from penjing.gateway.dialects.openai.dialect import DIALECT as OPENAI
 from penjing.gateway.dialects.responses.dialect import dialect as responses
+from penjing.gateway.dialects.simple.dialect import DIALECT as SIMPLE
+from penjing.gateway.dialects.textgen.dialect import DIALECT as TEXTGEN
 from penjing.gateway.reply import Incoming
 
 GROUP = "penjing.dialects"
-BUILT_IN: tuple[Dialect, ...] = (ANTHROPIC, OPENAI)
+BUILT_IN: tuple[Dialect, ...] = (ANTHROPIC, TEXTGEN, SIMPLE, OPENAI)
 """The first one that has a path and `speaks` it takes the request; the last, OpenAI, has what no path tells."""
 REST = "/*"
 Held = TypeVar("Held", Endpoint, Page)

@@ -1,0 +1,1 @@
+"""text-generation-webui's first API (`/api/v1/...`), which many front ends still speak."""
