@@ -30,7 +30,11 @@ FORGET = 64
 """Flows beside those that wait whose last stamps are kept before the useless ones are thrown away."""
 
 
-class LineFull(EngineBusy):
+class NoTurn(EngineBusy):
+    """The line, not the engine, refused. Facts: `model`, `seconds`."""
+
+
+class LineFull(NoTurn):
     """Facts: `model`, `waiting`, `seconds`."""
 
     template = "{model} is busy and {waiting} requests are waiting for it, as many as may; try again in {seconds} s."
@@ -46,7 +50,7 @@ class PushedOut(LineFull):
     )
 
 
-class TooLate(EngineBusy):
+class TooLate(NoTurn):
     """Told at once. Facts: `model`, `expected`, `patience`, `seconds`."""
 
     template = (
@@ -56,7 +60,7 @@ class TooLate(EngineBusy):
     code = "deadline_exceeded"
 
 
-class WaitedTooLong(EngineBusy):
+class WaitedTooLong(NoTurn):
     """Facts: `model`, `patience`, `seconds`."""
 
     template = "{model} is busy: after {patience} s the turn of this request has not come; try again in {seconds} s."
@@ -237,7 +241,7 @@ class Line:
             self._refuse(waiter, WaitedTooLong(model=self.model, patience=patience, seconds=seconds))
             self._admit()
 
-    def _refuse(self, waiter: Waiter, error: EngineBusy) -> None:
+    def _refuse(self, waiter: Waiter, error: NoTurn) -> None:
         self._remove(waiter)
         if not waiter.turn.done():
             waiter.turn.set_exception(error)

@@ -18,8 +18,9 @@ from penjing.gateway.house import House
 from penjing.gateway.keyring.book import Book
 from penjing.gateway.keyring.key import Rights
 from penjing.gateway.options import GatewayOptions
-from penjing.gateway.policies.admission import STEP, AdmissionOptions, deadline
+from penjing.gateway.policies.admission import STEP, Admission, AdmissionOptions, deadline
 from penjing.gateway.policies.policy import Policy
+from penjing.gateway.policies.route import RouteOptions
 from penjing.gateway.reply import Incoming
 
 CHAT = "/v1/chat/completions"
@@ -230,3 +231,30 @@ def test_a_real_server_under_more_than_it_takes() -> None:
         assert 'penjing_engine_requests_active{model="guide"} 0' in said
     finally:
         finish(server)
+
+
+async def test_who_finds_the_line_full_may_go_elsewhere(serving: Serving) -> None:
+    """A line that is full says nothing about its engine, which is asked again as soon as it has room."""
+    engines = {name: Fake(Script(slots=1, first_delay=0.2), name=name) for name in ("near", "far")}
+    route = RouteOptions(fallback=("far",), failures=1, pause=60)
+    options = GatewayOptions(policies={"route": route, "admission": AdmissionOptions(queue=1, lookahead=0)})
+    async with serving(options=options, engines=engines) as running:
+        await until(lambda: len(running.said) > 1, "ready")
+        near = [asyncio.create_task(asked(running)) for _ in range(2)]
+        await until(lambda: running.gateway.house.waiting("near") == 1, "a line")
+        status, said, _ = await asked(running)
+        assert (status, said["x-penjing-route"]) == (200, "far; tried=near:queue_full")
+        assert [status for status, _, _ in await asyncio.gather(*near)] == [200, 200]
+        _, said, _ = await asked(running)
+        assert said["x-penjing-route"] == "near"
+
+
+async def test_places_are_given_back_when_an_engine_fails_and_another_answers(serving: Serving) -> None:
+    engines = {"near": Fake(Script(slots=1, status=500), name="near"), "far": Fake(Script(slots=1), name="far")}
+    options = GatewayOptions(policies={"route": RouteOptions(fallback=("far",), failures=1000)})
+    async with serving(options=options, engines=engines) as running:
+        await until(lambda: len(running.said) > 1, "ready")
+        answers = await asyncio.gather(*(asked(running) for _ in range(20)))
+        assert [status for status, _, _ in answers] == [200] * 20
+        (policy,) = [each for each in running.gateway._policies if isinstance(each, Admission)]
+        assert [(line.active, len(line)) for line in policy._lines.values()] == [(0, 0), (0, 0)]

@@ -25,12 +25,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from penjing.errors import EngineBusy, InvalidRequest, PenjingError
+from penjing.errors import InvalidRequest, PenjingError
 from penjing.gateway.ask import Ask, Call, Outcome
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.house import House
 from penjing.gateway.limits.estimate import estimate
-from penjing.gateway.line import UNLIMITED, Line, Wanted
+from penjing.gateway.line import UNLIMITED, Line, NoTurn, Wanted
 from penjing.gateway.merge import several
 from penjing.gateway.metrics import Counter, Gauge, Histogram
 from penjing.gateway.policies.policy import Step
@@ -124,7 +124,7 @@ class Admission:
         self._depth.set(line.model, to=len(line) + 1)
         try:
             await line.wait(Wanted(flow, ask.key.priority, estimate(ask.wire).total, width, patience))
-        except EngineBusy as error:
+        except NoTurn as error:
             self._refused.add(line.model, error.code)
             raise
         finally:
