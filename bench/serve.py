@@ -24,7 +24,8 @@ import psutil
 import page
 from load import PROMPT, Figures, Load, measure, percentile, spent
 
-STREAMS = (1, 8)
+STREAMS = {1: 24, 8: 48}
+"""How many at once, and how many answers in all."""
 
 
 # The server process
@@ -78,13 +79,13 @@ def rounds(ways: dict[str, str], gateway: psutil.Process, count: int, tokens: in
         order = list(ways) if number % 2 else list(reversed(ways))
         for way in order:
             found["first"][way] += ask(ways[way], 1, 40, 8).first
-        for clients in STREAMS:
+        for clients, answers in STREAMS.items():
             for way in order:
                 before = spent(gateway)
-                figures = ask(ways[way], clients, clients * 4, tokens)
+                figures = ask(ways[way], clients, answers, tokens)
                 found["rate"][clients][way].append(figures.rate * tokens)
                 if way == "penjing":
-                    found["own"][clients].append((spent(gateway) - before) / (clients * 4 * tokens))
+                    found["own"][clients].append((spent(gateway) - before) / (answers * tokens))
         print(f"round {number + 1} of {count}", file=sys.stderr, flush=True)
     return found
 
