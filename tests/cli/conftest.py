@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shells import Done, Shell
+from tiny_checkpoint import write_checkpoint
 from tiny_model import Shape, write_tiny_gguf
 
 
@@ -44,3 +45,9 @@ def shell(clean: Path) -> Shell:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real GGUF whose answers mean nothing."""
     return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf", Shape(context=512))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A tiny checkpoint in its true format."""
+    return write_checkpoint(tmp_path / "checkpoint")

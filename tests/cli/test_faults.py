@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from shells import Shell
-from tiny_checkpoint import write_checkpoint
 
 Spoil = Callable[[bytes], bytes]
 SPOILED: dict[str, Spoil] = {
@@ -181,12 +180,6 @@ def test_a_full_disk_in_the_cache(clean: Path, checkpoint: Path, language: str) 
     assert "Traceback" not in done.stderr
     assert str(clean) in done.stderr
     assert done.returncode == 4
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """A tiny checkpoint in its true format."""
-    return write_checkpoint(tmp_path / "checkpoint")
 
 
 def test_json_output_stays_json_when_nothing_breaks(shell: Shell, tiny: Path) -> None:

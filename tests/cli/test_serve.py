@@ -15,6 +15,8 @@ import openai
 import psutil
 import pytest
 
+from shells import Done
+
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -139,3 +141,37 @@ def test_a_port_from_the_settings(serve: Callable[..., Server], clean: Path) -> 
     server.expect("Ready")
     with pytest.raises(openai.BadRequestError, match="256"):
         server.client().chat.completions.create(model="guide", messages=[{"role": "user", "content": "word " * 900}])
+
+
+def test_it_listens_before_a_checkpoint_is_converted(serve: Callable[..., Server], checkpoint: Path) -> None:
+    server = serve(str(checkpoint))
+    server.expect(r"Ready\.")
+    listening, converting, ready = (
+        next(place for place, line in enumerate(server.said) if word in line)
+        for word in ("Listening", "Converting", "Ready")
+    )
+    assert listening < converting < ready
+
+
+def test_several_models(serve: Callable[..., Server], clean: Path) -> None:
+    Path("penjing.toml").write_text(
+        '[engines.one]\nmodel = "guide"\n\n[engines.two]\nmodel = "guide"\nmax_context = 256\n\n'
+        '[[route.rules]]\nname = "aliases"\nmodel = "gpt-*"\nto = "two"\n'
+    )
+    server = serve()
+    server.expect(r"Listening on .*; one, two is loading")
+    server.expect(r"Ready\. .* model: one, two\.")
+    client = server.client()
+    assert [model.id for model in client.models.list()] == ["one", "two"]
+    assert client.chat.completions.create(model="one", messages=HELLO).model == "one"
+    assert client.chat.completions.create(model="gpt-4o", messages=HELLO).model == "two"
+    with pytest.raises(openai.NotFoundError, match="one, two"):
+        client.chat.completions.create(model="three", messages=HELLO)
+
+
+def test_a_rule_about_nobody_is_told(shell: Callable[..., Done]) -> None:
+    Path("penjing.toml").write_text('[[route.rules]]\nname = "r"\nto = "cloud"\n')
+    done = shell("serve", "--port", "0")
+    assert done.status == 2
+    assert "The routing rule 'r' names 'cloud'" in done.err
+    assert "Engines here: guide" in done.err

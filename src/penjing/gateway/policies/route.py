@@ -146,6 +146,8 @@ class Route:
             names = [name for name in names if self._house.engines[name].local]
             if not names:
                 raise MustStay(model=named[0])
+        if len(names) == 1:
+            return names
         return [name for name in names if self._here.able(name, facts)] or names
 
     async def _first_that_answers(
