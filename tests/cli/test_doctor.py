@@ -41,3 +41,20 @@ def test_a_check_that_raises_has_failed() -> None:
 def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "OLDEST", (9, 9))
     assert doctor.python()[1]
+
+
+def test_settings_that_cannot_be_used(shell: Shell) -> None:
+    for text, said in (
+        ("[engine]\nthreads = 0\n", "engine.threads"),
+        ("[colours]\n", "colours"),
+        ('[[route.rules]]\nname = "r"\n', "a rule needs"),
+        ("[engines.a]\nparallel = 2\n", "neither which model"),
+    ):
+        Path("penjing.toml").write_text(text)
+        done = shell("doctor", "--json")
+        (settings,) = [finding for finding in json.loads(done.out) if finding["name"] == "Settings"]
+        assert done.status == 1
+        assert said in settings["detail"]
+    Path("penjing.toml").write_text("[engine]\nthreads = 1\n")
+    (settings,) = [one for one in json.loads(shell("doctor", "--json").out) if one["name"] == "Settings"]
+    assert settings == {"name": "Settings", "ok": True, "detail": "penjing.toml", "next": ""}

@@ -97,6 +97,21 @@ def folder() -> tuple[str, str]:
     return found, "" if free > ENOUGH_DISK else say("Free some space: a model of 7 B at 4 bits takes 5 GB.")
 
 
+def settings() -> tuple[str, str]:
+    """Whether the settings files can be used: every section is read, nothing is started. Raises what is wrong."""
+    from penjing.cli.engines import served
+    from penjing.cli.model import require_known_sections
+    from penjing.cli.reference import sections
+    from penjing.settings import load, places
+
+    require_known_sections()
+    for section, kind in sections().items():
+        load(kind, section)
+    served((), {})
+    found = [str(place) for place in places() if place.is_file()]
+    return ", ".join(found) or say("no files, so the defaults"), ""
+
+
 def memory() -> tuple[str, str]:
     """What models fit."""
     from penjing.probe import machine
@@ -136,6 +151,7 @@ CHECKS: dict[str, Callable[[], tuple[str, str]]] = {
     "Python": python,
     "Text": text,
     "Folder": folder,
+    "Settings": settings,
     "Memory": memory,
     "llama.cpp": library,
     "Engine": engine,

@@ -124,6 +124,11 @@ def policies() -> dict[str, type[Any]]:
     return {step.name: step.options for step in ORDER if dataclasses.fields(step.options)}
 
 
+def sections() -> dict[str, type[Any]]:
+    """As `kinds`, those that are one table."""
+    return {section: kind for section, kind in kinds().items() if section not in TABLES}
+
+
 def kinds() -> dict[str, type[Any]]:
     """Section to the dataclass it fills."""
     from penjing.cli.chat.session import ChatSettings
