@@ -85,8 +85,8 @@ class Endpoint(Protocol):
 @dataclass(frozen=True)
 class Outcome:
     """How a request ended. `status` as in HTTP (499: the client left); `code` is an error's, "" when all went well.
-    `model` is the engine that answered. Times in seconds; `ttft` is 0 where nothing was streamed. `cached`: a kept answer
-    was given, no engine worked."""
+    `model` is the engine that answered. Times in seconds; `ttft` is 0 where nothing was streamed. `cached`: an answer
+    that was kept, no engine worked."""
 
     status: int
     code: str = ""

@@ -4,21 +4,25 @@ An asyncio protocol over httptools (Node's llhttp) instead of a web framework: a
 time, and an engine's bytes can go from socket to socket without a task in between (docs/decisions.md has the
 figures). Requests of one connection are answered one after the other, pipelined ones wait.
 
-Does not know: routes, JSON, engines. Not covered: HTTP/2, TLS, WebSocket (a reverse proxy's work).
+Does not know: routes, JSON, engines. Not covered: HTTP/2, TLS (a reverse proxy's work). What becomes a
+WebSocket is handed to `websocket`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from email.utils import formatdate
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
 from penjing.gateway.options import Limits
 from penjing.gateway.reply import Incoming, Reply
+
+if TYPE_CHECKING:
+    from penjing.gateway.websocket import SocketConnection
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 WRITE_HIGH = 64 * 1024
@@ -87,7 +91,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self.refuse(400, f"The request is not valid HTTP/1.1: {error}")
         if self._in_body:
@@ -214,6 +218,29 @@ class Connection(asyncio.Protocol):
         """Whether a request is being answered."""
         return self._task is not None
 
+    def _upgrade(self, rest: bytes) -> None:
+        path = self._url.partition(b"?")[0].decode("utf-8", "replace")
+        key = self._headers.get(b"sec-websocket-key")
+        wanted = self._headers.get(b"upgrade", b"").lower() == b"websocket"
+        if wanted and key and path in self.server.sockets and not self.busy:
+            self._become_socket(path, key, rest)
+        else:
+            self._decline_upgrade(rest)
+
+    def _become_socket(self, path: str, key: bytes, rest: bytes) -> None:
+        """From now on the connection is a WebSocket's."""
+        from penjing.gateway.websocket import SocketConnection, accepted
+
+        query = self._url.partition(b"?")[2].decode("utf-8", "replace")
+        opening = Incoming("GET", path, query, self._headers, b"", self.peer)
+        socket = SocketConnection(self.server, self.transport, opening)
+        self.server.connections.discard(self)
+        self.server.connections.add(socket)
+        self.transport.set_protocol(socket)
+        self.transport.write(accepted(key))
+        if rest:
+            socket.data_received(rest)
+
     def _decline_upgrade(self, rest: bytes) -> None:
         # Java's client asks for HTTP/2 with its first request and sends the body as well. The parser stops there;
         # a new one reads the request as if it had not asked.
@@ -267,13 +294,20 @@ class Server:
     """All connections: limits, time-outs and the drain."""
 
     def __init__(
-        self, handler: Handler, refusal: Refusal, broken: Callable[[BaseException], None], limits: Limits
+        self,
+        handler: Handler,
+        refusal: Refusal,
+        broken: Callable[[BaseException], None],
+        limits: Limits,
+        sockets: Container[str] = (),
     ) -> None:
         self.handler = handler
         self.refusal = refusal
         self.broken = broken
         self.limits = limits
-        self.connections: set[Connection] = set()
+        self.sockets = sockets
+        """Paths that are also WebSockets."""
+        self.connections: set[Connection | SocketConnection] = set()
         self.draining = False
         self.date = _date()
         self._loop = asyncio.get_running_loop()

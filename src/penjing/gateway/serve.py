@@ -132,7 +132,7 @@ async def serve(
 ) -> None:
     """Serve on `listener` until a signal or until the task is cancelled; the engines are stopped at the end."""
     loop = asyncio.get_running_loop()
-    server = Server(gateway, protocol_refusal, _log_broken, gateway.house.options.limits)
+    server = Server(gateway, protocol_refusal, _log_broken, gateway.house.options.limits, gateway.table.sockets)
     url, stop, cut = url_of(listener), asyncio.Event(), asyncio.Event()
     with _signals(loop, stop, cut, reload):
         accepting = await loop.create_server(server.connection, sock=listener)

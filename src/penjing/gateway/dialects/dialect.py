@@ -34,10 +34,12 @@ class Page:
 @dataclass(frozen=True)
 class Dialect:
     """`refusal` writes an error as this dialect's clients read it: status and JSON body. `speaks` tells from headers
-    and body whether a request at a path that several dialects have is in this one."""
+    and body whether a request at a path that several dialects have is in this one. `sockets`: paths of endpoints whose
+    streams also go over a WebSocket, a message for each line."""
 
     name: str
     refusal: Callable[[PenjingError], tuple[int, bytes]]
     endpoints: tuple[Endpoint, ...] = ()
     pages: tuple[Page, ...] = ()
     speaks: Callable[[Incoming], bool] = lambda incoming: True
+    sockets: tuple[str, ...] = ()

@@ -69,6 +69,11 @@ class Table:
         """The other paths of dialects."""
         return tuple(self._pages)
 
+    @property
+    def sockets(self) -> frozenset[str]:
+        """The paths that are also WebSockets."""
+        return frozenset(path for dialect in self.dialects for path in dialect.sockets)
+
     def endpoint(self, incoming: Incoming) -> Endpoint | None:
         """What `incoming` asks a model through, if it does."""
         found = self._endpoints.get(incoming.path)

@@ -58,4 +58,5 @@ DIALECT = Dialect(
         Page("GET", MODEL, model, "The model that answers."),
         Page("POST", MODEL, models, "What models there are.", ModelBody),
     ),
+    sockets=tuple(endpoint.path for endpoint in ENDPOINTS if endpoint.streams),
 )
