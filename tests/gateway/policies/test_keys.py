@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 
-from gateway.running import Running, Serving, finish, launch, until, user
+from gateway.running import Running, Serving, eventually, finish, launch, until, user
 from penjing.engines.fake import Fake, Script
 from penjing.errors import AccessError
 from penjing.gateway.app import Gateway
@@ -278,6 +279,94 @@ async def test_no_key_in_errors_and_logs(serving: Serving, caplog: pytest.LogCap
         assert [status for status, _, _ in said] == [200, 429, 401]
         assert not [each for each in (secret, wrong) if each in json.dumps(said) + caplog.text]
         assert secret not in repr(running.gateway.house.options) + repr(Book().every())
+
+
+async def test_what_a_local_only_key_sends_stays(serving: Serving) -> None:
+    _, secret = Book().add("private", Rights(local_only=True))
+    cloud = Fake(name="cloud", local=False)
+    async with serving(engines={"cloud": cloud}) as running:
+        await until(lambda: len(running.said) > 1, "ready")
+        status, _, body = await head(running, secret)
+        assert (status, body["error"]["code"]) == (403, "local_only")
+        assert cloud.requests == []
+
+
+async def test_sdks_wait_as_long_as_they_are_told(serving: Serving) -> None:
+    _, secret = Book().add("one", Rights(concurrency=1))
+    async with (
+        serving(Script(first_delay=0.1)) as running,
+        openai.AsyncOpenAI(base_url=f"{running.url}/v1", api_key=secret, max_retries=5) as client,
+    ):
+        answers = await asyncio.gather(
+            *(
+                client.chat.completions.create(model="fake", messages=[{"role": "user", "content": "hi"}])
+                for _ in range(2)
+            )
+        )
+        assert [answer.choices[0].message.content for answer in answers] == ["Hello, world!"] * 2
+
+
+async def test_anthropics_client_reads_the_refusals(serving: Serving) -> None:
+    _, secret = Book().add("slow", Rights(requests_per_minute=1, models=("fake",)))
+    said: list[anthropic.APIStatusError] = []
+    async with serving() as running:
+        for key, model in ((secret, "fake"), (secret, "fake"), (secret, "other"), ("pj-wrong", "fake")):
+            async with anthropic.AsyncAnthropic(base_url=running.url, api_key=key, max_retries=0) as client:
+                try:
+                    await client.messages.create(
+                        model=model, max_tokens=9, messages=[{"role": "user", "content": "hi"}]
+                    )
+                except anthropic.APIStatusError as error:
+                    said.append(error)
+        limited, forbidden, unknown = said
+        assert isinstance(limited, anthropic.RateLimitError)
+        assert int(limited.response.headers["retry-after"]) > 50
+        assert isinstance(forbidden, anthropic.PermissionDeniedError)
+        assert isinstance(unknown, anthropic.AuthenticationError)
+        assert limited.response.json()["error"]["type"] == "rate_limit_error"
+        assert len(running.engine.requests) == 1
+
+
+async def test_streams_say_what_is_left_too(serving: Serving) -> None:
+    _, secret = Book().add("slow", Rights(requests_per_minute=5, tokens_per_minute=10_000))
+    async with serving() as running:
+        body = {"messages": [user("hi")], "stream": True, "max_tokens": 100}
+        async with running.client.post(CHAT, json=body, headers=bearer(secret)) as answer:
+            await answer.read()
+            assert answer.headers["x-ratelimit-remaining-requests"] == "4"
+            assert int(answer.headers["x-ratelimit-remaining-tokens"]) < 9_900
+        await until(lambda: running.gateway.house.observed.in_flight.value() == 0, "over")
+        _, said, _ = await head(running, secret, max_tokens=1)
+        assert int(said["x-ratelimit-remaining-tokens"]) > 9_900  # it wrote four
+
+
+def test_a_real_server_learns_of_keys_and_is_killed(home: Path) -> None:
+    server = launch("--parallel", "1", "--max-context", "512")
+    try:
+
+        def status(key: str) -> int:
+            with openai.OpenAI(base_url=server.base, api_key=key, max_retries=0) as client:
+                try:
+                    client.chat.completions.create(
+                        model="guide", messages=[{"role": "user", "content": "Hello"}], max_tokens=4
+                    )
+                except openai.APIStatusError as error:
+                    return error.status_code
+                return 200
+
+        assert status("EMPTY") == 200
+        _, secret = Book().add("laptop", Rights())
+        eventually(lambda: status("EMPTY") == 401, "closed")
+        assert status(secret) == 200
+        eventually(lambda: "laptop" in this_month(), "written")
+        kept = this_month()["laptop"]
+        Book().revoke("laptop")
+        eventually(lambda: status(secret) == 401, "revoked")
+    finally:
+        server.process.kill()
+        finish(server)
+    assert this_month()["laptop"].requests >= kept.requests >= 1
+    assert not [*home.rglob("*.part")]
 
 
 def test_a_real_server_with_keys(home: Path) -> None:

@@ -43,11 +43,12 @@ WAIT_BOUNDS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 
 @dataclass(frozen=True)
 class AdmissionOptions:
-    """`queue`: requests that may wait for an engine; 0 switches this off. `max_wait`: seconds that one may wait.
-    `lookahead`: requests an engine is handed beyond those it works on at once."""
+    """`queue`: requests that may wait for an engine; 0 switches this off. `max_wait`: seconds that one may wait; the
+    SDKs of OpenAI and Anthropic give up after 600. `lookahead`: requests an engine is handed beyond those it works on
+    at once."""
 
     queue: Annotated[int, Meta(ge=0)] = 512
-    max_wait: Annotated[float, Meta(gt=0)] = 300.0
+    max_wait: Annotated[float, Meta(gt=0)] = 600.0
     lookahead: Annotated[int, Meta(ge=0)] = 1
 
 
