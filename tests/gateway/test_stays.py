@@ -118,6 +118,17 @@ async def test_a_rule_that_keeps_holds_behind_one_that_wins(serving: Serving) ->
         assert (await running.post(CHAT, {"messages": [user("hi")]}))[1]["model"] == "cloud"
 
 
+async def test_a_rule_that_only_keeps_leaves_the_choice_to_the_others(serving: Serving) -> None:
+    rules = (rule(name="medical", task="medical", local_only=True), rule(name="gpt", model="gpt-*", to="cloud"))
+    async with serving(options=options(*rules, fallback=("device",)), engines=house()) as running:
+        cloud = await ready(running)
+        body = {"model": "gpt-4o", "messages": [user("hi")]}
+        status, said = await running.post(CHAT, {**body, "metadata": {"task": "medical"}})
+        assert (status, said["model"]) == (200, "device")
+        assert cloud.requests == []
+        assert (await running.post(CHAT, body))[1]["model"] == "cloud"
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stream", [False, True])
 async def test_no_failure_sends_it_out(serving: Serving, fault: Script, stream: bool) -> None:

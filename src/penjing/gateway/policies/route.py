@@ -108,7 +108,7 @@ class Route:
         for rule in options.rules:
             self._named(rule.name, rule.busy or ())
         self._options, self._fallback, self._to = options, fallback, to
-        self._rules = Rules(options.rules)
+        self._rules = Rules(rule for rule in options.rules if rule.to)
         self._private = Rules(rule for rule in options.rules if rule.local_only)
         self._house.local_only = self._house.local_only or options.local_only
 
@@ -140,7 +140,7 @@ class Route:
 
     def _candidates(self, ask: Ask, facts: Facts, rule: Rule | None) -> list[str]:
         """Who may answer, in the order in which they are tried. Raises MustStay, NoSuchModel."""
-        named = self._to[rule] if rule is not None and rule.to else (self._house.named(ask.model),)
+        named = self._to[rule] if rule is not None else (self._house.named(ask.model),)
         names = list(dict.fromkeys((*named, *self._fallback)))
         if ask.local_only or self._house.local_only:
             names = [name for name in names if self._house.engines[name].local]

@@ -46,8 +46,8 @@ class Situation(Protocol):
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that is given must be so; a rule that asks nothing always fits.
 
-    `to` names engines, or those with a tag (`tag:fast`); without it the model asked for is meant. With `local_only`
-    what fits must not leave; that holds for every such rule that fits, also where another one wins.
+    `to` names engines, or those with a tag (`tag:fast`). With `local_only` what fits must not leave; that holds for
+    every such rule that fits, also where another one wins. One without `to` does nothing else.
 
     `model`, `task` and `key` are patterns (`gpt-*`), one of which must fit; `kind` is chat, completion or embedding.
     `private`: whether the request must stay already, by its key or header. `busy` is an engine at whose load (requests
