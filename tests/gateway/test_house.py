@@ -7,7 +7,7 @@ import json
 import pytest
 
 from penjing.engines.fake import Fake, Script
-from penjing.errors import EngineStartFailed, InvalidRequest
+from penjing.errors import DiskFull, EngineStartFailed, InvalidRequest
 from penjing.gateway.house import House, MustStay, NoSuchModel
 from penjing.gateway.options import GatewayOptions
 
@@ -30,6 +30,31 @@ async def test_what_must_stay_is_not_sent_away() -> None:
     assert cloud.requests == []
     assert await here.post("cloud", CHAT, BODY, local_only=False)
     assert await here.post("device", CHAT, BODY, local_only=True)
+    await close(here)
+
+
+async def test_what_leaves_is_told_before_and_may_be_kept() -> None:
+    cloud = Fake(name="cloud", local=False)
+    here = await house(cloud, Fake(name="device"))
+    told: list[tuple[str, str, bytes, int]] = []
+    full = False
+
+    async def tell(engine: str, path: str, body: bytes) -> None:
+        if full:
+            raise DiskFull(path="audit", needed="1 kB", free="0 kB")
+        told.append((engine, path, body, len(cloud.requests)))
+
+    here.leaving.append(tell)
+    await here.post("device", CHAT, BODY, local_only=False)
+    assert told == []
+    await here.post("cloud", CHAT, BODY, local_only=False)
+    assert told == [("cloud", CHAT, BODY, 0)]
+    with pytest.raises(MustStay):
+        await here.post("cloud", CHAT, BODY, local_only=True)
+    full = True
+    with pytest.raises(DiskFull):
+        await here.post("cloud", CHAT, BODY, local_only=False)
+    assert (len(told), len(cloud.requests)) == (1, 1)
     await close(here)
 
 

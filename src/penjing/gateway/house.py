@@ -7,7 +7,7 @@ Does not know: dialects, policies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from penjing.engines.engine import Engine
@@ -52,7 +52,8 @@ class House:
     """`failed`: engines that could not be started, and why. `admit` and `spent` (this month, US dollars, by the name of
     a key) are replaced by the policy that knows keys, `waiting` (requests in line before an engine) by the one that
     lets them wait, `private` (whether its rules keep a question here) by the one that routes. `local_only`: nothing at
-    all may leave."""
+    all may leave. Each of `leaving` is told the engine, the path and the body of what is about to leave, and what it
+    raises keeps it here: the place for a record that must be there before."""
 
     def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions) -> None:
         self.engines = dict(engines)
@@ -65,6 +66,7 @@ class House:
         self.waiting: Callable[[str], int] = lambda engine: 0
         self.private: Callable[[Ask], bool] = lambda ask: False
         self.local_only = False
+        self.leaving: list[Callable[[str, str, bytes], Awaitable[None]]] = []
         self.pulse = Pulse()
 
     def named(self, model: str) -> str:
@@ -97,6 +99,9 @@ class House:
         name, engine = self.chosen(model)
         if (local_only or self.local_only) and not engine.local:
             raise MustStay(model=name)
+        if not engine.local:
+            for tell in self.leaving:
+                await tell(name, path, body)
         answer = await self.pool(name, engine).ask("POST", path, body)
         if answer.status == 200:
             return answer
