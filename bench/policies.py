@@ -1,4 +1,4 @@
-"""What keys and the line before an engine cost a request, and whether an engine with slots is kept busy.
+"""What policies that only look cost a request (keys, routes, canaries, the line), and whether an engine is kept busy.
 
     python bench/policies.py
 
@@ -30,9 +30,12 @@ from penjing.gateway.keyring.book import Book
 from penjing.gateway.keyring.key import Rights
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.admission import Admission, AdmissionOptions
+from penjing.gateway.policies.canary import Canary, CanaryOptions
 from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.policy import Policy, chain
+from penjing.gateway.policies.route import Route, RouteOptions
 from penjing.gateway.reply import Incoming
+from penjing.gateway.routing.rules import Rule
 from penjing.gateway.send import send
 from penjing.messages import Event, Usage
 
@@ -44,6 +47,14 @@ ALL = Rights(
     models=("e*",), requests_per_minute=10**9, tokens_per_minute=10**9, concurrency=10**6, monthly_budget=10.0**9
 )
 TABLE = Table()
+RULES = (
+    Rule(name="long", tokens_over=6000, to="other"),
+    Rule(name="code", task=("code*", "sql"), to="other"),
+    Rule(name="tools", tools=True, to="other"),
+    Rule(name="full", busy="engine", to="other"),
+    Rule(name="aliases", model=("auto", "gpt-*"), to="engine"),
+)
+"""None of them fits, so that all are asked."""
 
 
 class Engine:
@@ -110,6 +121,13 @@ async def cost() -> None:
     _, limited = Book().add("limited", ALL)
     await _print("keys, a stored key", [Keys(house())], plain, nothing)
     await _print("keys, a stored key with every limit", [Keys(house())], limited, nothing)
+    two = {"engine": Engine(), "other": Engine()}
+    here = House(two, GatewayOptions())
+    await _print("route, a fallback", [Route(RouteOptions(fallback=("engine", "other")), here)], "", nothing)
+    await _print("route, five rules", [Route(RouteOptions(rules=RULES), here)], "", nothing)
+    both = RouteOptions(rules=RULES, fallback=("engine", "other"))
+    await _print("route, five rules and a fallback", [Route(both, here)], "", nothing)
+    await _print("canary", [Canary(CanaryOptions(to="other", share=0.05), here)], "", nothing)
 
 
 async def _print(name: str, policies: list[Policy], secret: str, nothing: float) -> None:

@@ -21,6 +21,7 @@ from penjing.engines.llamacpp import LlamaCpp
 from penjing.engines.remote import Remote
 from penjing.errors import ModelNotFound, UnknownOption
 from penjing.gateway.cost import Price
+from penjing.gateway.silence import AWAY, HERE, Silence
 from penjing.operate.supervise import Supervised
 
 TABLES = """
@@ -39,6 +40,7 @@ url = "https://cloud.example/v1"
 remote_model = "gpt-4o-mini-2024-07-18"
 key_variable = "CLOUD_KEY"
 max_context = 128000
+first_seconds = 20
 
 [engines."office.big"]
 url = "http://office:8000"
@@ -63,6 +65,8 @@ def test_all_of_the_settings() -> None:
     engines = served((), {})
     assert list(engines) == ["small", "cloud", "office.big"]
     assert [each.engine.local for each in engines.values()] == [True, False, True]
+    assert engines["cloud"].silence == Silence(20.0, AWAY.between)
+    assert engines["small"].silence == HERE
     assert engines["small"].tags == ("device", "fast")
     options = inner(engines["small"]).options
     assert (options.threads, options.parallel, options.max_context) == (1, 2, 512)
@@ -87,6 +91,11 @@ def test_words_are_tables_models_and_urls() -> None:
 def test_the_command_line_is_stronger_than_a_table() -> None:
     options = inner(served((), {"parallel": "7"})["small"]).options
     assert (options.parallel, options.max_context) == (7, 512)
+
+
+def test_bits_that_were_typed_are_for_the_models_here() -> None:
+    engines = served((), {"bits": "16"})
+    assert (engines["small"].found is not None, engines["cloud"].found) == (True, None)
 
 
 def test_without_tables_there_is_the_built_in_model() -> None:

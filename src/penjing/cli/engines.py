@@ -13,13 +13,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from penjing.cli.model import CHOSEN, ENGINE, LOCAL, REMOTE, SERVER, Chosen, Misplaced, chosen, is_url
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.engines.remote import Remote
 from penjing.errors import InputError
 from penjing.gateway.cost import Price, Prices, listed
+from penjing.gateway.silence import AWAY, HERE, Silence
 from penjing.operate.supervise import Supervised
 from penjing.settings import DEFAULT, Loaded, entries, load
 from penjing.store.resolve import Found, find
@@ -72,7 +75,8 @@ class NamedTwice(InputError):
 class Entry:
     """Table `[engines.NAME]`, without the fields of `[engine]` that may stand beside them. `key_variable` is the
     variable in the environment that holds a server's key. `local`: a server of this house, where private requests may
-    go. `price`: US dollars for a million tokens (`input`, `output`, `cached`)."""
+    go. `price`: US dollars for a million tokens (`input`, `output`, `cached`). `first_seconds`, `between_seconds`: how
+    long it may say nothing before the first byte of an answer, and between two (see `gateway/silence.py`)."""
 
     model: str = ""
     url: str = ""
@@ -82,6 +86,16 @@ class Entry:
     local: bool = False
     tags: tuple[str, ...] = ()
     price: Price | None = None
+    first_seconds: Annotated[float, Meta(ge=0)] | None = None
+    between_seconds: Annotated[float, Meta(ge=0)] | None = None
+
+    def silence(self, *, local: bool) -> Silence:
+        """How long it may say nothing, as told, else as usual for engines here or elsewhere."""
+        usual = HERE if local else AWAY
+        return Silence(
+            usual.first if self.first_seconds is None else self.first_seconds,
+            usual.between if self.between_seconds is None else self.between_seconds,
+        )
 
 
 MEANINGS = {
@@ -91,6 +105,8 @@ MEANINGS = {
     "remote_model": "Which of the server's models.",
     "local": "The server belongs to this house: what is local only may go there.",
     "tags": "Words that routing rules may name it by: tag:WORD.",
+    "first_seconds": "How long it may say nothing before an answer; 0 for ever.",
+    "between_seconds": "How long it may say nothing within an answer; 0 for ever.",
     "price": "US dollars for a million tokens: a table with input, output, cached.",
 }
 """What the fields of a table mean, as templates."""
@@ -105,6 +121,7 @@ class Served:
     url: str = ""
     tags: tuple[str, ...] = ()
     price: Price | None = None
+    silence: Silence | None = None
     found: Found | None = None
     options: EngineOptions = field(default_factory=EngineOptions)
 
@@ -148,8 +165,8 @@ def _of_word(word: str, options: EngineOptions, given: Mapping[str, Any], hear: 
     if alone.remote:
         name = alone.remote_model or "remote"
         server = Remote(alone.name, name, alone.remote_key, alone.remote_model)
-        return _server(server, alone.name, (), None, alone.remote_model)
-    return _here(find(alone.name, bits=alone.bits), "", options, (), None, hear)
+        return _server(server, Entry(url=alone.name, remote_model=alone.remote_model))
+    return _here(find(alone.name, bits=alone.bits), "", options, Entry(), hear)
 
 
 def _of_table(name: str, base: Loaded[EngineOptions], given: Mapping[str, Any], hear: Hear | None) -> Served:
@@ -165,18 +182,20 @@ def _of_table(name: str, base: Loaded[EngineOptions], given: Mapping[str, Any], 
     url = entry.url or (entry.model if is_url(entry.model) else "")
     asked = [each for each, source in own.sources.items() if source != DEFAULT]
     if url:
-        useless = [*(each for each in asked if each != "max_context"), *(["bits"] if entry.bits else [])]
+        useless = [each for each in asked if each != "max_context"]
+        if loaded.sources["bits"] not in (DEFAULT, "--bits"):  # what was typed is for models of this machine
+            useless.append("bits")
         _require_none(useless, own.sources | loaded.sources, url, SERVER)
         server = Remote(
             url, name, _key(name, entry), entry.remote_model, local=entry.local, context=own.value.max_context or 0
         )
-        return _server(server, url, entry.tags, entry.price, entry.remote_model or name)
+        return _server(server, replace(entry, url=url))
     useless = [each for each in ELSEWHERE if loaded.sources[each] != DEFAULT]
     _require_none(useless, loaded.sources, entry.model, LOCAL)
     typed = {each for each, source in base.sources.items() if source.startswith(("--", "PENJING_"))}
     options = replace(base.value, **{each: getattr(own.value, each) for each in asked if each not in typed})
     chosen_bits = Chosen(entry.model, entry.bits).bits
-    return _here(find(entry.model, bits=chosen_bits), name, options, entry.tags, entry.price, hear)
+    return _here(find(entry.model, bits=chosen_bits), name, options, entry, hear)
 
 
 def _key(name: str, entry: Entry) -> str:
@@ -188,14 +207,13 @@ def _key(name: str, entry: Entry) -> str:
     return key
 
 
-def _server(engine: Remote, url: str, tags: tuple[str, ...], price: Price | None, model: str) -> Served:
-    known = listed(model) if price is None and not engine.local else None
-    return Served(engine, url, tags, known.price if known is not None else price)
+def _server(engine: Remote, entry: Entry) -> Served:
+    known = listed(entry.remote_model or engine.name) if entry.price is None and not engine.local else None
+    price = known.price if known is not None else entry.price
+    return Served(engine, entry.url, entry.tags, price, entry.silence(local=engine.local))
 
 
-def _here(
-    found: Found, name: str, options: EngineOptions, tags: tuple[str, ...], price: Price | None, hear: Hear | None
-) -> Served:
+def _here(found: Found, name: str, options: EngineOptions, entry: Entry, hear: Hear | None) -> Served:
     """A model of this machine. A checkpoint is converted when the engine starts, and /health tells how far that is."""
 
     def make(report: Report) -> Path:
@@ -210,7 +228,8 @@ def _here(
             return found.make(both)
 
     engine = LlamaCpp(found.source, name or found.name, options, make)
-    return Served(Supervised(engine, hear=hear), "", tags, price, found, options)
+    kept = Supervised(engine, hear=hear)
+    return Served(kept, "", entry.tags, entry.price, entry.silence(local=True), found, options)
 
 
 def _require_none(useless: Iterable[str], sources: Mapping[str, str], model: str, why: str) -> None:

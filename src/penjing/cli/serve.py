@@ -118,6 +118,7 @@ def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings
         policies=policies,
         prices=prices(engines),
         tags={name: each.tags for name, each in engines.items()},
+        silence={name: each.silence for name, each in engines.items() if each.silence is not None},
     )
     gateway = Gateway({name: each.engine for name, each in engines.items()}, options)
     run(
