@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penjing.errors import EngineDied
-from penjing.gateway import relay as hot
+from penjing.gateway import sse
 from penjing.gateway.answer import Answer
 from penjing.gateway.beat import BEATS
 from penjing.gateway.dialects.openai.endpoints import UNTOUCHED
@@ -137,7 +137,7 @@ async def test_an_empty_stream_is_the_callers() -> None:
 
 
 async def test_an_event_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hot, "EVENT_LIMIT", 100)
+    monkeypatch.setattr(sse, "EVENT_LIMIT", 100)
     line = Line()
     await line.feed(b"data: " + b"x" * 200)
     with pytest.raises(EngineProtocol):

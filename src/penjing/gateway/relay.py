@@ -29,8 +29,6 @@ from penjing.gateway.upstream import EngineProtocol
 
 LONGEST = BEATS[-1]
 STREAM_HEADERS: Headers = ((b"Cache-Control", b"no-cache"), (b"X-Accel-Buffering", b"no"))
-EVENT_LIMIT = 8 << 20
-FINISHED = re.compile(rb'"finish_reason": ?"')
 FAILED = re.compile(rb'data: ?\{"error"')
 
 
@@ -114,7 +112,7 @@ class Relay:
         self._watch.usage = last_counts(tail)
         if FAILED.search(tail):
             self._watch.status = self._watch.code = EngineError.code
-        elif sse.DONE not in tail and not FINISHED.search(tail):
+        elif sse.DONE not in tail and not sse.FINISHED.search(tail):
             self.fail(EngineProtocol(model=self._watch.model, detail="its stream ends before the answer does"))
             return
         if not self._reply.started:
@@ -147,7 +145,7 @@ class Relay:
         bare, carriage = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
         end = max(bare + 2 if bare >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
         self._held = data[end:]
-        if len(self._held) > EVENT_LIMIT:
+        if len(self._held) > sse.EVENT_LIMIT:
             self._give_up(EngineProtocol(model=self._watch.model, detail="an event without an end"))
             return b""
         return data[:end]

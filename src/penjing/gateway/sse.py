@@ -5,6 +5,7 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html, only `da
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from penjing.messages import Chunk
 _ANY = msgspec.json.Decoder(msgspec.Raw)
 DONE = b"[DONE]"
 FIELD = b"data:"
+FINISHED = re.compile(rb'"finish_reason": ?"')
+EVENT_LIMIT = 8 << 20
 LAST = b"data: [DONE]\n\n"
 
 
@@ -66,15 +69,21 @@ def required(body: bytes) -> bytes:
 
 
 async def payloads(chunks: AsyncIterable[Chunk]) -> AsyncIterator[bytes]:
-    """The payload of each event but the last, `[DONE]`."""
+    """The payload of each event but the last, `[DONE]`. Raises EngineError where the stream stops before its end."""
     held = b""
+    over = False
     async for chunk in chunks:
         *lines, held = (held + chunk.body).split(b"\n")
+        if len(held) > EVENT_LIMIT:
+            raise EngineError(detail="it sent an event without an end")
         for line in lines:
             if line.startswith(FIELD):
                 payload = line[len(FIELD) :].strip()
+                over = over or payload == DONE or FINISHED.search(payload) is not None
                 if payload != DONE:
                     yield payload
+    if not over and held.strip() != b"data: [DONE]":
+        raise EngineError(detail="its stream ended before the answer did")
 
 
 def decoded(payload: bytes) -> dict[str, Any]:
