@@ -14,6 +14,7 @@ from penjing.engines.fake import Fake, Script
 from penjing.gateway.cost import Price, Prices
 from penjing.gateway.grant import Grant
 from penjing.gateway.options import GatewayOptions
+from penjing.gateway.policies.context import ContextOptions
 from penjing.gateway.policies.route import NoSuchEngine, RouteOptions
 from penjing.gateway.routing.rules import Rule
 
@@ -118,6 +119,36 @@ async def test_a_fault_of_the_request_goes_nowhere_else(serving: Serving) -> Non
     async with serving(options=options(fallback=BOTH), engines=house(cloud=Script(status=422))) as running:
         assert (await ask(running, model="cloud"))[0] == 400
         assert asked(running, "device") == 0
+
+
+async def test_the_next_one_is_asked_what_was_asked(serving: Serving) -> None:
+    chosen = options(fallback=BOTH)
+    policies = {**chosen.policies, "context": ContextOptions(mode="truncate")}
+    engines = house(Script(context=48, die_after=0), Script(context=8192))
+    async with serving(options=replace(chosen, policies=policies), engines=engines) as running:
+        await until(lambda: len(running.said) > 1, "ready")
+        messages = [user("one two three " * 20), {"role": "assistant", "content": "yes"}, user("and now?")]
+        async with running.client.post(CHAT, json={"model": "device", "messages": messages}) as answer:
+            assert answer.status == 200
+            assert "x-penjing-context" not in answer.headers
+        shortened = [each for each in engines["device"].requests if each.path == CHAT]
+        assert {len(each.body["messages"]) for each in shortened} == {1}
+        (whole,) = [each for each in engines["cloud"].requests if each.path == CHAT]
+        assert whole.body["messages"] == messages
+
+
+async def test_other_rules_while_it_runs(serving: Serving) -> None:
+    async with serving(options=options(rule(name="a", to="cloud")), engines=house()) as running:
+        assert (await ask(running))[1]["model"] == "cloud"
+        assert running.gateway.reload({"route": RouteOptions(rules=(rule(name="b", to="device"),))}) == ["route"]
+        assert (await ask(running))[2]["x-penjing-route"] == "device; rule=b"
+        with pytest.raises(NoSuchEngine):
+            running.gateway.reload({"route": RouteOptions(fallback="nobody")})
+        assert (await ask(running))[2]["x-penjing-route"] == "device; rule=b"
+        # what must stay is never let go again
+        running.gateway.reload({"route": RouteOptions(fallback=BOTH, local_only=True)})
+        running.gateway.reload({"route": RouteOptions(fallback=BOTH)})
+        assert (await ask(running, model="cloud"))[1]["model"] == "device"
 
 
 async def test_all_fail(serving: Serving) -> None:

@@ -53,5 +53,4 @@ class Here:
             or (facts.vision and not can.vision)
             or (facts.audio and not can.audio)
             or (facts.kind == "embedding" and not can.embeddings)
-            or (can.context and facts.tokens > can.context)
         )
