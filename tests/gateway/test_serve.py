@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -96,3 +98,13 @@ def test_run_from_a_plain_program() -> None:
 
     run(Gateway({"fake": Fake()}), port=0, announce=announce)
     assert said == ["listening", "ready", "draining"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel's own limit is lower")
+async def test_a_crowd_may_knock_at_once(serving: Serving) -> None:
+    async with serving() as running:
+        with ExitStack() as crowd:
+            for _ in range(500):  # nobody accepts meanwhile: they wait in the kernel's line, which must be long enough
+                crowd.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=20))
+            assert (await running.chat())[0] == 200
+        await until(lambda: not running.gateway.house.observed.in_flight.value(), "they are gone")

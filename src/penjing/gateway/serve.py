@@ -31,7 +31,7 @@ from penjing.gateway.http import Server
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
+BACKLOG = 4096
 FILES = 65536
 YOUNG = 20_000
 """New objects after which the collector looks at the youngest."""
@@ -135,7 +135,7 @@ async def serve(
     server = Server(gateway, protocol_refusal, _log_broken, gateway.house.options.limits, gateway.table.sockets)
     url, stop, cut = url_of(listener), asyncio.Event(), asyncio.Event()
     with _signals(loop, stop, cut, reload):
-        accepting = await loop.create_server(server.connection, sock=listener)
+        accepting = await loop.create_server(server.connection, sock=listener, backlog=BACKLOG)
         announce(Said("listening", url, open=_open(listener, gateway)))
         starting = loop.create_task(_start(gateway, lambda: announce(Said("ready", url))))
         retrying = loop.create_task(_retry(gateway, starting))
