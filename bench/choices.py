@@ -1,6 +1,6 @@
 """Which server, HTTP client, event loop and JSON library: what each costs a request, in processor time.
 
-    python bench/choices.py [--requests 20000] [--json]
+    python bench/choices.py [--requests 20000] [--json] [--write]
 
 The others are installed into an environment of their own under build/. Processor time rather than time on the clock: it
 is what a gateway on one core has to spend, and a busy machine hardly changes it.
@@ -24,6 +24,7 @@ from typing import Any
 
 import psutil
 
+import page
 from load import PROMPT, Load, measure, spent
 
 HOME = Path(__file__).resolve().parent.parent / "build" / "choices"
@@ -293,10 +294,24 @@ def measured(count: int) -> dict[str, float]:
     return found
 
 
+HEADINGS = {
+    "en": "## What libraries cost\n\n`python bench/choices.py`: processor time a request, 64 connections, {requests} "
+    "requests each; {cpu}.",
+    "zh": "## 各个库的开销\n\n`python bench/choices.py`：每个请求的处理器时间，64 个连接，每项 {requests} 个请求；{cpu}。",
+}
+
+
+def table(found: dict[str, float]) -> str:
+    """Markdown, the same in both languages."""
+    rows = (f"| {name} | {value:.1f} µs |" for name, value in found.items())
+    return "\n".join(("| | CPU |", "|---|---|", *rows))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="put the table into the docs")
     parser.add_argument("--inner", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.inner:
@@ -307,7 +322,11 @@ def main() -> int:
     if given.json:
         print(json.dumps(found, indent=2))
     else:
-        print("\n".join(f"{name:<40}{value:>8.1f} µs a request" for name, value in found.items()))
+        print(table(found))
+    if given.write:
+        told = {**page.machine(), "requests": given.requests}
+        text = {each: f"{HEADINGS[each].format(**told)}\n\n{table(found)}" for each in HEADINGS}
+        page.write("bench/choices.py", text)
     return 0
 
 
