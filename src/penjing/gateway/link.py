@@ -147,7 +147,7 @@ class Link(asyncio.Protocol):
         limits = self._pool.silence
         limit = limits.between if self._begun else limits.first
         if limit and now - self._heard > limit:
-            self._break(EngineSilent(model=self._pool.model, seconds=limit))
+            self._break(EngineSilent(model=self._pool.model, seconds=f"{limit:g}"))
 
     # asyncio's side
 

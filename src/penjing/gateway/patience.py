@@ -13,7 +13,7 @@ from penjing.errors import EngineError
 class TooSlow(EngineError):
     """Facts: `model`, `seconds`."""
 
-    template = "{model} did not begin its answer in {seconds:g} s."
+    template = "{model} did not begin its answer in {seconds} s."
     hint = "Send the request again, or allow more time."
     code = "engine_slow"
     status = 504
@@ -46,4 +46,4 @@ class Patience:
             return
         others = self._task.uncancel() if sys.version_info >= (3, 11) else 0
         if kind is asyncio.CancelledError and not others:
-            raise TooSlow(model=self._model, seconds=self._seconds) from error
+            raise TooSlow(model=self._model, seconds=f"{self._seconds:g}") from error

@@ -35,7 +35,7 @@ AWAY = Silence(first=600.0, between=120.0)
 class EngineSilent(EngineError):
     """Facts: `model`, `seconds`."""
 
-    template = "The engine of {model} said nothing for {seconds:g} s and was given up."
+    template = "The engine of {model} said nothing for {seconds} s and was given up."
     hint = "Send the request again, or allow more time."
     code = "engine_silent"
     status = 504

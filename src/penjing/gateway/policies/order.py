@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from penjing.gateway.house import House
-from penjing.gateway.policies import admission, cache, canary, context, degrade, keys, route, spending
+from penjing.gateway.policies import admission, audit, cache, canary, context, degrade, keys, route, spending
 from penjing.gateway.policies.policy import Policy, Step
 
 GROUP = "penjing.policies"
 ORDER: tuple[Step, ...] = (
+    audit.STEP,
     keys.STEP,
     spending.STEP,
     canary.STEP,
