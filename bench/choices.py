@@ -297,7 +297,8 @@ def measured(count: int) -> dict[str, float]:
 HEADINGS = {
     "en": "## What libraries cost\n\n`python bench/choices.py`: processor time a request, 64 connections, {requests} "
     "requests each; {cpu}.",
-    "zh": "## 各个库的开销\n\n`python bench/choices.py`：每个请求的处理器时间，64 个连接，每项 {requests} 个请求；{cpu}。",
+    "zh": "## 各个库的开销\n\n`python bench/choices.py`：每个请求的处理器时间，64 个连接，"
+    "每项 {requests} 个请求；{cpu}。",
 }
 
 

@@ -311,11 +311,18 @@ def running(names: list[str], size: Size) -> Iterator[Bench]:
                 peers.wait(gateways[-1], Path(folder))
                 say(f"{gateways[-1].name} runs")
             yield Bench(gateways, psutil.Process(upstream.pid), size, others)
+            require_audit(Path(folder))
         finally:
             for gateway in gateways:
                 peers.end(gateway)
             upstream.terminate()
             upstream.wait(10)
+
+
+def require_audit(folder: Path) -> None:
+    """Say so where penjing kept no audit log: the figures would be another server's."""
+    if not any(path.stat().st_size for path in folder.rglob("audit/**/*") if path.is_file()):
+        raise SystemExit("penjing wrote no audit log")
 
 
 def free_port() -> int:
