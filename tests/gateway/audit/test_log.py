@@ -243,3 +243,27 @@ def test_what_memory_cannot_hold_is_counted(tmp_path: Path, monkeypatch: pytest.
 def refuse(new: list[bytes]) -> None:
     if new:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("sync", ["always", "second"])
+def test_what_was_written_is_not_written_again_where_only_its_settling_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: module.Sync
+) -> None:
+    log = Log(tmp_path, sync=sync)
+    real = module.write_head
+    fails = [True]
+
+    def sometimes(*given: object) -> None:
+        if fails:
+            fails.clear()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "write_head", sometimes)
+    log._synced = 0.0
+    for number in range(3):
+        log.add(record(number))
+    log.close()
+    assert not fails
+    assert verify(tmp_path).faults == []
+    assert [json.loads(line).get("number") for line in lines(tmp_path)] == [None, 0, 1, 2, None]

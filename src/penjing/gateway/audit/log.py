@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -172,16 +172,20 @@ class Log:
         lines = [self._chain.line(record) for make, _ in batch if (record := make())]
         try:
             self._write(lines)
-            self._settle_head(force=self._sync == "always" and bool(lines))
-            self._rotate()
-            self.failing = ""
         except OSError as error:
             self._chain.number, self._chain.before = before
             self._refused(batch, error)
             return
-        for _, done in batch:
-            if done is not None:
-                done.set_result(None)
+        if self._sync != "always":  # what is written is as safe as was asked for; the disk may take its time
+            _tell(batch)
+        try:
+            self._settle_head(force=self._sync == "always" and bool(lines))
+            self._rotate()
+        except OSError as error:  # what is written stays written, and is not written again
+            self._refused([each for each in batch if each[1] is not None], error)
+            return
+        self.failing = ""
+        _tell(batch)
 
     def _write(self, lines: list[bytes]) -> None:
         """All of them or, where the disk refuses, none."""
@@ -259,9 +263,17 @@ class Log:
         self._stream.close()
 
 
+def _tell(batch: list[tuple[Make, Future[None] | None]]) -> None:
+    for _, done in batch:
+        if done is not None and not done.done():
+            with suppress(InvalidStateError):  # whoever waited has just left
+                done.set_result(None)
+
+
 def _fail(done: Future[None] | None, error: OSError) -> None:
     if done is not None and not done.done():
-        done.set_exception(error)
+        with suppress(InvalidStateError):
+            done.set_exception(error)
 
 
 def _private(path: str, flags: int) -> int:
