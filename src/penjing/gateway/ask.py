@@ -9,6 +9,7 @@ Does not know: engines, connections.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,8 +45,28 @@ class Writer(Protocol):
         """A whole answer: OpenAI's JSON in, the client's out."""
 
 
-class Private(bytes):
-    """A question that must not leave, because something it goes on from must not."""
+class Question(bytes):
+    """A body that says more than an engine hears. `private`: it must not leave, because something it goes on from must
+    not. `context`: the longest prompt it allows, in tokens; 0 for the model's. `rest`: how many seconds after the
+    answer the engine may be put to rest. `kind`: what it is where its path does not tell."""
+
+    private: bool
+    context: int
+    rest: float | None
+    kind: type[wire.Body] | None
+
+    def __new__(
+        cls,
+        body: bytes,
+        *,
+        private: bool = False,
+        context: int = 0,
+        rest: float | None = None,
+        kind: type[wire.Body] | None = None,
+    ) -> Question:
+        made = super().__new__(cls, body)
+        made.private, made.context, made.rest, made.kind = private, context, rest, kind
+        return made
 
 
 class Endpoint(Protocol):
@@ -72,7 +93,7 @@ class Endpoint(Protocol):
         """One sentence for the OpenAPI document."""
 
     def asked(self, incoming: Incoming, key: str) -> bytes:
-        """The question as OpenAI's body, `Private` where what it goes on from must not leave; `key` names who asks.
+        """The question as OpenAI's body, a `Question` where it says more; `key` names who asks.
         Raises InvalidRequest, UnknownOption, Unsupported."""
 
     def writer(self, ask: Ask) -> Writer:
@@ -113,6 +134,12 @@ class Ask:
         self._key = OPEN
         self.cached = False
         """Whether a kept answer was given: no engine worked for it."""
+        self.kind = endpoint.kind
+        self.arrived = time.perf_counter()
+        self.context = 0
+        """The longest prompt the client allows, in tokens; 0 for the model's own."""
+        self.rest: float | None = None
+        """Seconds after the answer, when the engine may be put to rest; None where the client did not say."""
         self._local_only = stays(incoming)
         self._ends: list[Callable[[Outcome], None]] = []
         self._body: bytes | None = None
@@ -133,14 +160,17 @@ class Ask:
         """The question in OpenAI's dialect: the client's own bytes where it speaks that and nobody changed them."""
         if self._body is None:
             self._body = self.endpoint.asked(self.incoming, self.key.name)
-            if isinstance(self._body, Private):
-                self.keep_local()
+            if isinstance(self._body, Question):
+                self.context, self.rest = self._body.context, self._body.rest
+                self.kind = self._body.kind or self.kind
+                if self._body.private:
+                    self.keep_local()
         return self._body
 
     @cached_property
     def wire(self) -> wire.AnyBody:
         """The checked body. Raises InvalidRequest, UnknownOption."""
-        return cast(wire.AnyBody, parse(self.body, self.endpoint.kind))
+        return cast(wire.AnyBody, parse(self.body, self.kind))
 
     @cached_property
     def request(self) -> Request | None:

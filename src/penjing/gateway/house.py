@@ -19,6 +19,7 @@ from penjing.gateway.observe import Observed
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.pulse import Pulse
 from penjing.gateway.reply import Incoming
+from penjing.gateway.rest import Rests
 from penjing.gateway.silence import AWAY, HERE
 from penjing.gateway.upstream import Pool
 
@@ -68,6 +69,7 @@ class House:
         self.local_only = False
         self.leaving: list[Callable[[str, str, bytes], Awaitable[None]]] = []
         self.pulse = Pulse()
+        self.rests = Rests(self.engines, lambda name: name in self.pools and self.pools[name].active > 0)
 
     def named(self, model: str) -> str:
         """The name of the engine `model`, of the first one where none is named. Raises NoSuchModel."""
@@ -102,6 +104,9 @@ class House:
         if not engine.local:
             for tell in self.leaving:
                 await tell(name, path, body)
+        wake = getattr(engine, "wake", None)
+        if wake is not None:
+            await wake()
         answer = await self.pool(name, engine).ask("POST", path, body)
         if answer.status == 200:
             return answer
@@ -132,5 +137,6 @@ class House:
 
     def close(self) -> None:
         """Let go of the links to engines."""
+        self.rests.close()
         for pool in self.pools.values():
             pool.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from functools import partial
 
+from penjing.errors import InputError
 from penjing.gateway import schema
 from penjing.gateway.answer import Answer
 from penjing.gateway.ask import Ask
@@ -30,11 +31,23 @@ PATHS: dict[type[wire.Body], str] = {
 """Where engines take each kind of question."""
 
 
+class ContextNotThere(InputError):
+    """Facts: `model`, `wanted`, `context` (both in tokens)."""
+
+    template = "{model} was started with a context of {context} tokens; the request wants {wanted}."
+    hint = "Ask for at most {context}, or start with a larger --max-context."
+    code = "context_not_there"
+
+
 async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
     """The engine's answer, or several put together. Raises NoSuchModel, MustStay, EngineError, InputError."""
     name, engine = house.chosen(ask.target)
     ask.target = name
     capabilities = engine.capabilities
+    if capabilities.context and ask.context > capabilities.context:
+        raise ContextNotThere(model=name, wanted=ask.context, context=capabilities.context, param="num_ctx")
+    if ask.rest is not None:
+        ask.at_end(lambda outcome: house.rests.after(name, ask.rest))
     check(ask.wire, capabilities)
     schema.tell(ask, capabilities)
     body = for_engine(ask.body, ask.wire, capabilities)

@@ -21,7 +21,7 @@ from penjing.errors import EngineLoading, EngineStartFailed, PenjingError
 SMALLER = "started again with a smaller context"
 CHECKS = 6
 """How often an engine is asked whether it is ready within the time of silence it is allowed."""
-State = Literal["stopped", "loading", "ready", "restarting", "failed"]
+State = Literal["stopped", "loading", "ready", "restarting", "resting", "failed"]
 
 
 class EngineGaveUp(EngineStartFailed):
@@ -72,6 +72,8 @@ class Supervised:
         self._task: asyncio.Task[None] | None = None
         self._gave_up: asyncio.Event = asyncio.Event()
         self._resized: asyncio.Event = asyncio.Event()
+        self._known: Capabilities | None = None
+        self._turning = asyncio.Lock()
 
     @property
     def starved(self) -> bool:
@@ -80,7 +82,7 @@ class Supervised:
 
     @property
     def state(self) -> State:
-        """`stopped`, `loading`, `ready`, `restarting` or `failed`."""
+        """`stopped`, `loading`, `ready`, `restarting`, `resting` or `failed`."""
         return self._state
 
     @property
@@ -96,7 +98,9 @@ class Supervised:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Raises as `address` does."""
+        """Raises as `address` does; while it rests or wakes up, they are what they were."""
+        if self._state in ("resting", "loading") and self._known is not None:
+            return self._known
         self._require_ready()
         return self.engine.capabilities
 
@@ -108,7 +112,7 @@ class Supervised:
     @property
     def progress(self) -> Progress:
         """How far (re)loading is."""
-        return self.engine.progress
+        return Progress(1.0, "resting") if self._state == "resting" else self.engine.progress
 
     def _require_ready(self) -> None:
         if self._state == "failed":
@@ -132,8 +136,8 @@ class Supervised:
         self._task = asyncio.create_task(self._watch(), name=f"supervise {self.name}")
 
     async def ready(self) -> bool:
-        """Whether the engine answers now."""
-        return self._state == "ready" and await self.engine.ready()
+        """Whether the engine answers when asked; one that rests does, a little later."""
+        return self._state == "resting" or (self._state == "ready" and await self.engine.ready())
 
     async def ended(self) -> str:
         """Wait until restarting is given up; why."""
@@ -151,6 +155,22 @@ class Supervised:
             self._become("restarting", SMALLER)
         self._resized.set()
         return True
+
+    async def rest(self) -> None:
+        """Free what the engine holds until somebody needs it again (`wake`); nothing where it is not ready."""
+        async with self._turning:
+            if self._state == "ready":
+                self._known = self.engine.capabilities
+                await self.stop()
+                self._become("resting")
+
+    async def wake(self) -> None:
+        """Start the engine again if it rests, or wait until somebody else's start is done. Raises what that raises."""
+        if self._state == "ready":
+            return
+        async with self._turning:
+            if self._state == "resting":
+                await self.start()
 
     async def stop(self) -> None:
         """Stop watching, then the engine."""

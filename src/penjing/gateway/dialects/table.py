@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from penjing.gateway.ask import Endpoint
 from penjing.gateway.dialects.anthropic.dialect import DIALECT as ANTHROPIC
 from penjing.gateway.dialects.dialect import Dialect, Page
+from penjing.gateway.dialects.ollama.dialect import DIALECT as OLLAMA
 from penjing.gateway.dialects.openai.dialect import DIALECT as OPENAI
 from penjing.gateway.dialects.responses.dialect import dialect as responses
 from penjing.gateway.dialects.simple.dialect import DIALECT as SIMPLE
@@ -18,7 +19,7 @@ from penjing.gateway.dialects.textgen.dialect import DIALECT as TEXTGEN
 from penjing.gateway.reply import Incoming
 
 GROUP = "penjing.dialects"
-BUILT_IN: tuple[Dialect, ...] = (ANTHROPIC, TEXTGEN, SIMPLE, OPENAI)
+BUILT_IN: tuple[Dialect, ...] = (ANTHROPIC, OLLAMA, TEXTGEN, SIMPLE, OPENAI)
 """The first one that has a path and `speaks` it takes the request; the last, OpenAI, has what no path tells."""
 REST = "/*"
 Held = TypeVar("Held", Endpoint, Page)

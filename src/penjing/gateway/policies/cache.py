@@ -77,7 +77,7 @@ class Cache:
         model = self._model(ask)
         if model is None or "no-store" in control or not replayable(ask.wire):
             return await call_next(ask)
-        found_by = name(ask.body, ask.endpoint.kind, model, "" if self._options.shared else ask.key.name)
+        found_by = name(ask.body, ask.kind, model, "" if self._options.shared else ask.key.name)
         if not self._wanted(ask.wire, found_by):
             return await call_next(ask)
         body = None if "no-cache" in control else await self._store.get(found_by)

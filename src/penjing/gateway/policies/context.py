@@ -81,7 +81,7 @@ class Context:
         name = ask.header(PRESET.encode()) or self._options.preset
         if name and isinstance(ask.wire, wire.ChatBody):
             self._apply(preset(name, self._options.presets), ask, ask.wire)
-        if mode != "error" and isinstance(ask.wire, wire.ChatBody):
+        if (mode != "error" or ask.context) and isinstance(ask.wire, wire.ChatBody):
             await self._fit(ask, ask.wire, mode)
         return await call_next(ask)
 
@@ -102,15 +102,19 @@ class Context:
 
     async def _fit(self, ask: Ask, body: wire.ChatBody, mode: Mode) -> None:
         context = self._house.chosen(ask.target)[1].capabilities.context
-        limit = context - self._reserved(body, context)
+        context = min(context, ask.context) if ask.context else context
+        limit = context if mode == "error" else context - self._reserved(body, context)
         if not context or len(ask.body) + AROUND * (len(body.messages) + 1) <= limit:
             return
         edit = Edit(ask, body)
         try:
-            if await self._tokens(ask, edit, list(edit.raw)) <= limit:
+            tokens = await self._tokens(ask, edit, list(edit.raw))
+            if tokens <= limit:
                 return
         except Unsupported:  # who counts nowhere judges for itself
             return
+        if mode == "error":
+            raise ContextOverflow(tokens=tokens, context=context, param="messages")
         if mode == "summarize" and await self._summarize(ask, edit, limit):
             return
         dropped = await self._least(ask, edit, limit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from penjing.errors import PenjingError
-from penjing.gateway.ask import Ask, Private
+from penjing.gateway.ask import Ask, Question
 from penjing.gateway.dialects.hosted import parsed
 from penjing.gateway.dialects.openai.body import body as canonical
 from penjing.gateway.dialects.openai.endpoints import refusal
@@ -35,7 +35,7 @@ class Responses:
     def asked(self, incoming: Incoming, key: str) -> bytes:
         body = parsed(incoming.body, self.body, wire.OWN)
         made = canonical(convert.request(body, items.everything(body, self.store, key)))
-        return Private(made) if items.private(body, self.store, key) else made
+        return Question(made, private=items.private(body, self.store, key))
 
     def writer(self, ask: Ask) -> Writer:
         """Raises ItemNotFound where something referred to was forgotten while the question waited."""
