@@ -28,6 +28,7 @@ from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.canary import Canary, CanaryOptions
 from penjing.gateway.policies.context import ContextOptions
 from penjing.gateway.policies.degrade import DegradeOptions
+from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.policy import chain
 from penjing.gateway.policies.route import Route, RouteOptions
 from penjing.gateway.reply import Incoming
@@ -90,7 +91,8 @@ async def test_the_header_is_heard(serving: Serving, value: str, path: str) -> N
 async def test_a_key_that_must_stay(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(engines=house()) as running:
         cloud = await ready(running)
-        monkeypatch.setattr(running.gateway._policies[0], "admit", lambda incoming: Grant(local_only=True))
+        keys = next(each for each in running.gateway._policies if isinstance(each, Keys))
+        monkeypatch.setattr(keys, "admit", lambda incoming: Grant(local_only=True))
         assert (await running.chat(model="cloud"))[0] == 403
         assert (await running.chat(model="device"))[0] == 200
         # the header cannot take back what the key says
