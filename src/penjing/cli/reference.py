@@ -152,12 +152,13 @@ def fields_of(section: str, kind: type[Any]) -> Iterator[list[str]]:
     from typing import get_type_hints
 
     from penjing.cli.engines import MEANINGS
+    from penjing.cli.meanings import POLICIES
 
     hints = get_type_hints(kind, include_extras=True)
     meanings = {option.name: option.help or "" for name in VERBS for option in verb(name).params if is_option(option)}
     meanings["name"] = "A name, a .gguf file, a checkpoint folder, or a URL."
     if section in policies():
-        meanings = {}
+        meanings = POLICIES[section]
     if section in TABLES:
         meanings |= MEANINGS
     for field in dataclasses.fields(kind):
