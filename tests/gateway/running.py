@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,9 +138,19 @@ def finish(server: Process) -> None:
         server.process.stderr.close()
 
 
+def engines_of(server: Process) -> list[psutil.Process]:
+    """The workers of `server`; one that has just ended is none."""
+    found = []
+    for child in psutil.Process(server.process.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if "worker" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
 def engine_of(server: Process) -> psutil.Process:
     """The worker of `server`."""
-    (engine,) = [each for each in psutil.Process(server.process.pid).children() if "worker" in " ".join(each.cmdline())]
+    (engine,) = engines_of(server)
     return engine
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import ollama
 import pytest
 
-from gateway.running import Process, Running, Serving, engine_of, eventually, user
+from gateway.running import Process, Running, Serving, engine_of, engines_of, eventually, user
 from penjing.engines.fake import Script
 from penjing.errors import InvalidRequest
 from penjing.gateway.dialects.ollama.convert import request, seconds
@@ -98,7 +98,10 @@ def test_turns_of_tools_find_each_other() -> None:
         user("look"),
         {
             "role": "assistant",
-            "tool_calls": [{"function": {"name": "a", "arguments": {"x": 1}}}, {"function": {"name": "b", "arguments": {}}}],
+            "tool_calls": [
+                {"function": {"name": "a", "arguments": {"x": 1}}},
+                {"function": {"name": "b", "arguments": {}}},
+            ],
         },
         {"role": "tool", "tool_name": "b", "content": "of b"},
         {"role": "tool", "content": "of a"},
@@ -158,17 +161,10 @@ def test_an_engine_rests_and_wakes(real: Process, client: ollama.Client) -> None
     before = engine_of(real).pid
     assert client.generate("guide", "", keep_alive=0).done_reason == "unload"
     eventually(lambda: not client.ps().models, "it rests")
-    assert engine_pids(real) == []
+    assert engines_of(real) == []
     assert client.generate("guide", "What is quantization?", options={"num_predict": 20}).response
     assert engine_of(real).pid != before
     assert client.ps().models[0].model == "guide"
-
-
-def engine_pids(server: Process) -> list[int]:
-    import psutil
-
-    found = psutil.Process(server.process.pid).children()
-    return [each.pid for each in found if "worker" in " ".join(each.cmdline())]
 
 
 def test_a_smaller_context_is_heeded_by_a_real_tokenizer(client: ollama.Client) -> None:
