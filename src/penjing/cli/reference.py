@@ -157,6 +157,7 @@ def fields_of(section: str, kind: type[Any]) -> Iterator[list[str]]:
     hints = get_type_hints(kind, include_extras=True)
     meanings = {option.name: option.help or "" for name in VERBS for option in verb(name).params if is_option(option)}
     meanings["name"] = "A name, a .gguf file, a checkpoint folder, or a URL."
+    meanings["image_hosts"] = "Hosts that pictures may be fetched from; * for all, none where not given."
     if section in policies():
         meanings = POLICIES[section]
     if section in TABLES:

@@ -40,12 +40,14 @@ class EmptyKey(InputError):
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Section `[serve]`. `cors` are origins whose pages may call from a browser (`*` for all)."""
+    """Section `[serve]`. `cors` are origins whose pages may call from a browser (`*` for all), `image_hosts` those that
+    engines may fetch pictures from."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     api_keys: tuple[str, ...] = ()
     cors: tuple[str, ...] = ()
+    image_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(key.strip() for key in self.api_keys):
@@ -115,6 +117,7 @@ def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings
     options = GatewayOptions(
         api_keys=settings.api_keys,
         cors=settings.cors,
+        image_hosts=settings.image_hosts,
         policies=policies,
         prices=prices(engines),
         tags={name: each.tags for name, each in engines.items()},

@@ -45,6 +45,7 @@ class Script:
     context: int = 4096
     slots: int = 4
     version: str = ""
+    vision: bool = False
     load: float = 0.0
     start_error: Exception | None = None
     status: int = 0
@@ -98,7 +99,12 @@ class Fake:
             raise EngineLoading(model=self._name, percent=round(self._progress.fraction * 100))
         script = self.script
         return Capabilities(
-            self._name, context=script.context, slots=script.slots, embeddings=True, version=script.version
+            self._name,
+            context=script.context,
+            slots=script.slots,
+            embeddings=True,
+            version=script.version,
+            vision=script.vision,
         )
 
     @property

@@ -19,6 +19,7 @@ from penjing.gateway.dialects.openai.check import CertainOverflow, check
 from penjing.gateway.dialects.openai.parse import parse
 from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.house import House
+from penjing.gateway.images import require_allowed
 from penjing.gateway.models import chosen
 
 NOT_THERE = (404, 405, 501)
@@ -48,6 +49,7 @@ async def tokens(house: House, model: str, body: bytes, local_only: bool) -> int
     said = parse(body, wire.ChatBody)
     with suppress(CertainOverflow):
         check(said, engine.capabilities)
+        require_allowed(said, house.options.image_hosts)
     asked = for_engine(body, said, engine.capabilities)
     for path in (LLAMACPP, VLLM):
         counted = await _asked(house, name, path, asked, local_only)

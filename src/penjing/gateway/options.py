@@ -31,12 +31,14 @@ class Limits:
 @dataclass(frozen=True)
 class GatewayOptions:
     """`api_keys`: a request must carry one of them; none configured leaves the gateway open. `cors`: origins that
-    pages in a browser may call from (`*` for all); none by default. `policies`: the options of each policy, by its name
-    (see `policies/order.py`); its own defaults where there are none. `prices` and `tags` are of engines, by their
-    names here; so is `silence`, how long each may say nothing (`HERE` or `AWAY` of `silence.py` where not told)."""
+    pages in a browser may call from (`*` for all); none by default. `image_hosts`: where engines may fetch pictures
+    from. `policies`: the options of each policy, by its name (see `policies/order.py`); its own defaults where there
+    are none. `prices` and `tags` are of engines, by their names here; so is `silence`, how long each may say nothing
+    (`HERE` or `AWAY` of `silence.py` where not told)."""
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
+    image_hosts: tuple[str, ...] = ()
     limits: Limits = Limits()
     policies: Mapping[str, object] = field(default_factory=dict)
     prices: Prices = field(default_factory=Prices)

@@ -15,6 +15,8 @@ from penjing.gateway.ask import Ask
 from penjing.gateway.dialects.openai import wire
 
 HEADER = "x-penjing-schema"
+UNANCHORED = "unanchored pattern"
+"""A gap of its own: a `pattern` that does not begin with ^ and end with $ is passed over."""
 TOLD = 8
 """Places that are named; a schema that asks for more of the kind is told with the first."""
 NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
@@ -58,8 +60,14 @@ def gaps(schema: object, known: frozenset[str], path: str = "") -> Iterator[str]
         place = f"{path}.{keyword}".lstrip(".")
         if keyword in known or any(f"{kind}.{keyword}" in known for kind in types):
             yield place
+        if keyword == "pattern" and UNANCHORED in known and not _anchored(value):
+            yield place
         if keyword in NAMED and isinstance(value, dict):
             for name, inner in value.items():
                 yield from gaps(inner, known, f"{path}.{name}")
         elif keyword not in ("const", "enum", "default", "examples"):
             yield from gaps(value, known, place)
+
+
+def _anchored(pattern: object) -> bool:
+    return isinstance(pattern, str) and pattern.startswith("^") and pattern.endswith("$")

@@ -18,6 +18,7 @@ from penjing.gateway.dialects.openai.logprobs import old_logprobs
 from penjing.gateway.dialects.openai.reasoning import left_out
 from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.house import House
+from penjing.gateway.images import require_allowed
 from penjing.gateway.link import EngineProtocol
 from penjing.gateway.merge import Send, merged, several
 from penjing.gateway.whole import whole
@@ -49,6 +50,7 @@ async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
     if ask.rest is not None:
         ask.at_end(lambda outcome: house.rests.after(name, ask.rest))
     check(ask.wire, capabilities)
+    require_allowed(ask.wire, house.options.image_hosts)
     schema.tell(ask, capabilities)
     body = for_engine(ask.body, ask.wire, capabilities)
     one: Send = partial(_open, house, name, PATHS[type(ask.wire)], local_only=ask.local_only)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from penjing.engines.llamacpp import process
+from penjing.engines.llamacpp import LlamaCpp, process
 from penjing.engines.llamacpp.settings import Settings
 from penjing.errors import EngineStartFailed
+from tiny_model import write_tiny_gguf
 
 LOG = """\
 0.00.001.995 I srv          init: build_info: b0-unknown
@@ -82,3 +83,18 @@ async def test_a_process_that_cannot_be_made_is_a_failed_start(monkeypatch: pyte
         await one.start(print)
     await one.stop()
     assert not one.folder.exists()
+
+
+@pytest.mark.usefixtures("own_home")
+async def test_a_log_that_grew_while_it_runs_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = LlamaCpp(write_tiny_gguf(tmp_path / "tiny.gguf"), "tiny")
+    await one.start()
+    assert one.log is not None
+    before = one.log.stat().st_size
+    assert await one.ready()
+    assert one.log.stat().st_size >= before
+    monkeypatch.setattr(process, "LOG_LIMIT", 100)
+    assert await one.ready()
+    assert one.log.stat().st_size == 0
+    assert one.log.with_name("tiny.log.1").stat().st_size == 100
+    await one.stop()

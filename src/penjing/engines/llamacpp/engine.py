@@ -161,8 +161,11 @@ class LlamaCpp:
             self._progress = Progress(LOADED, "warming")
 
     async def ready(self) -> bool:
-        """Whether /health says so."""
+        """Whether /health says so. Who keeps an engine asks often, so its log is looked after here."""
         import aiohttp
+
+        if self._process is not None:
+            self._process.trim()
 
         if self._client is None:
             return False

@@ -31,7 +31,7 @@ COMMAND = (sys.executable, "-m", "penjing.engines.llamacpp.worker")
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 LOG_LIMIT = 4 << 20
-"""Bytes a log may have when a worker starts; a longer one becomes `NAME.log.1`."""
+"""Bytes a log may have; a longer one becomes `NAME.log.1`."""
 TAIL = 600
 """Characters of the log that an error repeats."""
 PREFIX, SOCKET = "penjing-", "engine.sock"
@@ -98,6 +98,18 @@ class Process:
                     child.kill()
                 await child.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def trim(self) -> None:
+        """Set a log that has grown too long aside. The worker appends, so it goes on at the beginning."""
+        try:
+            if self.log.stat().st_size <= LOG_LIMIT:
+                return
+            with self.log.open("r+b") as stream:
+                self.log.with_name(self.log.name + ".1").write_bytes(stream.read(2 * LOG_LIMIT)[-LOG_LIMIT:])
+                stream.truncate(0)
+            self._log_start = 0
+        except OSError:  # no room to set it aside: it is looked at again
+            return
 
     def tail(self) -> str:
         """What this worker's log tells of trouble, else its last words."""

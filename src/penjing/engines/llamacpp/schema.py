@@ -10,6 +10,7 @@ GAPS = frozenset(
         *("not", "if", "then", "else", "multipleOf", "uniqueItems", "contains", "minContains", "maxContains"),
         *("patternProperties", "propertyNames", "minProperties", "maxProperties"),
         *("dependentRequired", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties"),
+        "unanchored pattern",
         *(f"number.{bound}" for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")),
     }
 )
