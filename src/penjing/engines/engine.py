@@ -34,6 +34,7 @@ class Capabilities:
     slots: int = 1
     chat: bool = True
     embeddings: bool = False
+    rerank: bool = False
     vision: bool = False
     audio: bool = False
     tools: bool = True

@@ -164,6 +164,7 @@ class Remote:
             context=int(context),
             slots=0,
             embeddings=True,
+            rerank=True,
             vision=True,
             audio=True,
             metadata={"url": self._url},

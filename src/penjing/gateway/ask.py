@@ -176,7 +176,7 @@ class Ask:
     def request(self) -> Request | None:
         """The internal form; None for embeddings, which are no conversation."""
         body = self.wire
-        return None if isinstance(body, wire.EmbeddingBody) else convert.request(body, self.body)
+        return None if isinstance(body, wire.Weighing) else convert.request(body, self.body)
 
     def change(self, **fields: object) -> None:
         """Set top-level fields of the body (`rewrite.DROP` leaves one out); the rest stays byte for byte."""

@@ -31,7 +31,7 @@ AT_ONCE = 32
 
 def several(body: wire.AnyBody) -> TypeGuard[wire.ChatBody | wire.CompletionBody]:
     """Whether `body` asks for more than one answer."""
-    if isinstance(body, wire.EmbeddingBody):
+    if isinstance(body, wire.Weighing):
         return False
     return (body.n or 1) > 1 or len(wire.prompts(body)) > 1
 

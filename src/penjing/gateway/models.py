@@ -54,7 +54,7 @@ def _described(name: str, engine: Engine) -> dict[str, object]:
         can = engine.capabilities
     except EngineError:  # loading, or given up
         return said | {"ready": False}
-    abilities = ("chat", "embeddings", "vision", "audio", "tools", "reasoning")
+    abilities = ("chat", "embeddings", "rerank", "vision", "audio", "tools", "reasoning")
     said["ready"] = True
     said["context_length"] = can.context
     said["capabilities"] = [ability for ability in abilities if getattr(can, ability)]

@@ -67,7 +67,7 @@ def document(table: Table) -> bytes:
     for path, (summary, content, statuses) in GETS.items():
         paths[path] = {"get": _get(path, summary, content, statuses)}
     for endpoint in table.every_endpoint():
-        streams = endpoint.kind is not wire.EmbeddingBody
+        streams = not issubclass(endpoint.kind, wire.Weighing)
         paths[endpoint.path] = {"post": _post(endpoint.path, endpoint.summary, streams, references[endpoint.body])}
     for page in table.every_page():
         path = page.path.replace("/*", "/{name}")

@@ -28,6 +28,7 @@ PATHS: dict[type[wire.Body], str] = {
     wire.ChatBody: "/v1/chat/completions",
     wire.CompletionBody: "/v1/completions",
     wire.EmbeddingBody: "/v1/embeddings",
+    wire.RerankBody: "/v1/rerank",
 }
 """Where engines take each kind of question."""
 
@@ -54,7 +55,7 @@ async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
     schema.tell(ask, capabilities)
     body = for_engine(ask.body, ask.wire, capabilities)
     one: Send = partial(_open, house, name, PATHS[type(ask.wire)], local_only=ask.local_only)
-    if not (ask.stream or capabilities.hears_leaving or isinstance(ask.wire, wire.EmbeddingBody)):
+    if not (ask.stream or capabilities.hears_leaving or isinstance(ask.wire, wire.Weighing)):
         one = partial(whole, one)
     answer: AsyncIterable[Chunk] = await merged(body, ask.wire, one) if several(ask.wire) else await one(body)
     _require_as_asked(answer, ask)

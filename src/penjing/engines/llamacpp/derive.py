@@ -13,7 +13,7 @@ from typing import TypeVar
 from penjing.engines.llamacpp import room
 from penjing.engines.llamacpp.devices import Device, NoGpu, choose, layers_that_fit
 from penjing.engines.llamacpp.options import SOURCE, EngineOptions
-from penjing.engines.llamacpp.settings import Settings
+from penjing.engines.llamacpp.settings import RANK, Settings
 from penjing.engines.llamacpp.template import SWITCH, silent_by_default
 from penjing.errors import SettingError
 from penjing.files import human
@@ -146,7 +146,7 @@ def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOpti
         rope_scale=float(sheet.choose("rope_scale", options.rope_scale, 1.0, REASONS["rope_scale"])),
         mmap=sheet.choose("mmap", None if options.mmap else False, True, REASONS["mmap"]),
         embeddings=embeddings,
-        pooling="mean" if embeddings and model.pooling in ("", "none") else "",
+        pooling=_pooling(model, embeddings),
         lora=options.adapters,
         silent=_silent(sheet, model),
         log_level=options.log_level,
@@ -178,6 +178,13 @@ def _embeddings(sheet: Sheet, model: Model, options: EngineOptions) -> bool:
     pools = model.pooling not in ("", "none")
     reason = REASONS["embeddings" if pools else "no_embeddings"]
     return sheet.choose("embeddings", True if options.embeddings else None, pools, reason)
+
+
+def _pooling(model: Model, embeddings: bool) -> str:
+    """The model's own; llama.cpp reranks only where it is told to."""
+    if model.pooling == RANK:
+        return RANK
+    return "mean" if embeddings and model.pooling in ("", "none") else ""
 
 
 def _batches(sheet: Sheet, options: EngineOptions, embeddings: bool) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from penjing.engines.llamacpp.options import EngineOptions
 from penjing.engines.llamacpp.prepare import prepare
 from penjing.engines.llamacpp.process import SOCKET, Process
 from penjing.engines.llamacpp.schema import GAPS
-from penjing.engines.llamacpp.settings import Settings
+from penjing.engines.llamacpp.settings import RANK, Settings
 from penjing.engines.llamacpp.stretch import stretched
 from penjing.engines.llamacpp.version import version
 from penjing.engines.never import never
@@ -257,7 +257,8 @@ def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabili
         chat=bool(template),
         version=version(derived.settings),
         schema_gaps=GAPS,
-        embeddings=derived.settings.embeddings,
+        embeddings=derived.settings.embeddings and derived.settings.pooling != RANK,
+        rerank=derived.settings.pooling == RANK,
         vision=bool(modalities.get("vision")),
         audio=bool(modalities.get("audio")),
         tools=bool(can.get("supports_tools", True)),

@@ -11,6 +11,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+RANK = "rank"
+"""The pooling of models that say how well a document answers a query."""
+
 
 @dataclass(frozen=True)
 class Settings:

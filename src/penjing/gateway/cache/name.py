@@ -35,7 +35,7 @@ def name(body: bytes, kind: type[wire.Body], model: Capabilities, owner: str) ->
 
 def deterministic(body: wire.AnyBody) -> bool:
     """Whether the same question gets the same answer: nothing is drawn, or drawn with a seed of the client's own."""
-    if isinstance(body, wire.EmbeddingBody):
+    if isinstance(body, wire.Weighing):
         return True
     seeded = body.seed is not None and body.seed >= 0
     return body.temperature == 0 or body.top_k == 1 or seeded
@@ -43,7 +43,7 @@ def deterministic(body: wire.AnyBody) -> bool:
 
 def replayable(body: wire.AnyBody) -> bool:
     """Whether a kept answer can be given again in either form."""
-    if isinstance(body, wire.EmbeddingBody):
+    if isinstance(body, wire.Weighing):
         return True
     if body.logprobs is not None and body.logprobs is not False:
         return False

@@ -32,8 +32,8 @@ class Estimate(NamedTuple):
 
 def estimate(body: wire.AnyBody) -> Estimate:
     """For all prompts and choices of `body` together."""
-    if isinstance(body, wire.EmbeddingBody):
-        return Estimate(_of_prompts(body.input), 0)
+    if isinstance(body, wire.Weighing):
+        return Estimate(_of_prompts(body.texts), 0)
     limits = (getattr(body, "max_completion_tokens", None), body.max_tokens, body.n_predict)
     longest = next((limit for limit in limits if limit is not None and limit >= 0), ANSWER)
     answers = len(wire.prompts(body)) * (body.n or 1)

@@ -148,7 +148,7 @@ class _Recording:
 
 def _question(body: wire.AnyBody) -> str:
     """The text that is to be answered."""
-    if isinstance(body, wire.EmbeddingBody):
+    if isinstance(body, wire.Weighing):
         return ""
     if isinstance(body, wire.CompletionBody):
         return body.prompt if isinstance(body.prompt, str) else ""

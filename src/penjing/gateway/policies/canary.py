@@ -133,7 +133,7 @@ def _conversation(ask: Ask) -> tuple[str, str]:
     if isinstance(body, wire.ChatBody):
         first = next((message for message in body.messages if message.role == "user"), body.messages[0])
         return "first", repr(first.content)
-    return "first", repr(body.prompt if isinstance(body, wire.CompletionBody) else body.input)
+    return "first", repr(body.prompt if isinstance(body, wire.CompletionBody) else body.texts)
 
 
 def checked(options: CanaryOptions, house: House) -> CanaryOptions:

@@ -90,7 +90,7 @@ class Degrade:
         house.observed.add(self.degraded)
 
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:
-        if isinstance(ask.wire, wire.EmbeddingBody):
+        if isinstance(ask.wire, wire.Weighing):
             return await call_next(ask)
         attempt = _Attempt(self, ask)
         attempt.begin()

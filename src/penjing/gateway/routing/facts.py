@@ -13,7 +13,12 @@ from penjing.gateway.dialects.openai import wire
 TASK = b"x-penjing-task"
 ASCII_PER_TOKEN = 4
 """Characters of English text in a token, about; every other character counts as a token of its own."""
-KINDS = {wire.ChatBody: "chat", wire.CompletionBody: "completion", wire.EmbeddingBody: "embedding"}
+KINDS = {
+    wire.ChatBody: "chat",
+    wire.CompletionBody: "completion",
+    wire.EmbeddingBody: "embedding",
+    wire.RerankBody: "rerank",
+}
 
 
 class Facts:

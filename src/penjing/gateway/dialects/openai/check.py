@@ -31,6 +31,10 @@ class CertainOverflow(ContextOverflow):
 
 def check(body: wire.AnyBody, model: Capabilities) -> None:
     """Raises Unsupported, InvalidRequest, ContextOverflow."""
+    if isinstance(body, wire.RerankBody):
+        _refuse(not model.rerank, "reranking", "documents", model)
+        _refuse(bool(body.return_documents), "'return_documents'", "return_documents", model)
+        return
     if isinstance(body, wire.EmbeddingBody):
         _refuse(not model.embeddings, "embeddings", "input", model)
         _refuse(body.dimensions is not None, "'dimensions'", "dimensions", model)

@@ -64,4 +64,5 @@ ENDPOINTS = (
     OpenAI("/v1/chat/completions", wire.ChatBody, "Continue a conversation."),
     OpenAI("/v1/completions", wire.CompletionBody, "Continue a text."),
     OpenAI("/v1/embeddings", wire.EmbeddingBody, "Turn texts into vectors."),
+    OpenAI("/v1/rerank", wire.RerankBody, "Say how well documents answer a query."),
 )

@@ -46,7 +46,9 @@ def _changes(body: bytes, parsed: wire.AnyBody, model: Capabilities) -> dict[str
     changes: dict[str, object] = {}
     if parsed.model != model.model:
         changes["model"] = model.model
-    if isinstance(parsed, wire.EmbeddingBody):
+    if isinstance(parsed, wire.RerankBody) and any(isinstance(each, wire.Document) for each in parsed.documents):
+        changes["documents"] = parsed.plain  # engines take texts
+    if isinstance(parsed, wire.Weighing):
         return changes
     if parsed.seed is not None and not 0 <= parsed.seed <= SEED_BITS:
         changes["seed"] = parsed.seed & SEED_BITS  # engines take 32 bits, OpenAI's clients may send 64

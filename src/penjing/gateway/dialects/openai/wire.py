@@ -250,7 +250,16 @@ class CompletionBody(Shared, kw_only=True):
     suffix: str | None = None
 
 
-class EmbeddingBody(Body, kw_only=True):
+class Weighing(Body):
+    """Texts that are turned into numbers; nothing is written."""
+
+    @property
+    def texts(self) -> list[str | int | list[int]]:
+        """Texts, or tokens, each read by itself."""
+        raise NotImplementedError
+
+
+class EmbeddingBody(Weighing, kw_only=True):
     """POST /v1/embeddings"""
 
     input: str | list[str | int | list[int]]
@@ -258,8 +267,34 @@ class EmbeddingBody(Body, kw_only=True):
     dimensions: Annotated[int, Meta(ge=1)] | None = None
     user: str | None = None
 
+    @property
+    def texts(self) -> list[str | int | list[int]]:
+        return [self.input] if isinstance(self.input, str) else self.input
 
-AnyBody = ChatBody | CompletionBody | EmbeddingBody
+
+class Document(Wire):
+    text: str
+
+
+class RerankBody(Weighing, kw_only=True):
+    """POST /v1/rerank, as Jina and Cohere have it (https://api.jina.ai/redoc, docs.cohere.com/reference/rerank)."""
+
+    query: str
+    documents: Annotated[list[str | Document], Meta(min_length=1)]
+    top_n: Annotated[int, Meta(ge=1)] | None = None
+    return_documents: bool | None = None
+
+    @property
+    def texts(self) -> list[str | int | list[int]]:
+        return [self.query + text for text in self.plain]
+
+    @property
+    def plain(self) -> list[str]:
+        """The documents as texts."""
+        return [each if isinstance(each, str) else each.text for each in self.documents]
+
+
+AnyBody = ChatBody | CompletionBody | EmbeddingBody | RerankBody
 
 
 def prompts(body: ChatBody | CompletionBody) -> list[object]:
