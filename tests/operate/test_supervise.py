@@ -213,3 +213,93 @@ async def test_what_cannot_be_resized_says_so() -> None:
     await one.start()
     assert not one.resize(512)
     await one.stop()
+
+
+async def resting(patience: Patience = QUICK) -> tuple[Fake, Supervised]:
+    fake = Fake()
+    one = Supervised(fake, patience)
+    await one.start()
+    await one.rest()
+    assert one.state == "resting"
+    assert await one.ready()
+    return fake, one
+
+
+async def test_who_leaves_while_it_wakes_up_takes_nothing_from_the_others() -> None:
+    fake, one = await resting()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    start = fake.start
+
+    async def slow() -> None:
+        begun.set()
+        await go_on.wait()
+        await start()
+
+    fake.start = slow  # type: ignore[method-assign]  # a start that takes its time
+    first, second = asyncio.create_task(one.wake()), asyncio.create_task(one.wake())
+    await begun.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    go_on.set()
+    await second
+    assert (one.state, fake.starts) == ("ready", 2)
+    await one.stop()
+
+
+async def test_one_that_could_not_wake_up_tries_again() -> None:
+    fake, one = await resting()
+    start = fake.start
+
+    async def short() -> None:
+        fake.start = start  # type: ignore[method-assign]  # only once
+        raise EngineStartFailed(model="fake", detail="no memory")
+
+    fake.start = short  # type: ignore[method-assign]  # memory is short just now
+    with pytest.raises(EngineStartFailed, match="no memory"):
+        await one.wake()
+    assert await one.ready()  # as one that rests
+    await one.wake()
+    assert (one.state, fake.starts) == ("ready", 2)
+    await one.stop()
+
+
+async def test_who_asks_while_it_goes_to_rest_waits_and_wakes_it() -> None:
+    fake = Fake()
+    one = Supervised(fake, QUICK)
+    await one.start()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    stop = fake.stop
+
+    async def slow() -> None:
+        begun.set()
+        await go_on.wait()
+        await stop()
+
+    fake.stop = slow  # type: ignore[method-assign]  # one that takes its time
+    going = asyncio.create_task(one.rest())
+    await begun.wait()
+    woken = asyncio.create_task(one.wake())
+    await asyncio.sleep(0)
+    assert not woken.done()
+    go_on.set()
+    await asyncio.gather(going, woken)
+    assert (one.state, fake.starts) == ("ready", 2)
+    await one.stop()
+
+
+async def test_stopped_while_it_wakes_up() -> None:
+    fake, one = await resting()
+    begun = asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    fake.start = endless  # type: ignore[method-assign]  # one that never ends
+    woken = asyncio.create_task(one.wake())
+    await begun.wait()
+    await one.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await woken
+    assert one.state == "stopped"

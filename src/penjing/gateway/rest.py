@@ -23,16 +23,26 @@ class Rests:
         self._engines = engines
         self._busy = busy
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._spans: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def after(self, name: str, seconds: float | None) -> None:
-        """Let the engine rest `seconds` from now, unless somebody says otherwise before; None and infinity: never."""
+    def used(self, name: str, seconds: float | None) -> None:
+        """The engine has just been asked. `seconds`: how long it shall stay when nobody asks, infinity for ever, 0 to
+        rest now, this once; None: as was last said, which at first is for ever."""
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
-        if seconds is None or math.isinf(seconds) or not hasattr(self._engines.get(name), "rest"):
-            return
-        self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._due, name)
+        if seconds is not None:
+            self._spans[name] = seconds or math.inf
+        self._arm(name, self._spans.get(name, math.inf) if seconds is None else seconds)
+
+    def _arm(self, name: str, seconds: float) -> None:
+        if math.isfinite(seconds) and hasattr(self._engines.get(name), "rest"):
+            self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._due, name)
+
+    def told(self, name: str) -> bool:
+        """Whether somebody said how long the engine shall stay."""
+        return name in self._spans
 
     def until(self, name: str) -> float | None:
         """Seconds until it rests; None where it does not."""
@@ -41,13 +51,16 @@ class Rests:
 
     def _due(self, name: str) -> None:
         self._timers.pop(name, None)
-        if self._busy(name):
-            self.after(name, SOON)
-            return
-        engine: Any = self._engines[name]
-        task = asyncio.get_running_loop().create_task(engine.rest())
+        task = asyncio.get_running_loop().create_task(self._rest(name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _rest(self, name: str) -> None:
+        if self._busy(name):
+            self._arm(name, SOON)
+            return
+        engine: Any = self._engines[name]
+        await engine.rest()
 
     def close(self) -> None:
         """Nobody rests any more."""

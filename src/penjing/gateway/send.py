@@ -48,8 +48,8 @@ async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
     capabilities = engine.capabilities
     if capabilities.context and ask.context > capabilities.context:
         raise ContextNotThere(model=name, wanted=ask.context, context=capabilities.context, param="num_ctx")
-    if ask.rest is not None:
-        ask.at_end(lambda outcome: house.rests.after(name, ask.rest))
+    if ask.rest is not None or house.rests.told(name):
+        ask.at_end(lambda outcome: house.rests.used(name, ask.rest))
     check(ask.wire, capabilities)
     require_allowed(ask.wire, house.options.image_hosts)
     schema.tell(ask, capabilities)

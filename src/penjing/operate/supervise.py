@@ -74,6 +74,7 @@ class Supervised:
         self._resized: asyncio.Event = asyncio.Event()
         self._known: Capabilities | None = None
         self._turning = asyncio.Lock()
+        self._waking: asyncio.Task[None] | None = None
 
     @property
     def starved(self) -> bool:
@@ -161,19 +162,40 @@ class Supervised:
         async with self._turning:
             if self._state == "ready":
                 self._known = self.engine.capabilities
-                await self.stop()
+                self._become("resting")  # before it stops: who asks from now on waits and wakes it up
+                await self._halt()
                 self._become("resting")
 
     async def wake(self) -> None:
-        """Start the engine again if it rests, or wait until somebody else's start is done. Raises what that raises."""
+        """Start the engine again if it rests, or wait until somebody else's start is done. Raises what that raises; who
+        is cancelled leaves it to the others."""
         if self._state == "ready":
             return
+        if self._waking is None or self._waking.done():
+            self._waking = asyncio.create_task(self._wake(), name=f"wake {self.name}")
+            self._waking.add_done_callback(_heard)
+        await asyncio.shield(self._waking)
+
+    async def _wake(self) -> None:
         async with self._turning:
-            if self._state == "resting":
+            if self._state != "resting":
+                return
+            try:
                 await self.start()
+            except (PenjingError, OSError) as error:  # memory may be short just now: the next question tries again
+                await self.engine.stop()
+                self._become("resting", str(error))
+                raise
 
     async def stop(self) -> None:
-        """Stop watching, then the engine."""
+        """Stop watching and waking, then the engine."""
+        waking, self._waking = self._waking, None
+        if waking is not None:
+            waking.cancel()
+            await asyncio.wait([waking])
+        await self._halt()
+
+    async def _halt(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -257,3 +279,9 @@ class Supervised:
         self._state = state
         if self._hear is not None:
             self._hear(Change(self.name, state, detail, self.restarts))
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """What it raised is told to who waits; where everybody left, to nobody."""
+    if not task.cancelled():
+        task.exception()
