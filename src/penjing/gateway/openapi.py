@@ -18,11 +18,11 @@ from penjing.gateway.dialects.table import Table
 REFERENCE = "#/components/schemas/{name}"
 JSON = "application/json"
 TITLE = "Models on your own hardware, in every API dialect"
-FAILURES = ("400", "401", "403", "404", "405", "408", "413", "429", "502", "503", "504", "507")
+FAILURES = ("400", "401", "403", "404", "405", "408", "413", "429", "431", "501", "502", "503", "504", "507")
 GETS = {
-    "/health": ("Whether models are ready; with ?live, whether the process lives.", JSON, ("200", "503")),
-    "/metrics": ("Figures for Prometheus.", "text/plain", ("200", "401", "403")),
-    "/openapi.json": ("This document.", JSON, ("200", "403")),
+    "/health": ("Whether models are ready; with ?live, whether the process lives.", JSON),
+    "/metrics": ("Figures for Prometheus.", "text/plain"),
+    "/openapi.json": ("This document.", JSON),
 }
 WORDS = {
     "200": "Done",
@@ -34,6 +34,8 @@ WORDS = {
     "408": "The body did not arrive in time",
     "413": "The body is too large",
     "429": "Too busy",
+    "431": "The headers are too large",
+    "501": "Not a thing that this server does",
     "502": "The engine failed",
     "503": "Not ready; try again",
     "504": "The engine said nothing for too long",
@@ -64,8 +66,8 @@ def document(table: Table) -> bytes:
     made, schemas = msgspec.json.schema_components(bodies, ref_template=REFERENCE)
     references = dict(zip(bodies, made, strict=True))
     paths: dict[str, Any] = {}
-    for path, (summary, content, statuses) in GETS.items():
-        paths[path] = {"get": _get(path, summary, content, statuses)}
+    for path, (summary, content) in GETS.items():
+        paths[path] = {"get": _get(path, summary, content)}
     for endpoint in table.every_endpoint():
         streams = not issubclass(endpoint.kind, wire.Weighing)
         paths[endpoint.path] = {"post": _post(endpoint.path, endpoint.summary, streams, references[endpoint.body])}
@@ -90,7 +92,7 @@ def document(table: Table) -> bytes:
 def _page(method: str, path: str, page: Page, references: dict[type[msgspec.Struct], dict[str, Any]]) -> dict[str, Any]:
     if page.body is not None:
         return _post(path, page.summary, False, references[page.body])
-    said = _get(path, page.summary, JSON, ("200", "401", "403", "404"))
+    said = _get(path, page.summary, JSON)
     return said | {"operationId": _identity(method, path)}
 
 
@@ -106,7 +108,7 @@ def _post(path: str, summary: str, streams: bool, body: dict[str, Any]) -> dict[
     }
 
 
-def _get(path: str, summary: str, content: str, statuses: tuple[str, ...]) -> dict[str, Any]:
+def _get(path: str, summary: str, content: str) -> dict[str, Any]:
     kind = {"type": "string"} if content != JSON else {"type": "object"}
     answer = {"description": WORDS["200"], "content": {content: {"schema": kind}}}
     said: dict[str, Any] = {"summary": summary, "operationId": _identity("get", path)}
@@ -116,8 +118,8 @@ def _get(path: str, summary: str, content: str, statuses: tuple[str, ...]) -> di
         ]
     if path == "/health":
         answer_down = {"description": WORDS["503"], "content": {JSON: {"schema": {"type": "object"}}}}
-        return said | {"responses": {"200": answer, "503": answer_down}}
-    return said | {"responses": {"200": answer, **_errors(statuses[1:])}}
+        return said | {"responses": {"200": answer, **_errors(FAILURES), "503": answer_down}}
+    return said | {"responses": {"200": answer, **_errors(FAILURES)}}
 
 
 def _errors(statuses: tuple[str, ...]) -> dict[str, Any]:

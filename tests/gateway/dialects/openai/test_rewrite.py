@@ -92,3 +92,8 @@ def test_embeddings_and_completions() -> None:
 
 def test_replaced_sets_and_drops() -> None:
     assert json.loads(replaced(b'{"a":1,"b":2}', {"a": DROP, "c": [3]})) == {"b": 2, "c": [3]}
+
+
+def test_tools_that_are_null_are_none() -> None:
+    changed = sent({"model": "m", "messages": [{"role": "developer", "content": "be brief"}], "tools": None})
+    assert changed["messages"][0]["role"] == "system"

@@ -18,7 +18,7 @@ class _Lists(msgspec.Struct):
     """The parts of a body that are changed inside, their elements as they came."""
 
     messages: list[dict[str, msgspec.Raw]] = []
-    tools: list[msgspec.Raw] = []
+    tools: list[msgspec.Raw] | None = None
 
 
 _LISTS = msgspec.json.Decoder(_Lists)
@@ -86,7 +86,7 @@ def _tools(body: bytes, parsed: wire.ChatBody, changes: dict[str, object]) -> No
     """A named tool is the only one offered, and required: engines know no other way to force it."""
     if isinstance(parsed.tool_choice, wire.NamedTool):
         wanted = parsed.tool_choice.function.name
-        pairs = zip(_LISTS.decode(body).tools, parsed.tools or (), strict=True)
+        pairs = zip(_LISTS.decode(body).tools or (), parsed.tools or (), strict=True)
         changes["tools"] = [raw for raw, tool in pairs if tool.function.name == wanted]
         changes["tool_choice"] = "required"
 
