@@ -59,7 +59,8 @@ def body(request: Request) -> bytes:
     if messages[0].role == "system":
         said["system"] = [block(part) for part in messages.pop(0).parts]
     said["messages"] = [turn(message) for message in messages]
-    said |= {"temperature": request.sampling.temperature, "top_p": request.sampling.top_p}
+    said |= {name: getattr(request.sampling, name) for name in ("temperature", "top_p", "top_k")}
+    said["stop_sequences"] = list(request.sampling.stop)
     if request.tools:
         said["tools"] = [
             {

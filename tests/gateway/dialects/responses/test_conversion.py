@@ -30,7 +30,8 @@ def part(said: Part, kind: str = "input_text") -> dict[str, Any]:
         return {"type": kind, "text": said.text}
     assert isinstance(said, Image)
     data = base64.b64encode(said.data).decode()
-    return {"type": "input_image", "image_url": said.url or f"data:{said.media_type};base64,{data}"}
+    detail = {"detail": said.detail} if said.detail else {}
+    return {"type": "input_image", "image_url": said.url or f"data:{said.media_type};base64,{data}", **detail}
 
 
 def flat(message: Message) -> list[dict[str, Any]]:
@@ -87,7 +88,8 @@ def body(request: Request) -> bytes:
     if request.thinking is False:
         said["reasoning"] = {"effort": "none"}
     elif request.return_reasoning:
-        said["reasoning"] = {"effort": request.sampling.extra["reasoning_effort"]}
+        effort = "medium" if request.thinking else None
+        said["reasoning"] = {"effort": request.sampling.extra.get("reasoning_effort", effort)}
     return json.dumps(said).encode()
 
 
