@@ -1,4 +1,4 @@
-"""EleutherAI's lm-evaluation-harness measures a model through the server: its `local-chat-completions`, own questions."""
+"""lm-evaluation-harness measures a model through the server: its `local-chat-completions`, questions of our own."""
 
 from __future__ import annotations
 
