@@ -32,6 +32,8 @@ Mode = Literal["error", "truncate", "summarize"]
 HEADER, PRESET = "x-penjing-context", "x-penjing-preset"
 AROUND = 16
 """Tokens that a chat template puts around a message, at most; what it says once besides is among those of one more."""
+UNCOUNTED = "uncounted"
+"""What is told of a limit that was asked for where the engine cannot count."""
 ROOM = 0.75
 """Of the context; a new summary leaves out so much that the rest takes no more, so that it serves several turns."""
 
@@ -83,7 +85,22 @@ class Context:
             self._apply(preset(name, self._options.presets), ask, ask.wire)
         if (mode != "error" or ask.context) and isinstance(ask.wire, wire.ChatBody):
             await self._fit(ask, ask.wire, mode)
+        elif ask.context and isinstance(ask.wire, wire.CompletionBody | wire.EmbeddingBody):
+            await self._require_short(ask, ask.wire)
         return await call_next(ask)
+
+    async def _require_short(self, ask: Ask, body: wire.CompletionBody | wire.EmbeddingBody) -> None:
+        """Bare texts are never cut: one that is longer than the client allows raises ContextOverflow."""
+        given = body.prompt if isinstance(body, wire.CompletionBody) else body.input
+        for text in [given] if isinstance(given, str) else given:
+            if isinstance(text, str) and len(text.encode()) >= ask.context:
+                try:
+                    tokens = await count.text_tokens(self._house, ask.target, text, ask.local_only)
+                except Unsupported:
+                    ask.note(HEADER, UNCOUNTED)
+                    return
+                if tokens > ask.context:
+                    raise ContextOverflow(tokens=tokens, context=ask.context, param="num_ctx")
 
     def _mode(self, ask: Ask) -> Mode:
         given = ask.header(HEADER.encode())
@@ -112,6 +129,8 @@ class Context:
             if tokens <= limit:
                 return
         except Unsupported:  # who counts nowhere judges for itself
+            if ask.context:
+                ask.note(HEADER, UNCOUNTED)
             return
         if mode == "error":
             raise ContextOverflow(tokens=tokens, context=context, param="messages")

@@ -13,11 +13,14 @@ import pytest
 
 from gateway.running import Process, Running, Serving, engine_of, engines_of, eventually, user
 from penjing.engines.fake import Script
-from penjing.errors import InvalidRequest
+from penjing.errors import EngineError, InvalidRequest
 from penjing.gateway.dialects.ollama.convert import request, seconds
+from penjing.gateway.dialects.ollama.said import Writer
 from penjing.gateway.dialects.ollama.wire import OllamaChat
+from penjing.gateway.dialects.openai.convert import encode
+from penjing.gateway.dialects.openai.convert import whole as openai_whole
 from penjing.gateway.dialects.openai.parse import parse
-from penjing.messages import Image, Text, ToolCall
+from penjing.messages import Choice, Completion, Finish, Image, Message, Text, ToolCall
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
 
@@ -58,6 +61,8 @@ async def test_models_and_what_they_can_do(serving: Serving) -> None:
         assert [model.model for model in (await client.ps()).models] == ["fake"]
         shown = await client.show("fake")
         assert "completion" in (shown.capabilities or [])
+        status, _ = await running.get("/")
+        assert status == 200
         _, version = await running.get("/api/version")
         assert version["version"]
         with pytest.raises(ollama.ResponseError, match="no model 'none'"):
@@ -117,6 +122,36 @@ def test_turns_of_tools_find_each_other() -> None:
         request(parse(json.dumps({"messages": [{"role": "tool", "content": "x"}]}).encode(), OllamaChat))
 
 
+def test_a_result_that_names_its_call_leaves_the_others_theirs() -> None:
+    calls = [{"id": name, "function": {"name": "a", "arguments": {}}} for name in "xy"]
+    talk = [
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "x", "content": "of x"},
+        {"role": "tool", "tool_name": "a", "content": "of y"},
+    ]
+    made = request(parse(json.dumps({"messages": talk}).encode(), OllamaChat))
+    assert [turn.tool_call_id for turn in made.messages[1:]] == ["x", "y"]
+
+
+def test_how_much_to_think_is_told_to_the_template() -> None:
+    made = request(parse(json.dumps({"messages": [user("a")], "think": "low"}).encode(), OllamaChat))
+    assert made.thinking
+    assert made.sampling.extra["chat_template_kwargs"] == {"reasoning_effort": "low"}
+
+
+def test_an_answer_that_broke_off_is_none() -> None:
+    with pytest.raises(EngineError):
+        Writer("m", chat=True, began=0.0).write(encode(Finish(reason="error"), "m", "x"))
+
+
+def test_calls_have_the_names_that_results_come_back_with() -> None:
+    call = ToolCall(id="x", name="a", arguments="{}")
+    message = Message(role="assistant", tool_calls=(call,))
+    whole = openai_whole(Completion(model="m", choices=(Choice(message=message, reason="tool_calls"),)), "x")
+    said = json.loads(Writer("m", chat=True, began=0.0).whole(whole))
+    assert said["message"]["tool_calls"] == [{"id": "x", "function": {"index": 0, "name": "a", "arguments": {}}}]
+
+
 def test_images_come_before_the_text() -> None:
     body = {"model": "m", "messages": [{**user("what?"), "images": [PIXEL]}]}
     (turn,) = request(parse(json.dumps(body).encode(), OllamaChat)).messages
@@ -172,3 +207,6 @@ def test_a_smaller_context_is_heeded_by_a_real_tokenizer(client: ollama.Client) 
     assert client.chat("guide", talk, options={"num_ctx": 512, "num_predict": 4}).done
     with pytest.raises(ollama.ResponseError, match="context of 64"):
         client.chat("guide", talk, options={"num_ctx": 64, "num_predict": 4})
+    with pytest.raises(ollama.ResponseError, match="context of 64"):
+        client.generate("guide", "word " * 100, raw=True, options={"num_ctx": 64, "num_predict": 4})
+    assert client.generate("guide", "word", raw=True, options={"num_ctx": 64, "num_predict": 4}).done

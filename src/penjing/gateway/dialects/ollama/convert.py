@@ -1,6 +1,7 @@
 """Ollama's bodies in the internal form.
 
-Its tool calls have no names of their own: a result belongs to the first call of its tool that has none yet.
+Its tool calls need no names of their own: a result that names none belongs to the first call of its tool that has no
+result yet.
 """
 
 from __future__ import annotations
@@ -91,12 +92,12 @@ def _turns(turns: list[wire.Turn]) -> Iterator[Message]:
 
 def _answered(turn: wire.Turn, waiting: list[ToolCall], place: str) -> str:
     """The call that a tool's message answers."""
-    if turn.tool_call_id:
-        return turn.tool_call_id
     for call in waiting:
-        if turn.tool_name in (None, "", call.name):
+        if turn.tool_call_id == call.id or (not turn.tool_call_id and turn.tool_name in (None, "", call.name)):
             waiting.remove(call)
             return call.id
+    if turn.tool_call_id:
+        return turn.tool_call_id
     raise InvalidRequest(detail=f"{place}: no call of the tool '{turn.tool_name}' waits for a result.", param=place)
 
 
@@ -131,6 +132,8 @@ def _sampling(body: wire.Asked) -> Sampling:
         if getattr(body, name):
             raise Unsupported(feature=f"'{name}' in this dialect (use /v1/chat/completions)", model=HERE, param=name)
     longest = options.num_predict
+    # not `reasoning_effort`, which also switches thinking on where the model's template knows no effort
+    effort = {"chat_template_kwargs": {"reasoning_effort": body.think}} if isinstance(body.think, str) else {}
     extra = {
         name: getattr(options, name)
         for name in (
@@ -155,6 +158,7 @@ def _sampling(body: wire.Asked) -> Sampling:
         extra={
             **{name: value for name, value in extra.items() if value is not None},
             **({"n_keep": options.num_keep} if options.num_keep is not None else {}),
+            **effort,
         },
     )
 

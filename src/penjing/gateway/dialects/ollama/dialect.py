@@ -15,6 +15,7 @@ DIALECT = Dialect(
     refusal,
     ENDPOINTS,
     (
+        Page("GET", "/", pages.running, "That a server is here, as Ollama's command line asks first.", open=True),
         Page("GET", "/api/version", pages.version, "The version of Ollama's API that is spoken here.", open=True),
         Page("GET", "/api/tags", pages.tags, "The models here."),
         Page("GET", "/api/ps", pages.loaded, "The models that are loaded."),

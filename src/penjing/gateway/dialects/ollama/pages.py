@@ -36,6 +36,11 @@ ABILITIES = {
 """Our names and Ollama's."""
 
 
+async def running(incoming: Incoming, house: House, grant: Grant) -> Answered:
+    """GET /"""
+    return _told({"message": "penjing is running"})
+
+
 async def version(incoming: Incoming, house: House, grant: Grant) -> Answered:
     """GET /api/version"""
     return _told({"version": VERSION, "penjing": __version__})

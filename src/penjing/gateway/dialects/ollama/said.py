@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from penjing.errors import PenjingError
+from penjing.errors import EngineError, PenjingError
 from penjing.gateway.dialects.translate import Translator
 from penjing.gateway.made import Gathered
-from penjing.messages import Completion, Delta, Finish, Message, ToolCall, Usage
+from penjing.messages import Completion, Delta, Finish, FinishReason, Message, ToolCall, Usage
 
 SECOND = 1_000_000_000
-REASONS = {"stop": "stop", "tool_calls": "stop", "length": "length", "content_filter": "stop", "error": "stop"}
+REASONS: dict[FinishReason, str] = {"stop": "stop", "tool_calls": "stop", "length": "length"}
+"""Another is told as it is."""
 
 
 def refusal(error: PenjingError) -> tuple[int, bytes]:
@@ -34,6 +35,13 @@ def arguments(text: str) -> object:
         return msgspec.json.decode(text or "{}")
     except (msgspec.MsgspecError, RecursionError):
         return text
+
+
+def _required(finish: Finish) -> Finish:
+    """Raises EngineError where the model did not stop but broke."""
+    if finish.reason == "error":
+        raise EngineError(detail="it ended the answer with an error")
+    return finish
 
 
 class Writer(Translator):
@@ -57,7 +65,7 @@ class Writer(Translator):
         if isinstance(event, Usage):
             self._usage = event
         elif isinstance(event, Finish):
-            self._finish = event
+            self._finish = _required(event)
         else:
             self._calls.add(Delta(tool_calls=event.tool_calls))
             if event.text or event.reasoning:
@@ -74,11 +82,11 @@ class Writer(Translator):
         return refusal(error)[1] + b"\n"
 
     def completion(self, completion: Completion) -> bytes:
-        self._first = time.perf_counter()
+        self._first = self._began  # when the prompt was read nobody knows: all of the time counts as writing
         self._usage = completion.usage or self._usage
         choice = completion.choices[0] if completion.choices else None
         message = choice.message if choice else Message(role="assistant")
-        self._finish = Finish(reason=choice.reason) if choice else self._finish
+        self._finish = _required(Finish(reason=choice.reason)) if choice else self._finish
         return self._line(self._piece(message.text, message.reasoning, message.tool_calls), done=True).rstrip()
 
     def _piece(self, text: str, thinking: str, calls: tuple[ToolCall, ...] = ()) -> dict[str, Any]:
@@ -87,7 +95,7 @@ class Writer(Translator):
             return {"response": text, **more}
         if calls:
             more["tool_calls"] = [
-                {"function": {"index": index, "name": call.name, "arguments": arguments(call.arguments)}}
+                {"id": call.id, "function": {"index": index, "name": call.name, "arguments": arguments(call.arguments)}}
                 for index, call in enumerate(calls)
             ]
         return {"message": {"role": "assistant", "content": text, **more}}
@@ -95,7 +103,10 @@ class Writer(Translator):
     def _line(self, said: dict[str, Any], *, done: bool) -> bytes:
         line: dict[str, Any] = {"model": self._model, "created_at": stamp(), **said, "done": done}
         if done:
-            line |= {"done_reason": self._why or REASONS[self._finish.reason], **self._counts()}
+            line |= {
+                "done_reason": self._why or REASONS.get(self._finish.reason, self._finish.reason),
+                **self._counts(),
+            }
         return msgspec.json.encode(line) + b"\n"
 
     def _counts(self) -> dict[str, int]:
