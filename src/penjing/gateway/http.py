@@ -271,6 +271,8 @@ class Connection(asyncio.Protocol):
     def hang_up(self) -> None:
         """Close once everything is written. A client that is still sending gets a moment to read why: closing with
         unread bytes would reset the connection under the answer."""
+        if self.transport.is_closing():
+            return
         if self._refused and self.transport.can_write_eof():
             self.deadline = self.server.now() + LINGER_SECONDS
             self.transport.write_eof()

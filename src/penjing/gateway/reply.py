@@ -89,7 +89,7 @@ class Reply:
         if status != HTTPStatus.NO_CONTENT:  # which must not tell a length (RFC 9110, 8.6)
             lines.append(b"\r\nContent-Length: %d" % len(body))
         lines += (b"\r\n\r\n", b"" if self._line.head_only else body)
-        self._line.transport.write(b"".join(lines))
+        self._put(b"".join(lines))
         self._finish()
 
     def begin(self, status: int, content_type: bytes, headers: Headers = (), first: bytes = b"") -> None:
@@ -103,19 +103,19 @@ class Reply:
                 lines += (b"%x\r\n" % len(first), first, b"\r\n")
         else:
             lines += (b"\r\n\r\n", first)
-        self._line.transport.write(b"".join(lines))
+        self._put(b"".join(lines))
 
     def write(self, data: bytes) -> None:
         """More of the stream; `data` is not empty."""
-        self._line.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._put(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self, last: bytes = b"") -> None:
         """The stream is complete; `last` goes out with its end in one packet."""
         if self._chunked:
             tail = b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last) if last else b"0\r\n\r\n"
-            self._line.transport.write(tail)
+            self._put(tail)
         elif last:
-            self._line.transport.write(last)
+            self._put(last)
         self._finish()
 
     def cut(self) -> None:
@@ -126,6 +126,12 @@ class Reply:
     async def drained(self) -> None:
         """Wait until the client has room for more."""
         await self._line.drained()
+
+    def _put(self, data: bytes) -> None:
+        # A connection that was reset takes nothing from then on, some time before we are told: uvloop raises at a write
+        # in between, asyncio warns.
+        if not self._line.transport.is_closing():
+            self._line.transport.write(data)
 
     def _finish(self) -> None:
         self.ended = True

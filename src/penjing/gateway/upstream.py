@@ -19,6 +19,7 @@ from penjing.gateway.answer import Answer
 from penjing.gateway.beat import Beats
 from penjing.gateway.link import EngineProtocol as EngineProtocol
 from penjing.gateway.link import Link
+from penjing.gateway.patience import Patience, TooSlow
 from penjing.gateway.silence import Silence
 
 IDLE_SECONDS = 4.0
@@ -154,7 +155,7 @@ class Pool:
         oldest = asyncio.get_running_loop().time() - IDLE_SECONDS
         while self._idle:
             link = self._idle.pop()
-            if not link.closed and link.idle_since > oldest:
+            if not (link.closed or link.transport.is_closing()) and link.idle_since > oldest:
                 return link
             link.abort()
         return None
@@ -166,10 +167,13 @@ class Pool:
                 opening = loop.create_unix_connection(lambda: Link(self), self.address.socket)
             else:
                 opening = loop.create_connection(lambda: Link(self), self._host, self._port, ssl=self._tls)
-            _, link = await asyncio.wait_for(opening, CONNECT_SECONDS)
-        except (OSError, asyncio.TimeoutError) as error:
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes as the connection does.
+            with Patience(self.model, CONNECT_SECONDS):
+                _, link = await opening
+        except (OSError, TooSlow) as error:
             self._pass_on()
-            raise EngineUnreachable(model=self.model, detail=str(error) or "no answer") from error
+            detail = str(error) if isinstance(error, OSError) else ""
+            raise EngineUnreachable(model=self.model, detail=detail or "no answer") from error
         except asyncio.CancelledError:
             self._pass_on()
             raise
