@@ -3,7 +3,7 @@
 #   make chat                     talk to the built-in model        make chat PROMPT="What is a KV cache?"
 #   make serve                    serve it to OpenAI's SDK           make serve MODEL=./model.gguf
 #   make test                     the tests                          make check     style, types, layers, docs
-#   make test-all                 the tests that need torch          make bench     measure
+#   make test-all                 those with torch, other clients    make bench     measure
 #   make guide                    make the built-in model again      make docs      write the generated pages
 
 MODEL ?=
@@ -19,24 +19,27 @@ NO_VENV := Python cannot make an environment here. / Python 无法创建虚拟�
 .PHONY: chat serve test test-all check format docs bench guide constraints clean
 .DEFAULT_GOAL := chat
 
-# $(1): environment, $(2): what to install, $(3): stamp
+# $(1): environment, $(2): what to install, $(3): stamp, $(4): the file of exact versions
 define install
 	@python=$$($(FIND)); test -n "$$python" || { echo "error: $(NO_PYTHON)" >&2; exit 1; }; \
 	test -x $(1)/bin/python || { echo "Setting up $(1), once ... / 正在准备 $(1)（仅一次）……" >&2; \
 		"$$python" -m venv $(1) || { rm -rf $(1); echo "error: $(NO_VENV)" >&2; exit 1; }; }
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e "$(2)" >&2
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c $(4) -e "$(2)" >&2
 	@touch $(1)/$(3)
 endef
 
 .venv/.light: pyproject.toml constraints.txt
-	$(call install,.venv,.,.light)
+	$(call install,.venv,.,.light,constraints.txt)
 
 .venv/.dev: pyproject.toml constraints.txt
-	$(call install,.venv,.[test$(comma)check],.dev)
+	$(call install,.venv,.[test$(comma)check],.dev,constraints.txt)
 	@touch .venv/.light
 
 .venv-all/.dev: pyproject.toml constraints.txt
-	$(call install,.venv-all,.[test$(comma)check$(comma)extras-test],.dev)
+	$(call install,.venv-all,.[test$(comma)check$(comma)extras-test],.dev,constraints.txt)
+
+.venv-clients/.dev: pyproject.toml constraints-clients.txt
+	$(call install,.venv-clients,.[test$(comma)clients-test],.dev,constraints-clients.txt)
 
 comma := ,
 
@@ -47,10 +50,11 @@ serve: .venv/.light
 	@.venv/bin/penjing serve $(MODEL) $(ARGS)
 
 test: .venv/.dev
-	.venv/bin/python -m pytest -m "not extras" -q $(ARGS)
+	.venv/bin/python -m pytest -m "not extras and not clients" -q $(ARGS)
 
-test-all: .venv-all/.dev
+test-all: .venv-all/.dev .venv-clients/.dev
 	.venv-all/bin/python -m pytest -m extras -q $(ARGS)
+	.venv-clients/bin/python -m pytest -m clients -q $(ARGS)
 
 check: .venv/.dev
 	.venv/bin/ruff check
@@ -76,4 +80,4 @@ constraints:
 	python3 .ci/constraints.py python3.10 python3.11
 
 clean:
-	rm -rf .venv .venv-all build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-all .venv-clients build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.running import Process, user
 
-pytest.importorskip("litellm", reason="in the extras of the tests")
-pytestmark = pytest.mark.extras
+pytest.importorskip("litellm", reason="in the environment of foreign clients")
+pytestmark = pytest.mark.clients
 
 PROVIDERS = {"openai/guide": "/v1", "anthropic/guide": "", "ollama_chat/guide": ""}
 

@@ -11,8 +11,8 @@ import pytest
 
 from gateway.running import Process
 
-pytest.importorskip("lm_eval", reason="in the extras of the tests")
-pytestmark = pytest.mark.extras
+pytest.importorskip("lm_eval", reason="in the environment of foreign clients")
+pytestmark = pytest.mark.clients
 
 QUESTIONS = [
     {"question": "What is quantization?", "answer": "bits"},

@@ -17,8 +17,8 @@ from penjing.gateway.dialects.table import Table
 from penjing.gateway.openapi import document
 from penjing.gateway.serve import Said, bind, serve
 
-schemathesis = pytest.importorskip("schemathesis", reason="in the extras of the tests")
-pytestmark = pytest.mark.extras
+schemathesis = pytest.importorskip("schemathesis", reason="in the environment of foreign clients")
+pytestmark = pytest.mark.clients
 
 SCHEMA = schemathesis.openapi.from_dict(json.loads(document(Table())))
 SERVER_FAULT = 500
