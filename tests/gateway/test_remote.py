@@ -10,7 +10,7 @@ from penjing.engines.remote import Remote
 from penjing.gateway.options import GatewayOptions
 
 KEY = GatewayOptions(api_keys=("secret",))
-IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
 async def test_a_remote_engine(serving: Serving) -> None:
