@@ -23,7 +23,7 @@ pytestmark = pytest.mark.clients
 SCHEMA = schemathesis.openapi.from_dict(json.loads(document(Table())))
 SERVER_FAULT = 500
 REFUSALS = (501, 507)
-"""Statuses from 500 on that say no. An engine's faults (502 to 504) are none: there is one here, and it does not fail."""
+"""Statuses from 500 on that say no. An engine's faults (502 to 504) are none: the one here does not fail."""
 
 
 @pytest.fixture(scope="module")
