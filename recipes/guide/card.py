@@ -44,8 +44,8 @@ WORDS: dict[str, dict[str, str]] = {
         "early": "So that the yardstick can tell models apart, the same model after $epochs epochs ($minutes minutes, "
         "rates not yet decayed):",
         "blind": "Blind questions (`recipes/guide/blind.jsonl`, `$digest`): written by hand from the answers, by an "
-        "author who had seen neither `phrases/` nor the yardstick. Nobody has read what fails in it; only its counts "
-        "are known.",
+        "author who had opened neither `phrases/` nor the yardstick, but `facts/`, which holds wordings for 71 of "
+        "them. Nobody has read what fails in it; only its counts are known.",
         "no_accelerator": "no accelerator",
         "start": "- from minute $minute: peak rates $matrix_rate (Muon) and $rate (AdamW), decaying over the last "
         "$decay of the time; corpus `$corpus`",
@@ -66,7 +66,7 @@ WORDS: dict[str, dict[str, str]] = {
         "perplexity": "留出答案的困惑度",
         "early": "为了说明这把尺子分得出模型的好坏，同一模型训练 $epochs 轮后（$minutes 分钟，学习率尚未衰减）：",
         "blind": "盲测题（`recipes/guide/blind.jsonl`，`$digest`）：由人对照答案手写，"
-        "出题人没有看过 `phrases/` 里的问法，也没有看过上面那套题。"
+        "出题人没有打开过 `phrases/`，也没有看过上面那套题，但看过 `facts/`，其中有 71 道题所问事实的问法。"
         "没有人看过其中答错的题，只知道统计数字。",
         "no_accelerator": "无加速卡",
         "start": "- 从第 $minute 分钟起：峰值学习率 $matrix_rate（Muon）和 $rate（AdamW），在最后 $decay 的时间里衰减；"

@@ -9,7 +9,7 @@ import penjing
 from penjing.cli import progress, talk
 from penjing.progress import Progress
 
-SILENT = {"ready", "stopped"}  # nobody waits in these
+SILENT = {"resting", "ready", "stopped"}  # nobody waits in these
 
 
 def test_every_stage_of_any_work_has_a_name() -> None:

@@ -15,6 +15,7 @@ from penjing.gateway.cost import Price, Prices
 from penjing.gateway.grant import Grant
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.context import ContextOptions
+from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.route import NoSuchEngine, RouteOptions
 from penjing.gateway.routing.rules import Rule
 
@@ -209,7 +210,8 @@ async def test_a_budget_that_is_spent_keeps_it_at_home(serving: Serving) -> None
     chosen = options(rule(name="poor", budget_under=1.0, to="device"), rule(name="rich", to="cloud"))
     async with serving(options=chosen, engines=house()) as running:
         running.gateway.house.spent = {"": 9.5}.__getitem__
-        running.gateway._policies[0].admit = lambda incoming: Grant(monthly_budget=10.0)  # type: ignore[attr-defined]  # the policy of keys
+        keys = next(each for each in running.gateway._policies if isinstance(each, Keys))
+        keys.admit = lambda incoming: Grant(monthly_budget=10.0)  # type: ignore[method-assign]  # who asks is given
         assert (await ask(running))[1]["model"] == "device"
         running.gateway.house.spent = {"": 8.0}.__getitem__
         assert (await ask(running))[1]["model"] == "cloud"
