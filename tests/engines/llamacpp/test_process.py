@@ -36,6 +36,12 @@ def test_endings(status: int, words: str) -> None:
     assert process.ending(status) == words
 
 
+@pytest.mark.parametrize("line", [b"", b"Loading ...\n", b"[1]\n", b'{"stage": 1}\n', b"\xff\n"])
+def test_a_line_that_is_no_report(line: bytes) -> None:
+    with pytest.raises(EngineStartFailed, match="no report"):
+        process.report(line, "guide")
+
+
 def test_a_full_log_is_set_aside(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "LOG_LIMIT", 10)
     log = process.log_path("models/my model:1", tmp_path)

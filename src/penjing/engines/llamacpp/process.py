@@ -70,7 +70,7 @@ class Process:
             self._child.stdin.write(self.settings.encode())
             await self._child.stdin.drain()
         async for line in self._child.stdout:
-            said: dict[str, object] = json.loads(line)
+            said = report(line, self.settings.name)
             hear(said)
             if said["event"] == "failed":
                 raise EngineStartFailed(model=self.settings.name, detail=self.tail() or said["detail"])
@@ -120,6 +120,18 @@ class Process:
         except OSError:
             return ""
         return telling(lines)
+
+
+def report(line: bytes, model: str) -> dict[str, object]:
+    """One report of a worker. Raises EngineStartFailed for a line that is none: something else prints to its stdout."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        said = None
+    if not (isinstance(said, dict) and isinstance(said.get("event"), str)):
+        text = line.decode("utf-8", "replace").strip()[:TAIL]
+        raise EngineStartFailed(model=model, detail=f"its worker printed what is no report: {text}")
+    return said
 
 
 def telling(lines: list[str]) -> str:
