@@ -35,7 +35,7 @@ class KeyRefused(EngineStartFailed):
     """Facts: `model`, `url`, `status`."""
 
     template = "{url} refused the API key (HTTP {status})."
-    hint = "Give the key this server knows: in PENJING_MODEL_REMOTE_KEY, or in the variable that key_variable of its table names."
+    hint = "Put the key this server knows into PENJING_MODEL_REMOTE_KEY, or the variable that its table's key_variable names."
     code = "engine_key_refused"
 
 
