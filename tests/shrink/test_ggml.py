@@ -4,6 +4,7 @@ import gguf
 import numpy as np
 import pytest
 
+from penjing.probe.ggml import row_bytes
 from penjing.shrink import ggml
 
 # Root mean square of the error over the numbers' own, for normally distributed ones; about twice what is seen.
@@ -14,7 +15,7 @@ ERRORS = {"Q8_0": 0.01, "Q6_K": 0.03, "Q5_1": 0.06, "Q5_0": 0.07, "Q5_K": 0.05, 
 def test_what_is_encoded_decodes_with_the_library(kind: str) -> None:
     rows = np.random.default_rng(0).normal(size=(6, 512)).astype(np.float32)
     coded = ggml.encode(rows, kind)
-    assert coded.shape == (6, ggml.row_bytes(kind, 512))
+    assert coded.shape == (6, row_bytes(kind, 512))
     number = gguf.GGMLQuantizationType[kind]
     raw = coded.view(np.float16) if kind == "F16" else coded
     back = gguf.quants.dequantize(raw, number)
@@ -40,10 +41,3 @@ def test_rows_that_do_not_fit() -> None:
     assert ggml.fits("Q4_K", 512)
     assert not ggml.fits("Q4_K", 288)
     assert ggml.fits("Q8_0", 288)
-
-
-def test_without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    ggml.library.cache_clear()
-    monkeypatch.setattr(ggml, "find_spec", lambda name: None)
-    with pytest.raises(ggml.QuantizerMissing, match="not installed"):
-        ggml.encode(np.zeros((1, 32), np.float32), "Q8_0")

@@ -38,6 +38,7 @@ TYPES: dict[int, tuple[str, int, int]] = {
     40: ("NVFP4", 64, 36),
     41: ("Q1_0", 128, 18),
 }
+NUMBERS = {name: number for number, (name, _, _) in TYPES.items()}
 
 # `general.file_type` (llama.h, llama_ftype) where it says more than the most frequent tensor type does.
 MIXES: dict[int, str] = {
@@ -52,3 +53,9 @@ MIXES: dict[int, str] = {
     29: "IQ2_M",
     21: "Q2_K_S",
 }
+
+
+def row_bytes(kind: str, width: int) -> int:
+    """Bytes of one row of `width` numbers in ggml type `kind`; `width` is a multiple of the type's block."""
+    _, block, size = TYPES[NUMBERS[kind]]
+    return width // block * size

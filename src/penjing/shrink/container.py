@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from penjing.shrink.ggml import NUMBERS, row_bytes
+from penjing.probe.ggml import NUMBERS, row_bytes
 
 ALIGNMENT = 32
 VERSION = 3

@@ -1,4 +1,4 @@
-"""ggml's own quantizer, by ctypes from the shared object inside the xllamacpp wheel: no compiler, no torch.
+"""ggml's own quantizer, from the shared object inside the xllamacpp wheel: no compiler, no torch.
 
 Functions: ggml.h, `ggml_quantize_init` and `ggml_quantize_chunk`. The calls release the GIL.
 
@@ -9,57 +9,32 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penjing.errors import MachineError
-from penjing.probe.ggml import TYPES
+from penjing.probe.ggml import NUMBERS, TYPES, row_bytes
+from penjing.probe.native import function
 
-NUMBERS = {name: number for number, (name, _, _) in TYPES.items()}
-SUFFIXES = {".so", ".pyd", ".dylib"}
-
-
-class QuantizerMissing(MachineError):
-    """Facts: `detail`."""
-
-    template = "The quantizer inside xllamacpp cannot be loaded: {detail}"
-    hint = "Install it again: pip install --force-reinstall xllamacpp"
+QUANTIZE = (
+    ctypes.c_int,  # type
+    ctypes.c_void_p,  # source, f32
+    ctypes.c_void_p,  # destination
+    ctypes.c_int64,  # first element
+    ctypes.c_int64,  # rows
+    ctypes.c_int64,  # elements per row
+    ctypes.c_void_p,  # importance matrix, f32 per column, or null
+)
+Chunk = Callable[[int, int, int, int, int, int, int | None], int]
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
-    """The shared object with its prototypes set. Raises QuantizerMissing."""
-    spec = find_spec("xllamacpp")
-    folders = [Path(name) for name in (spec.submodule_search_locations or ())] if spec else []
-    found = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
-    if not found:
-        raise QuantizerMissing(detail="xllamacpp is not installed")
-    try:
-        loaded = ctypes.CDLL(str(found[0]))
-        chunk, init = loaded.ggml_quantize_chunk, loaded.ggml_quantize_init
-    except (OSError, AttributeError) as error:
-        raise QuantizerMissing(detail=str(error)) from error
-    init.restype, init.argtypes = None, [ctypes.c_int]
-    chunk.restype = ctypes.c_size_t
-    chunk.argtypes = [
-        ctypes.c_int,  # type
-        ctypes.c_void_p,  # source, f32
-        ctypes.c_void_p,  # destination
-        ctypes.c_int64,  # first element
-        ctypes.c_int64,  # rows
-        ctypes.c_int64,  # elements per row
-        ctypes.c_void_p,  # importance matrix, f32 per column, or null
-    ]
-    return loaded
-
-
-def row_bytes(kind: str, width: int) -> int:
-    """Bytes of one row of `width` numbers in ggml type `kind`; `width` is a multiple of the type's block."""
-    _, block, size = TYPES[NUMBERS[kind]]
-    return width // block * size
+def quantizer(number: int) -> Chunk:
+    """`ggml_quantize_chunk`, made ready for ggml type `number`. Raises LibraryMissing."""
+    function("ggml_quantize_init", None, ctypes.c_int)(number)
+    chunk: Chunk = function("ggml_quantize_chunk", ctypes.c_size_t, *QUANTIZE)
+    return chunk
 
 
 def fits(kind: str, width: int) -> bool:
@@ -68,7 +43,7 @@ def fits(kind: str, width: int) -> bool:
 
 
 def encode(rows: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
-    """`rows` ([rows, width], f32) in ggml type `kind`, as bytes [rows, row_bytes]. Raises QuantizerMissing."""
+    """`rows` ([rows, width], f32) in ggml type `kind`, as bytes [rows, row_bytes]. Raises LibraryMissing."""
     rows = np.ascontiguousarray(rows, np.float32)
     count, width = rows.shape
     if kind == "F32":
@@ -78,10 +53,9 @@ def encode(rows: NDArray[np.float32], kind: str) -> NDArray[np.uint8]:
             return rows.astype(np.float16).view(np.uint8).reshape(count, width * 2)
     if kind == "BF16":
         return to_bf16(rows).view(np.uint8).reshape(count, width * 2)
-    loaded, number = library(), NUMBERS[kind]
-    loaded.ggml_quantize_init(number)
+    number = NUMBERS[kind]
     coded = np.empty((count, row_bytes(kind, width)), np.uint8)
-    loaded.ggml_quantize_chunk(number, rows.ctypes.data, coded.ctypes.data, 0, count, width, None)
+    quantizer(number)(number, rows.ctypes.data, coded.ctypes.data, 0, count, width, None)
     return coded
 
 

@@ -22,11 +22,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from penjing.engines.llamacpp.settings import Settings
+from penjing.probe import spin
 
-SPIN_COUNT = "1000"
-"""OpenMP threads spin this often before they sleep. Without a bound, two threads beside one busy program decode 60
-times slower (1.6 tokens/s instead of 95 on two cores); with it nothing is lost on a quiet machine. OMP_WAIT_POLICY
-beside it changes nothing."""
 HTTP_THREADS = 64
 """Connections beyond the slots that are served at once: waiting requests must not keep /health from answering."""
 VERBOSITY = {"error": 1, "warning": 2, "info": 3, "debug": 5}
@@ -37,7 +34,7 @@ OOM_SCORE = "500"
 
 def main() -> int:
     """Load, report, serve until told to stop; the exit status of the process."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    spin.bound()
     if sys.argv[1:] == ["--devices"]:
         return print_devices()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to stop

@@ -1,0 +1,133 @@
+"""The process that measures: `python -m penjing.probe.measure --threads N --folder DIR`.
+
+It prints one JSON object a line: `{"stage": ..., "fraction": ...}` while it works, then everything it found (see
+`Calibration`). Types come in the order of their use; those for which no time is left are not in the answer.
+
+Does not know: where the answer is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from contextlib import AbstractContextManager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import psutil
+
+from penjing.probe import disk, spin
+from penjing.probe.ggml import row_bytes
+from penjing.probe.kernels import Kernels, Work
+
+TYPES = ("F16", "Q8_0", "Q4_K", "Q6_K", "Q4_0", "BF16", "Q5_K", "Q3_K", "Q2_K", "IQ4_XS", "MXFP4", "Q5_0")
+BUDGET = 9.0
+"""Seconds after which no further type is begun."""
+WIDTH, HEIGHT = 2048, 2048
+BATCH = 512
+"""Tokens at once in prefill: the engine's micro-batch."""
+LEAST, MOST = 128 << 20, 512 << 20
+"""Bytes of weights for decode: twice the last cache, but within these and an eighth of the free memory."""
+TRIES, ENOUGH = 3, 0.3
+"""Each kernel runs at least this often and for at least so many seconds, or until PATIENCE is over."""
+PATIENCE = 1.5
+HEAD, HEADS, CELLS, LAYERS = 128, 8, 2048, 8
+"""Attention: heads of 128 numbers; eight layers' caches of 2048 tokens are 67 MB."""
+CHAIN = 2000
+
+
+class Bench:
+    """Kernels, measured one after another. `spread` is the largest so far."""
+
+    def __init__(self, kernels: Kernels, weights: int) -> None:
+        self.kernels, self.weights = kernels, weights
+        self.spread = 0.0
+        self.begun = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.begun
+
+    def best(self, prepared: AbstractContextManager[Work]) -> tuple[Work, float]:
+        """The work and the seconds of its fastest run."""
+        with prepared as work:
+            work.run()  # touches every page, wakes the threads
+            begun, times = time.perf_counter(), [work.run()]
+            while (spent := time.perf_counter() - begun) < PATIENCE and (len(times) < TRIES or spent < ENOUGH):
+                times.append(work.run())
+        best = min(times)
+        self.spread = max(self.spread, statistics.median(times) / best - 1)
+        return work, best
+
+    def decode(self, kind: str) -> float:
+        """Bytes of weights a second, one token."""
+        one = HEIGHT * row_bytes(kind, WIDTH)
+        work, seconds = self.best(self.kernels.product(kind, WIDTH, HEIGHT, max(1, self.weights // one), 1))
+        return work.bytes / seconds
+
+    def product(self, kind: str) -> dict[str, float]:
+        work, seconds = self.best(self.kernels.product(kind, WIDTH, HEIGHT, 1, BATCH))
+        return {"prefill": work.flops / seconds, "decode": self.decode(kind)}
+
+    def attention(self) -> dict[str, float]:
+        many, seconds_many = self.best(self.kernels.attention(HEAD, HEADS, CELLS, BATCH, 1))
+        one, seconds_one = self.best(self.kernels.attention(HEAD, HEADS, CELLS, 1, LAYERS))
+        return {"prefill": many.flops / seconds_many, "decode": one.bytes / seconds_one}
+
+    def operation(self) -> float:
+        """Seconds of one operation that does next to nothing."""
+        _, seconds = self.best(self.kernels.chain(CHAIN))
+        return seconds / CHAIN
+
+
+def main() -> int:
+    """Measure and print; the exit status of the process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--cache", type=int, default=0, help="bytes of the processor's last cache")
+    given = parser.parse_args()
+    spin.bound()
+    print(json.dumps(measure(given.threads, given.folder, given.cache)), flush=True)
+    return 0
+
+
+def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
+    """Everything of a `Calibration` but the machine's and the library's names."""
+    began = time.perf_counter()
+    tell("waiting", 0)
+    load = psutil.cpu_percent(interval=0.5) / 100
+    tell("disk", 0.05)
+    found: dict[str, object] = {"load": load, "threads": threads, "disk": disk.read_rate(folder)}
+    with Kernels(threads) as kernels:
+        bench = Bench(kernels, weights(cache))
+        tell("memory", 0.1)
+        found["bandwidth"] = bench.decode("F32")
+        kernels.set_threads(1)
+        found["bandwidth_single"] = bench.decode("F32")
+        kernels.set_threads(threads)
+        found |= {"operation": bench.operation(), "attention": bench.attention()}
+        matmul = {}
+        for number, kind in enumerate(TYPES):
+            if time.perf_counter() - began < BUDGET:
+                tell(kind, 0.3 + 0.7 * number / len(TYPES))
+                matmul[kind] = bench.product(kind)
+    when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    seconds = time.perf_counter() - began
+    return found | {"matmul": matmul, "spread": bench.spread, "seconds": seconds, "when": when}
+
+
+def weights(cache: int) -> int:
+    """Bytes of weights that decode runs over."""
+    return min(max(2 * cache, LEAST), MOST, max(psutil.virtual_memory().available // 8, 1))
+
+
+def tell(stage: str, fraction: float) -> None:
+    print(json.dumps({"stage": stage, "fraction": round(fraction, 3)}), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
