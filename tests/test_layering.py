@@ -11,6 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src"
 FLOOR = ("errors", "language", "files", "settings", "messages", "manifest", "progress")
 STATIONS = (
+    "sources",
     "probe",
     "plan",
     "shrink",

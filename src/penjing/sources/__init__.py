@@ -1,0 +1,1 @@
+"""Where models come from: repositories, servers and folders, as lists of files with their digests."""
