@@ -35,7 +35,7 @@ class KeyRefused(EngineStartFailed):
     """Facts: `model`, `url`, `status`."""
 
     template = "{url} refused the API key (HTTP {status})."
-    hint = "Put the key this server knows into PENJING_MODEL_REMOTE_KEY, or the variable that its table's key_variable names."
+    hint = "Put the right key into PENJING_MODEL_REMOTE_KEY, or the variable that key_variable of its table names."
     code = "engine_key_refused"
 
 
