@@ -1,7 +1,8 @@
 """From the MODEL a person types to a `.gguf` file an engine can load.
 
 `guide` is the built-in model, a `.gguf` file is itself (or a smaller copy of itself, with `bits`), a checkpoint
-folder is converted once into the cache.
+folder is converted once into the cache, and what is no path is a name in the store (`NAME`, `NAME:TAG`,
+`NAME@VERSION`).
 
 Does not know: URLs (those are `engines.remote`'s), engines, downloads.
 """
@@ -23,7 +24,9 @@ from penjing.probe import model as probe
 from penjing.probe.facts import Model
 from penjing.progress import Report
 from penjing.shrink.bits import BITS
-from penjing.store import cache
+from penjing.store import cache, names
+from penjing.store.faults import BadName
+from penjing.store.version import Version
 
 GUIDE = "guide"
 NEAR = 3
@@ -36,12 +39,14 @@ PAGES = ("*.json", "*.jinja", "tokenizer.model")
 
 @dataclass(frozen=True)
 class Found:
-    """As `Resolved`, but nothing is made yet: `make(progress)` makes the file where there is none, and says where."""
+    """As `Resolved`, but nothing is made yet: `make(progress)` makes the file where there is none, and says where.
+    `version` is what the store calls it, where it comes from there."""
 
     name: str
     source: Path
     kind: Literal["guide", "gguf", "checkpoint"]
     make: Callable[[Report | None], Path]
+    version: Version | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,44 @@ def find(name: str, *, bits: int | None = None) -> Found:
         return Found(GUIDE, guide(), "guide", partial(_guide, bits))
     source = expanded(name)
     if not source.exists():
-        raise _not_found(name, source)
+        kept = _kept(name)
+        if kept is None:
+            raise _not_found(name, source)
+        return Found(name.lower(), kept.path, _kind(kept), partial(_of_store, kept, bits), kept)
     found = probe.read(source)
     if found.format == "gguf":
         _require_whole(found)
         return Found(found.path.stem, source, "gguf", partial(_smaller, found, bits))
     return Found(found.name, source, "checkpoint", partial(_converted, found, bits or DEFAULT_BITS))
+
+
+def _kept(name: str) -> Version | None:
+    """What the store has under this name. Raises NotInStore where it has others of that name, and not this one."""
+    from penjing.store.versions import Store
+
+    try:
+        wanted = names.parse(name)
+    except BadName:
+        return None
+    store = Store()
+    return store.find(name) if store.versions(wanted.name) else None
+
+
+def _kind(kept: Version) -> Literal["gguf", "checkpoint"]:
+    return "gguf" if kept.path.suffix == ".gguf" else "checkpoint"
+
+
+def _of_store(kept: Version, bits: int | None, progress: Report | None) -> Path:
+    from penjing.store.versions import Store
+
+    return _made(probe.read(Store().path(kept, progress)), bits, progress)
+
+
+def _made(model: Model, bits: int | None, progress: Report | None) -> Path:
+    if model.format == "gguf":
+        _require_whole(model)
+        return _smaller(model, bits, progress)
+    return _converted(model, bits or DEFAULT_BITS, progress)
 
 
 def guide() -> Path:

@@ -1,0 +1,62 @@
+"""A name of the store is a MODEL like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penjing.manifest import Manifest
+from penjing.probe import model as probe
+from penjing.store import cache
+from penjing.store.faults import NearInStore
+from penjing.store.resolve import NotALanguageModel, find, resolve
+from penjing.store.versions import Store
+from tiny_checkpoint import write_checkpoint
+from tiny_model import write_tiny_gguf
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_gguf_of_the_store(here: Path) -> None:
+    made = Store().add({"a.gguf": write_tiny_gguf(here / "a.gguf")}, Manifest(name="tiny", version=""))
+    Store().tag("tiny", "0.1b", made)
+    found = find("Tiny:0.1b")
+    assert (found.name, found.version, found.kind) == ("tiny:0.1b", made, "gguf")
+    assert found.make(None) == made.path
+    assert resolve("tiny@1").path == made.path
+    assert probe.read(resolve("tiny", bits=8).path).quantization == "Q8_0"
+    with pytest.raises(NearInStore):
+        find("tiny:0.2b")
+
+
+def test_a_checkpoint_of_the_store(here: Path) -> None:
+    folder = write_checkpoint(here / "checkpoint")
+    files = {path.name: path for path in folder.iterdir()}
+    Store().add(files, Manifest(name="tiny", version=""))
+    found = resolve("tiny")
+    assert (found.kind, found.path.parent) == ("checkpoint", cache.folder())
+
+
+def test_a_file_here_comes_first(here: Path) -> None:
+    Store().add({"a.gguf": write_tiny_gguf(here / "a.gguf")}, Manifest(name="a.gguf", version=""))
+    assert find("a.gguf").version is None
+    assert find("A.GGUF@1").version is not None
+
+
+def test_a_part_is_no_model(here: Path) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(here / "adapter.gguf", "llama")
+    writer.add_type("adapter")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    Store().add({"adapter.gguf": here / "adapter.gguf"}, Manifest(name="adapter", version=""))
+    with pytest.raises(NotALanguageModel):
+        resolve("adapter")
