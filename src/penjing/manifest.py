@@ -25,9 +25,16 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256: str
 
 
+class Signature(msgspec.Struct, frozen=True):
+    """`key`: the id of an Ed25519 key. `value`: base64 of the 64 bytes it made of a manifest without its signatures."""
+
+    key: str
+    value: str
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts (architecture, parameters, context ...), files, the parent it was made from (its manifest's SHA-256), the
-    recipe that made it, the quality that was measured."""
+    recipe that made it, the quality that was measured, who signed for all that (`store.trust.sign`)."""
 
     name: str
     version: str
@@ -37,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent: str = ""
     recipe: dict[str, object] = {}
     quality: dict[str, object] = {}
+    signatures: tuple[Signature, ...] = ()
 
 
 def digest(path: Path) -> str:
@@ -64,7 +72,7 @@ def load(folder: Path) -> Manifest:
     path = folder / NAME
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelCorrupt(path=str(path), detail=str(error)) from error
 
 
