@@ -69,7 +69,7 @@ def read(folder: Path) -> Model:
     config = load_json(folder / CONFIG)
     files = weights(folder)
     tensors = tuple(tensor for path in files for tensor in safetensors.read(path))
-    return _model(folder, config, files, tensors)
+    return assemble(folder, config, files, tensors, name=folder.resolve().name, template=chat_template(folder))
 
 
 def weights(folder: Path) -> tuple[Path, ...]:
@@ -97,7 +97,16 @@ def weights(folder: Path) -> tuple[Path, ...]:
     raise NoWeights(model=str(folder), path=str(folder))
 
 
-def _model(folder: Path, config: dict[str, Any], files: tuple[Path, ...], tensors: tuple[Tensor, ...]) -> Model:
+def assemble(
+    folder: Path,
+    config: dict[str, Any],
+    files: tuple[Path, ...],
+    tensors: tuple[Tensor, ...],
+    *,
+    name: str,
+    template: str = "",
+) -> Model:
+    """The model that `config` and the headers of its weights describe."""
     nested = config.get("text_config")
     text: dict[str, Any] = {**config, **nested} if isinstance(nested, dict) else config
     heads = count(text, "num_attention_heads", "n_head")
@@ -109,7 +118,7 @@ def _model(folder: Path, config: dict[str, Any], files: tuple[Path, ...], tensor
         path=folder,
         format="safetensors",
         architecture=str(config.get("model_type", "")),
-        name=folder.resolve().name,
+        name=name,
         parameters=parameters,
         bytes=size,
         tensors=tensors,
@@ -127,7 +136,7 @@ def _model(folder: Path, config: dict[str, Any], files: tuple[Path, ...], tensor
         experts=count(text, "num_local_experts", "num_experts", "n_routed_experts"),
         quantization=commonest(tensors),
         bits_per_weight=size * 8 / parameters if parameters else 0.0,
-        chat_template=chat_template(folder),
+        chat_template=template,
         has_vision="vision_config" in config,
         metadata={key: value for key, value in config.items() if isinstance(value, (str, int, float, bool))},
     )

@@ -48,25 +48,30 @@ class Header:
 def read(path: Path) -> Header:
     """Read and check the header of `path`. Raises ModelCorrupt, ModelUnsupported, ModelNotFound."""
     with viewing(path) as view:
-        view.raw(len(MAGIC), "the magic")
-        _require_version(view)
-        tensor_count = view.count("Q", "the number of tensors", MOST_TENSORS, 24)
-        key_count = view.count("Q", "the number of metadata entries", MOST_KEYS, 12)
-        metadata: dict[str, object] = {}
-        lengths: dict[str, int] = {}
-        spans: dict[str, tuple[int, int]] = {}
-        for _ in range(key_count):
-            begin = view.at
-            key = _text(view, "", LONGEST_KEY)
-            if key in spans:
-                view.refuse("a metadata key", repr(key), "each occurs once")
-            _value(view, key, metadata, lengths)
-            spans[key] = (begin, view.at)
-        infos = [_info(view) for _ in range(tensor_count)]
-        alignment = _alignment(view, metadata)
-        data = -(-view.at // alignment) * alignment
-        tensors = _place(view, infos, data, alignment)
-        return Header(metadata, lengths, spans, tensors)
+        return parse(view)
+
+
+def parse(view: View) -> Header:
+    """As `read`, of a view whose cursor stands at the file's beginning."""
+    view.raw(len(MAGIC), "the magic")
+    _require_version(view)
+    tensor_count = view.count("Q", "the number of tensors", MOST_TENSORS, 24)
+    key_count = view.count("Q", "the number of metadata entries", MOST_KEYS, 12)
+    metadata: dict[str, object] = {}
+    lengths: dict[str, int] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    for _ in range(key_count):
+        begin = view.at
+        key = _text(view, "", LONGEST_KEY)
+        if key in spans:
+            view.refuse("a metadata key", repr(key), "each occurs once")
+        _value(view, key, metadata, lengths)
+        spans[key] = (begin, view.at)
+    infos = [_info(view) for _ in range(tensor_count)]
+    alignment = _alignment(view, metadata)
+    data = -(-view.at // alignment) * alignment
+    tensors = _place(view, infos, data, alignment)
+    return Header(metadata, lengths, spans, tensors)
 
 
 def _require_version(view: View) -> None:

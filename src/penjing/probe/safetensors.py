@@ -37,14 +37,24 @@ class Entry(msgspec.Struct, frozen=True):
 def read(path: Path) -> tuple[Tensor, ...]:
     """The tensors of `path` in the order of their data. Raises ModelCorrupt, ModelUnsupported, ModelNotFound."""
     with viewing(path) as view:
-        length = int(view.number("Q", "the header's length"))
-        if not 2 <= length <= LONGEST_HEADER:
-            view.refuse("the header's length", length, f"2 ... {LONGEST_HEADER}")
-        header = view.raw(length, "the header")
-        tensors = [_tensor(view, name, entry) for name, entry in _entries(view, header).items()]
-        tensors.sort(key=lambda tensor: (tensor.offset, tensor.bytes))
-        _bounds(view, tensors)
-        return tuple(tensors)
+        return parse(view)
+
+
+def parse(view: View) -> tuple[Tensor, ...]:
+    """As `read`, of a view whose cursor stands at the file's beginning."""
+    header = view.raw(header_length(view), "the header")
+    tensors = [_tensor(view, name, entry) for name, entry in _entries(view, header).items()]
+    tensors.sort(key=lambda tensor: (tensor.offset, tensor.bytes))
+    _bounds(view, tensors)
+    return tuple(tensors)
+
+
+def header_length(view: View) -> int:
+    """Bytes of the JSON that follows; leaves the cursor before it."""
+    length = int(view.number("Q", "the header's length"))
+    if not 2 <= length <= LONGEST_HEADER:
+        view.refuse("the header's length", length, f"2 ... {LONGEST_HEADER}")
+    return length
 
 
 def _entries(view: View, header: bytes) -> dict[str, Entry]:

@@ -30,8 +30,12 @@ def first_shard(path: Path) -> Path:
 def read(path: Path) -> Model:
     """The model that `path` is, or is a shard of. Raises ModelCorrupt, ModelUnsupported."""
     paths = _shards(path)
-    headers = [gguf.read(shard) for shard in paths]
-    first = headers[0]
+    return assemble(paths, [gguf.read(shard) for shard in paths])
+
+
+def assemble(paths: tuple[Path, ...], headers: list[gguf.Header]) -> Model:
+    """The model whose shards are `paths`, from their headers. Raises ModelCorrupt."""
+    path, first = paths[0], headers[0]
     promised = count(first.metadata, "split.count")
     if len(paths) == 1 and promised > 1:
         raise RenamedShard(path=str(path), count=promised, wanted=f"NAME-00001-of-{promised:05}.gguf")

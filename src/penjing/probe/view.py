@@ -10,16 +10,25 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from penjing.probe.faults import CannotOpen, DamagedHeader, EmptyFile, HeaderCut
 
 LENGTH = struct.Struct("<Q")
 
 
+class Content(Protocol):
+    """The bytes of a file: mapped, in memory, or elsewhere (`remote`)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, span: slice, /) -> bytes: ...
+
+
 class View:
     """A cursor over the bytes of a file. Methods raise HeaderCut where the file ends too early."""
 
-    def __init__(self, path: Path, content: mmap.mmap | bytes) -> None:
+    def __init__(self, path: Path, content: Content) -> None:
         self.path = path
         self.content = content
         self.size = len(content)
@@ -40,7 +49,7 @@ class View:
         """One number by its `struct` code, little-endian."""
         width = struct.calcsize("<" + code)
         self.need(width, word, name)
-        (value,) = struct.unpack_from("<" + code, self.content, self.at)
+        (value,) = struct.unpack("<" + code, self.content[self.at : self.at + width])
         self.at += width
         return value  # type: ignore[no-any-return]
 
@@ -66,7 +75,7 @@ class View:
         for _ in range(count):
             if at > size - LENGTH.size:
                 break
-            at += LENGTH.size + LENGTH.unpack_from(content, at)[0]
+            at += LENGTH.size + LENGTH.unpack_from(content, at)[0]  # type: ignore[arg-type]  # a buffer: see `remote`
         else:
             if at <= size:
                 self.at = at

@@ -165,4 +165,4 @@ def safe(path: str) -> bool:
 
 def _require(text: str, sound: bool, detail: str) -> None:
     if not sound:
-        raise NotAReference(text=text, detail=detail)
+        raise NotAReference(text=re.sub(r"//[^/@]*@", "//...@", text), detail=detail)
