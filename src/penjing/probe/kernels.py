@@ -141,9 +141,9 @@ class Kernels:
         """The buffer type where llama.cpp would put a matrix [height, width] of ggml type `kind`."""
         supports = function("ggml_backend_dev_supports_op", ctypes.c_bool, POINTER, POINTER)
         for buffer_type in self._preferred:
-            with _room() as room:
-                matrix, vector = _tensor(room, kind, width, height), _tensor(room, "F32", width, 1)
-                result = function("ggml_mul_mat", POINTER, POINTER, POINTER, POINTER)(room, matrix, vector)
+            with _room() as room, _room() as elsewhere:  # a vector in that buffer type would be refused
+                matrix, vector = _tensor(room, kind, width, height), _tensor(elsewhere, "F32", width, 1)
+                result = function("ggml_mul_mat", POINTER, POINTER, POINTER, POINTER)(elsewhere, matrix, vector)
                 with _allocated(room, buffer_type):
                     if supports(self._device, result):
                         return buffer_type
