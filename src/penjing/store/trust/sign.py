@@ -2,8 +2,9 @@
 
     penjing manifest v1<newline>  +  the canonical JSON (RFC 8785) of the manifest, without its `signatures`
 
-so that a signature says nothing about any other kind of document, and adding one invalidates no other. Members that
-have their default value are left out, as `manifest.save` leaves them out.
+so that a signature says nothing about any other kind of document, and adding one invalidates no other. Before that the
+name is put in lower case and `files` in the order of their paths, as the store does; members that have their default
+value are left out, as `manifest.save` does.
 
 Does not know: who is trusted.
 """
@@ -26,7 +27,8 @@ HEAD = b"penjing manifest v1\n"
 
 def message(manifest: Manifest) -> bytes:
     """The bytes that are signed. Raises NotSignable."""
-    bare = msgspec.structs.replace(manifest, signatures=())
+    files = tuple(sorted(manifest.files, key=lambda each: each.path))
+    bare = msgspec.structs.replace(manifest, name=manifest.name.lower(), files=files, signatures=())
     try:
         return HEAD + canonical(msgspec.to_builtins(bare))
     except NoCanonicalForm as error:
