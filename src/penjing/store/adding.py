@@ -5,7 +5,6 @@ Does not know: where the files come from.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from penjing.files import sync_folder, write_whole
 from penjing.manifest import File, Manifest
 from penjing.probe.faults import CannotOpen
 from penjing.progress import Progress, Report
-from penjing.store import chunks, index, shelf, staging, version
+from penjing.store import chunks, index, places, shelf, staging, version
 from penjing.store.faults import NoFiles, NotAsItsManifest
 from penjing.store.index import Chunk
 from penjing.store.names import folder_of, name_of
@@ -114,18 +113,10 @@ def _share(store: Store, folder: Path, entries: tuple[File, ...], taking: Taking
     """A file that the store has already takes no room a second time."""
     if taking == "refer":
         return
-    here = {entry.sha256: each.folder / entry.path for each in store.versions() for entry in each.manifest.files}
+    here = places.files(store.versions())
     for entry in entries:
-        same = here.get(entry.sha256)
-        if same is None or not entry.bytes or same.is_symlink() or not version.has(same, entry.bytes):
-            continue
-        spare = folder / f".{secrets.token_hex(8)}"
-        try:
-            spare.hardlink_to(same)
-        except OSError:  # a disk without links, or the other was removed this moment
-            continue
-        spare.replace(folder / entry.path)
-        spare.unlink(missing_ok=True)  # rename(2) does nothing where both are the same file already
+        if entry.sha256 in here:
+            places.link(here[entry.sha256], folder / entry.path)
 
 
 def _known(store: Store, name: str, manifest: Manifest, entries: tuple[File, ...]) -> Version | None:

@@ -6,11 +6,14 @@
     ├── NoFiles
     └── ReservedTag
     ModelNotFound
-    └── NotInStore            NearInStore
+    ├── NotInStore            NearInStore
+    ├── NotABundle
+    └── OnlyADifference
     ModelCorrupt
     ├── NotAsItsManifest
     ├── BadIndex
-    └── LostChunks
+    ├── LostChunks
+    └── ForgedChunk
     MachineError
     └── InUse
 
@@ -68,6 +71,20 @@ class NearInStore(NotInStore):
     hint = "Try: penjing store show {first}"
 
 
+class NotABundle(ModelNotFound):
+    """Facts: `place`, `path`."""
+
+    template = "{place} has no {path}, so it cannot be imported from."
+    hint = "Name the folder or the address that penjing store export wrote to."
+
+
+class OnlyADifference(ModelNotFound):
+    """Facts: `model`, `place`, `since` (the beginning of a digest)."""
+
+    template = "{place} holds only what changed in {model} since the version {since}, which is not here."
+    hint = "Import that version first, or export {model} whole: without --since."
+
+
 class NotAsItsManifest(ModelCorrupt):
     """Facts: `path`, `detail`."""
 
@@ -87,6 +104,14 @@ class LostChunks(ModelCorrupt):
 
     template = "{model} cannot be put together: {count} of its chunks are nowhere in the store."
     hint = "penjing store verify shows what is damaged; fetch the model again."
+
+
+class ForgedChunk(ModelCorrupt):
+    """Facts: `source`, `chunk` (its digest in hex), `model`."""
+
+    template = "{source} gave other bytes than chunk {chunk} of {model} has; nothing of them was kept."
+    hint = "Fetch from another place, or ask who runs this one."
+    code = "chunk_forged"
 
 
 class InUse(MachineError):

@@ -5,15 +5,13 @@ Does not know: models.
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Literal
 
 from penjing.errors import DiskFull
 from penjing.files import NO_ROOM, human, require_room
+from penjing.store.sharing import share_all
 from penjing.store.staging import protect
 
 Taking = Literal["link", "move", "copy", "refer"]
@@ -21,7 +19,6 @@ Taking = Literal["link", "move", "copy", "refer"]
 removed when it is safe; `copy`: its own bytes (shared by the file system where it can); `refer`: a symbolic link, for
 files on another disk that stay where they are."""
 COPY = 1 << 20
-FICLONE = 0x40049409  # linux/fs.h, _IOW(0x94, 9, int)
 
 
 def place(source: Path, target: Path, taking: Taking) -> None:
@@ -47,7 +44,7 @@ def copy(source: Path, target: Path) -> None:
     """A copy that shares the source's blocks where the file system can. Raises DiskFull."""
     size = source.stat().st_size
     with source.open("rb", buffering=0) as reading, target.open("xb", buffering=0) as writing:
-        if _cloned(reading.fileno(), writing.fileno()):
+        if share_all(reading.fileno(), writing.fileno()):
             return
         require_room(target.parent, size)
         try:
@@ -57,43 +54,3 @@ def copy(source: Path, target: Path) -> None:
                 raise
             free = shutil.disk_usage(target.parent).free
             raise DiskFull(path=str(target.parent), needed=human(size), free=human(free)) from error
-
-
-if sys.platform == "linux":
-    import fcntl
-
-    def _cloned(source: int, target: int) -> bool:
-        """Whether all of `source` is now in `target` too, without a byte written (ioctl_ficlone(2))."""
-        try:
-            fcntl.ioctl(target, FICLONE, source)
-        except OSError:
-            return False
-        return True
-
-else:
-
-    def _cloned(source: int, target: int) -> bool:
-        return False
-
-
-def copy_range(source: int, at: int, target: int, to: int, size: int, buffer: memoryview) -> None:
-    """Copy `size` bytes between two open files, by the kernel where it can (and there without writing, where the file
-    system shares blocks: copy_file_range(2)). Raises EOFError where the source ends early, OSError."""
-    left = size
-    while left and hasattr(os, "copy_file_range"):
-        try:
-            got = os.copy_file_range(source, target, left, at + size - left, to + size - left)
-        except OSError as error:
-            if error.errno in (*NO_ROOM, errno.EIO):
-                raise
-            break  # two kinds of file system, or an old kernel
-        if not got:
-            break
-        left -= got
-    while left:
-        view = buffer[: min(left, len(buffer))]
-        got = os.preadv(source, [view], at + size - left)
-        if not got:
-            raise EOFError
-        os.pwrite(target, view[:got], to + size - left)
-        left -= got

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from penjing.store import shelf, staging
+from penjing.store import places, resting, shelf, staging
 from penjing.store.faults import InUse, NotInStore
 from penjing.store.lease import alone, mapped
 from penjing.store.version import Version
@@ -23,6 +23,8 @@ def remove(store: Store, found: Version) -> Version:
         raise NotInStore(model=str(found))
     with ExitStack() as stack:
         require_idle(found, stack)
+        needed = resting.only_in(store, [found], rests=False)
+        resting.pack(store, needed, places.plain([found]), forgiving=True)
         home = found.folder.parent
         old = shelf.read(home)
         tags = {tag: number for tag, number in old.tags.items() if number != found.number}

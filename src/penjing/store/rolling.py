@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WINDOW = 32
 """Bytes that decide about a cut: a u32 shifted left 32 times has forgotten the rest."""
-PIECE = 1 << 17
+PIECE = 1 << 16
 """Bytes hashed at a time: the numbers stay in a processor's own cache."""
 
 
@@ -42,19 +42,17 @@ COARSE = Sizes(16 << 10, 64 << 10, 256 << 10)
 
 def lengths(blocks: Iterable[bytes], sizes: Sizes) -> Iterator[int]:
     """Cut the bytes of `blocks`, one after the other, and give the length of each chunk. Memory: a few blocks."""
-    loose, strict = _masks(sizes.average)
+    hashing = Hashing(sizes.average)
     begin = seen = 0
-    tail = b""
-    places: list[int] = []  # where the loose mask fits, counted from the start of everything
-    hard: list[int] = []  # where the strict one does
+    places: list[int] = []  # where one may cut, counted from the start of everything
+    hard: list[int] = []  # where even small chunks may end
     for block in blocks:
         for at in range(0, len(block), PIECE):
             piece = block[at : at + PIECE]
-            found, of_these = _candidates(tail + piece, len(tail), seen, loose, strict)
-            places += found
-            hard += of_these
+            found, of_these = hashing.places(piece)
+            places += [seen + place for place in found]
+            hard += [seen + place for place in of_these]
             seen += len(piece)
-            tail = (tail + piece)[1 - WINDOW :]
         while seen - begin > sizes.most:
             end = _end(begin, places, hard, sizes)
             yield end - begin
@@ -75,20 +73,35 @@ def _end(begin: int, places: list[int], hard: list[int], sizes: Sizes) -> int:
     return min(places[at] if at < len(places) else begin + sizes.most, begin + sizes.most)
 
 
-def _candidates(piece: bytes, skip: int, start: int, loose: int, strict: int) -> tuple[list[int], list[int]]:
-    """Places after which to cut in `piece`, whose first `skip` bytes were seen before byte `start`."""
-    import numpy as np
+class Hashing:
+    """The hash at every place of a stream of bytes. It is below a limit, its top bits zero, where one may cut: two bits
+    fewer than chunks of the `average` size need, or two more."""
 
-    hashes = gear()[np.frombuffer(piece, np.uint8)]
-    step = 1
-    while step < WINDOW:
-        hashes[step:] += hashes[:-step] << np.uint32(step)
-        step *= 2
-    at = np.flatnonzero((hashes & np.uint32(loose)) == 0)
-    at = at[at >= skip]
-    few = at[(hashes[at] & np.uint32(strict)) == 0]
-    shift = start - skip + 1
-    return (at + shift).tolist(), (few + shift).tolist()
+    def __init__(self, average: int) -> None:
+        import numpy as np
+
+        bits = average.bit_length() - 1
+        self._loose, self._strict = 1 << (WINDOW - bits + 2), 1 << (WINDOW - bits - 2)
+        self._hashes = np.empty(PIECE + WINDOW, np.uint32)
+        self._shifted = np.empty(PIECE + WINDOW, np.uint32)
+        self._tail = b""
+
+    def places(self, piece: bytes) -> tuple[list[int], list[int]]:
+        """Lengths of `piece` after which one may cut, by the loose limit and by the strict one."""
+        import numpy as np
+
+        whole = np.frombuffer(self._tail + piece, np.uint8)
+        skip, size = len(self._tail), len(whole)
+        hashes = np.take(gear(), whole, out=self._hashes[:size], mode="clip")
+        step = 1
+        while step < min(WINDOW, size):
+            shifted = np.left_shift(hashes[:-step], np.uint32(step), out=self._shifted[step:size])
+            np.add(hashes[step:], shifted, out=hashes[step:])
+            step *= 2
+        self._tail = (self._tail + piece[1 - WINDOW :])[1 - WINDOW :]
+        at = np.flatnonzero(hashes[skip:] < self._loose)
+        few = at[hashes[skip:][at] < self._strict]
+        return (at + 1).tolist(), (few + 1).tolist()
 
 
 @functools.cache
@@ -98,9 +111,3 @@ def gear() -> np.ndarray[Any, np.dtype[np.uint32]]:
 
     numbers = [int.from_bytes(hashlib.sha256(bytes([byte])).digest()[:4], "little") for byte in range(256)]
     return np.array(numbers, np.uint32)
-
-
-def _masks(average: int) -> tuple[int, int]:
-    """Two bits fewer and two more than the average needs, from the top, where a bit depends on most bytes."""
-    bits = average.bit_length() - 1
-    return tuple(((1 << wide) - 1) << (WINDOW - wide) for wide in (bits - 2, bits + 2))  # type: ignore[return-value]  # two in, two out

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,6 +96,13 @@ def discard(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def clear(folder: Path, expected: Collection[str]) -> None:
+    """Remove files that are not `expected` (paths within `folder`): a killed process left them half-written."""
+    for path in folder.rglob("*"):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in expected:
+            path.unlink()
 
 
 def settle(folder: Path) -> None:

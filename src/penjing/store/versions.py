@@ -18,17 +18,23 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penjing.errors import ModelCorrupt
 from penjing.files import home
 from penjing.manifest import Manifest
 from penjing.progress import Progress, Report
 from penjing.store import names, shelf, staging, version
-from penjing.store.faults import LostChunks, NearInStore, NotInStore, ReservedTag
+from penjing.store.faults import NearInStore, NotInStore, ReservedTag
 from penjing.store.lock import held
 from penjing.store.names import LATEST, SLASH, STABLE, Wanted, folder_of
 from penjing.store.placing import Taking
 from penjing.store.version import Version
+
+if TYPE_CHECKING:
+    from penjing.store.collecting import Collected
+    from penjing.store.using import Usage
+    from penjing.store.verifying import Fault
 
 NEAR = 3
 NEAR_ENOUGH = 0.5
@@ -76,7 +82,9 @@ class Store:
     def path(self, found: Version, report: Report | None = None) -> Path:
         """Its `path`, put together from chunks first where the version is at rest. Raises LostChunks, DiskFull."""
         if not found.plain:
-            raise LostChunks(model=str(found), count=len(found.cuts().chunks()))
+            from penjing.store.resting import wake
+
+            wake(self, found, report)
         return found.path
 
     # What changes it
@@ -125,6 +133,27 @@ class Store:
         with self.writing():
             return remove(self, self.find(found) if isinstance(found, str) else found)
 
+    def gc(self, *, unfinished: bool = False, dry: bool = False, report: Report | None = None) -> Collected:
+        """Free room: let versions rest that no tag names and that are not the newest of their name, where that frees a
+        tenth of them or more; drop chunks nobody needs and what dead writers left (with `unfinished` also what an
+        interrupted fetch could go on with). Nothing that is in use is touched. `dry`: only tell."""
+        from penjing.store.collecting import collect
+
+        with self.writing(report):
+            return collect(self, unfinished, dry, report)
+
+    def verify(self, report: Report | None = None) -> list[Fault]:
+        """Read everything and compare it with what was promised; what is wrong."""
+        from penjing.store.verifying import verify
+
+        return verify(self, report)
+
+    def usage(self) -> Usage:
+        """How much room it takes, and what."""
+        from penjing.store.using import usage
+
+        return usage(self)
+
     # For the modules that do the work
 
     @contextmanager
@@ -139,6 +168,8 @@ class Store:
 
         with held(self.root / "lock", waiting):
             staging.sweep(self.staging)
+            for leftover in (*self.models.glob("*/.*.part"), *self.packs.glob(".*.part")):
+                leftover.unlink(missing_ok=True)  # written under this lock, so their writers are dead
             yield
 
     def _folders(self, name: str) -> list[Path]:
