@@ -88,7 +88,7 @@ def serve(**given: Any) -> None:
     engines = served(given["models"], given, hear=tell_change)
     policies = policy_options()
     if given["explain"]:
-        from penjing.cli.plan import show
+        from penjing.cli.explained import show
 
         show(engines, policies["route"], as_json=given["as_json"])
         return
