@@ -17,7 +17,7 @@ def test_each_choice_has_a_reason(shell: Shell, verb: tuple[str, ...]) -> None:
     assert choices["threads"] | {"why": ""} == {"name": "threads", "value": 1, "why": "", "overridden": True}
     assert choices["batch"]["overridden"] is False
     assert all(choice["why"] for choice in choices.values())
-    assert found["memory"]["total"] == sum(found["memory"][part] for part in ("weights", "kv", "compute"))
+    assert found["memory"]["total"] == sum(found["memory"][part] for part in ("weights", "kv", "compute", "runtime"))
     assert found["model"] == "guide"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
@@ -67,7 +68,7 @@ def as_document(derived: Derived) -> dict[str, Any]:
             {"name": choice.name, "value": choice.value, "why": choice.why(), "overridden": choice.overridden}
             for choice in derived.choices
         ],
-        "memory": {"weights": need.weights, "kv": need.kv, "compute": need.compute, "total": need.total},
+        "memory": {**dataclasses.asdict(need), "total": need.total},
     }
 
 
@@ -80,10 +81,11 @@ def print_table(derived: Derived) -> None:
     print_rows([(choice.name, str(choice.value), choice.why()) for choice in derived.choices])
     talk.data(
         say(
-            "Memory: about {total} = weights {weights} + context {kv} + computing {compute}",
+            "Memory: about {total} = weights {weights} + context {kv} + computing {compute} + engine {runtime}",
             total=human(need.total),
             weights=human(need.weights),
             kv=human(need.kv),
             compute=human(need.compute),
+            runtime=human(need.runtime),
         )
     )

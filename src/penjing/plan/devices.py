@@ -47,7 +47,7 @@ class UnknownDevice(InputError):
     """Facts: `device`, `near` (comma-separated)."""
 
     template = "penjing knows no device called {device!r}."
-    hint = "Near it: {near}. All: penjing plan --devices"
+    hint = "Near it: {near}. All: penjing probe --devices"
     code = "unknown_device"
 
 

@@ -1,13 +1,14 @@
 """How much memory a model needs when it runs under llama.cpp, from its header alone.
 
-    total = weights + KV cache + compute
+    total = weights + KV cache + compute + runtime
 
-KV cache: for each layer `kv_heads * (key_length * type + value_length * type)` bytes a cell, one cell a token, cells
-padded to 256 (llama.cpp `llama-context.cpp`, GGML_PAD of n_ctx). A layer that attends to a sliding window keeps at
-most `window * slots + ubatch` cells (`llama-kv-cache-iswa.cpp`, unified cache).
+KV cache: `keys + values` numbers a layer and cell, one cell a token, cells padded to 256 (llama.cpp
+`llama-context.cpp`, GGML_PAD of n_ctx). A layer that attends to a sliding window keeps at most `window * slots +
+ubatch` cells (`llama-kv-cache-iswa.cpp`, unified cache); what else layers keep is told by `layers`.
 
-Compute: the largest graph of one micro-batch, an estimate (see `compute`). The others are exact: what llama.cpp
-allocated for those shapes was the same to the byte.
+Compute: the largest graph of one micro-batch, an estimate (see `compute`). Weights and cache are exact: what llama.cpp
+allocated for those shapes was the same to the byte. What a process has in memory besides (`reclaimable`) are pages of
+the file whose weights were interleaved into copies; they are given back where memory is short.
 
 Does not know: machines, how much memory is free, engines other than llama.cpp.
 """
@@ -16,12 +17,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penjing.plan.layers import Layer, fact, layers
+from penjing.plan.weights import doubled
 from penjing.probe.facts import Model
 
-WORKER = 16 << 20
-"""Bytes of a worker with next to no model: interpreter, library, threads (14.4 MiB private memory measured)."""
+WORKER = 34 << 20
+"""Bytes of a worker with next to no model: interpreter, library, threads (8 MiB of them shared with others')."""
+WORD = 150
+"""Bytes a word of the vocabulary takes in the tokenizer's tables (130 to 170 measured)."""
 CELLS = 256
 """The KV cache grows in steps of this many cells."""
+CHECKPOINTS = 2
+"""Copies of a conversation's windows and states that llama.cpp's server keeps after one prompt; more after each 8192
+tokens."""
 KV_BYTES = {
     "f32": 4.0,
     "f16": 2.0,
@@ -33,18 +41,17 @@ KV_BYTES = {
     "q4_0": 18 / 32,
 }
 """Bytes a number, from ggml's block layouts (bytes of a block over its 32 numbers)."""
-FULL_EVERY = {"gemma2": 2, "gemma3": 6, "gemma3n": 5, "cohere2": 4, "gpt-oss": 2, "olmo2": 4, "exaone4": 4}
-"""Architectures with sliding-window layers: one layer in so many sees everything (llama.cpp `set_swa_pattern`).
-Others ignore a window in their header, as llama.cpp does."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What memory depends on besides model, context and slots: `ubatch` in tokens."""
+    """What memory depends on besides model, context and slots: `ubatch` in tokens, `repacks` the types that are
+    interleaved (`weights.repacking`)."""
 
     kv_type: str = "f16"
     ubatch: int = 512
     flash: bool = True
+    repacks: frozenset[str] = frozenset()
 
 
 USUAL = Terms()
@@ -52,15 +59,22 @@ USUAL = Terms()
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes. `total` is the sum of the others."""
+    """Bytes. `total` is the sum of the parts but `reclaimable`; `resident` is that of all."""
 
     weights: int
     kv: int
     compute: int
+    runtime: int = 0
+    reclaimable: int = 0
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv + self.compute
+        return self.weights + self.kv + self.compute + self.runtime
+
+    @property
+    def resident(self) -> int:
+        """What a process monitor shows on a machine with room to spare."""
+        return self.total + self.reclaimable
 
 
 def need(model: Model, context: int, slots: int = 1, terms: Terms = USUAL) -> Need:
@@ -70,32 +84,28 @@ def need(model: Model, context: int, slots: int = 1, terms: Terms = USUAL) -> Ne
         weights=model.bytes,
         kv=kv_cache(model, pool, slots, terms),
         compute=compute(model, pool, slots, terms),
+        runtime=runtime(model, slots, terms),
+        reclaimable=doubled(model, terms.repacks),
     )
 
 
 def kv_cache(model: Model, pool: int, slots: int = 1, terms: Terms = USUAL) -> int:
-    """Bytes of a KV cache of `pool` tokens that `slots` conversations share."""
-    windowed = windowed_layers(model)
-    cells = (model.layers - windowed) * padded(pool) + windowed * narrow_cells(model, pool, slots, terms)
-    return round(cells * cell(model, terms.kv_type))
+    """Bytes of a KV cache of `pool` tokens that `slots` conversations share, and of their states."""
+    size = 0.0
+    for layer, number in layers(model).items():
+        cells = kept_cells(layer, pool, slots, terms)
+        size += number * (cells * (layer.keys + layer.values) * KV_BYTES[terms.kv_type] + layer.state * slots)
+    return round(size)
+
+
+def kept_cells(layer: Layer, pool: int, slots: int, terms: Terms) -> int:
+    """Cells that a layer keeps for all slots."""
+    return min(padded(pool), padded(layer.window * slots + terms.ubatch)) if layer.window else padded(pool)
 
 
 def narrow_cells(model: Model, pool: int, slots: int = 1, terms: Terms = USUAL) -> int:
     """Cells a layer with a sliding window keeps for all slots; 0 where no layer has one."""
-    if not windowed_layers(model):
-        return 0
-    return min(padded(pool), padded(model.sliding_window * slots + terms.ubatch))
-
-
-def cell(model: Model, kv_type: str = "f16") -> float:
-    """Bytes that one token takes in the KV cache of one layer."""
-    return model.kv_heads * (model.key_length + model.value_length) * KV_BYTES[kv_type]
-
-
-def windowed_layers(model: Model) -> int:
-    """How many layers keep only a sliding window."""
-    every = FULL_EVERY.get(model.architecture, 0)
-    return model.layers - model.layers // every if every and model.sliding_window else 0
+    return max((kept_cells(layer, pool, slots, terms) for layer in layers(model) if layer.window), default=0)
 
 
 def padded(tokens: int) -> int:
@@ -108,25 +118,31 @@ def padded(tokens: int) -> int:
 
 
 def compute(model: Model, pool: int, slots: int = 1, terms: Terms = USUAL) -> int:
-    """Bytes of the working buffers: those of the largest micro-batch, and the worker itself.
+    """Bytes of the working buffers: those of the largest micro-batch.
 
-    Fitted to what llama.cpp reported for sixteen llama and gemma shapes: at most 8 % above it, nowhere 1 % below. Each
-    token of the micro-batch holds three feed-forward rows and five hidden rows in f32, and a row of each f16 attention
-    mask; without flash attention the masks are f32 and every head has a row of scores beside them.
+    Fitted to what llama.cpp reported for llama, gemma and DeepSeek shapes: at most 8 % above it, nowhere 1 % below.
+    Each token of the micro-batch holds three feed-forward rows and five hidden rows in f32, and a row of each f16
+    attention mask; without flash attention the masks are f32 and every head has a row of scores beside them.
     """
     rows = min(terms.ubatch, padded(pool))
     widths = 3 * active_feed_forward(model) + 5 * model.embedding
     masks = padded(pool) + narrow_cells(model, pool, slots, terms)
     attention = masks * 2 if terms.flash else masks * 4 + padded(pool) * 4 * model.heads
-    return rows * (widths * 4 + attention) + slots * model.vocabulary * 4 + WORKER
+    return rows * (widths * 4 + attention) + slots * model.vocabulary * 4
+
+
+def runtime(model: Model, slots: int = 1, terms: Terms = USUAL) -> int:
+    """Bytes of the worker itself, its vocabulary, and copies of windows and states to go back to."""
+    copied = 0.0
+    for layer, number in layers(model).items():
+        copied += number * (layer.window * (layer.keys + layer.values) * KV_BYTES[terms.kv_type] + layer.state)
+    return WORKER + model.vocabulary * WORD + round(copied) * CHECKPOINTS * slots
 
 
 def active_feed_forward(model: Model) -> int:
     """Width of the feed-forward part one token passes: that of the experts it is sent to, where there are experts."""
-    facts = (
-        model.metadata.get(f"{model.architecture}.{key}") for key in ("expert_used_count", "expert_feed_forward_length")
-    )
-    used, width = (fact if isinstance(fact, int) else 0 for fact in facts)
+    used = fact(model, "expert_used_count", "num_experts_per_tok")
+    width = fact(model, "expert_feed_forward_length", "moe_intermediate_size")
     return max(model.feed_forward, used * width)
 
 
