@@ -13,6 +13,9 @@ POLICIES: dict[str, dict[str, str]] = {
         "most_seconds": "After so many a new file begins.",
         "keep": "How many files stay; 0 for all.",
     },
+    "feedback": {
+        "remember": "Of how many answers, the last ones, a person may say what they think; 0 switches it off.",
+    },
     "canary": {
         "to": "The engine that is tried.",
         "of": "Whose conversations; those that name no model where not given.",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from penjing.engines.engine import Engine
 from penjing.errors import AccessError, ModelNotFound, PenjingError
 from penjing.gateway.answer import Answer
+from penjing.gateway.answers import Answers
+from penjing.gateway.arms import Arms
 from penjing.gateway.dialects.openai import errors
 from penjing.gateway.grant import OPEN, Grant
 from penjing.gateway.observe import Observed
@@ -54,7 +56,8 @@ class House:
     a key) are replaced by the policy that knows keys, `waiting` (requests in line before an engine) by the one that
     lets them wait, `private` (whether its rules keep a question here) by the one that routes. `local_only`: nothing at
     all may leave. Each of `leaving` is told the engine, the path and the body of what is about to leave, and what it
-    raises keeps it here: the place for a record that must be there before."""
+    raises keeps it here: the place for a record that must be there before. `record`: where decisions are written down,
+    None where there is no log. `arms`: versions that are tried side by side; `answers`: those given lately."""
 
     def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions) -> None:
         self.engines = dict(engines)
@@ -68,6 +71,9 @@ class House:
         self.private: Callable[[Ask], bool] = lambda ask: False
         self.local_only = False
         self.leaving: list[Callable[[str, str, bytes], Awaitable[None]]] = []
+        self.record: Callable[[Callable[[], dict[str, object]]], None] | None = None
+        self.arms = Arms()
+        self.answers = Answers()
         self.pulse = Pulse()
         self.rests = Rests(self.engines, lambda name: name in self.pools and self.pools[name].active > 0)
 

@@ -77,6 +77,7 @@ class Observed:
     def __init__(self) -> None:
         self.requests = Counter("penjing_requests_total", "Requests answered.", ("route", "model", "status"))
         self.tokens = Counter("penjing_tokens_total", "Tokens read and written.", ("model", "kind"))
+        self.feedback = Counter("penjing_feedback_total", "What people thought of answers.", ("model", "rating"))
         self.cached = Counter("penjing_cached_tokens_total", "Of the prompt tokens, those not read again.", ("model",))
         self.ttft = Histogram(
             "penjing_time_to_first_token_seconds", "From request to first streamed token.", ("model",), TTFT_BOUNDS
@@ -94,7 +95,16 @@ class Observed:
         self._more += figures
 
     def all(self) -> tuple[Counter | Histogram, ...]:
-        own = (self.requests, self.tokens, self.cached, self.ttft, self.between, self.seconds, self.in_flight)
+        own = (
+            self.requests,
+            self.feedback,
+            self.tokens,
+            self.cached,
+            self.ttft,
+            self.between,
+            self.seconds,
+            self.in_flight,
+        )
         return (*own, *self._more)
 
 

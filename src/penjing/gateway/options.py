@@ -34,7 +34,8 @@ class GatewayOptions:
     pages in a browser may call from (`*` for all); none by default. `image_hosts`: where engines may fetch pictures
     from. `policies`: the options of each policy, by its name (see `policies/order.py`); its own defaults where there
     are none. `prices` and `tags` are of engines, by their names here; so is `silence`, how long each may say nothing
-    (`HERE` or `AWAY` of `silence.py` where not told)."""
+    (`HERE` or `AWAY` of `silence.py` where not told). `released`: the names of engines whose versions may change, and
+    be tried beside the old one, while this runs."""
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
@@ -44,3 +45,4 @@ class GatewayOptions:
     prices: Prices = field(default_factory=Prices)
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     silence: Mapping[str, Silence] = field(default_factory=dict)
+    released: tuple[str, ...] = ()

@@ -81,6 +81,7 @@ class Audit:
         self._lost = 0
         house.observed.add(self._records)
         house.leaving.append(self._leaves)
+        house.record = self.log.add
 
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:
         if self.log.failing and self._refuses:

@@ -3,6 +3,9 @@
 A conversation stays where it was first: by the header `x-penjing-conversation`, else the body's `user`, else its key
 and first message. A canary that fails before its first byte is replaced by the stable arm, and counted.
 
+The settings say one split; `house.arms` holds all, and whoever judges a canary changes them there and hears of every
+answer.
+
 Does not know: which of the two is better; `/metrics` tells.
 """
 
@@ -17,19 +20,22 @@ from typing import Annotated
 from msgspec import Meta
 
 from penjing.errors import InputError, PenjingError
+from penjing.gateway.arms import CANARY, STABLE, Sample, Split
 from penjing.gateway.ask import Ask, Call, Outcome
 from penjing.gateway.dialects.openai import wire
 from penjing.gateway.house import House, MustStay
 from penjing.gateway.metrics import Counter, Histogram
 from penjing.gateway.observe import TTFT_BOUNDS
 from penjing.gateway.policies.policy import Step
+from penjing.gateway.refusing import Refusing
 from penjing.gateway.routing.begin import begun
 from penjing.messages import Event
 
 HEADER = "x-penjing-arm"
 CONVERSATION = b"x-penjing-conversation"
-STABLE, CANARY = "stable", "canary"
 WHOLE = 1 << 64
+LEAST_TOKENS = 8
+"""An answer of fewer tells nothing about how fast tokens come."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,15 @@ class NoSuchCanary(InputError):
 
 
 class Canary:
-    """The policy. `options` may be replaced while it runs."""
+    """The policy. Its splits may be replaced while it runs."""
 
     takes = CanaryOptions
 
     def __init__(self, options: CanaryOptions, house: House) -> None:
         self._house = house
-        self.options = checked(options, house)
+        self._set = ""
+        """The model whose split the settings say."""
+        self.reload(options)
         self._requests = Counter("penjing_canary_requests_total", "Requests by arm and status.", ("arm", "status"))
         self._tokens = Counter("penjing_canary_tokens_total", "Tokens by arm.", ("arm", "kind"))
         self._replaced = Counter("penjing_canary_replaced_total", "Canaries that failed, by error.", ("code",))
@@ -71,41 +79,56 @@ class Canary:
 
     def reload(self, options: CanaryOptions) -> None:
         """Another share from now on, also 0. Raises NoSuchCanary."""
-        self.options = checked(options, self._house)
+        options = checked(options, self._house)
+        splits = self._house.arms.splits
+        if self._set:
+            splits.pop(self._set, None)
+        self._set = (options.of or next(iter(self._house.engines), "")) if options.to else ""
+        if self._set:
+            splits[self._set] = Split(options.to, options.share, options.seconds)
 
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:
-        options = self.options
-        first = next(iter(self._house.engines), "")
-        if not options.to or (ask.model or first) != (options.of or first):
+        house = self._house
+        model = ask.model or next(iter(house.engines), "")
+        split = house.arms.splits.get(model)
+        if split is None or split.to not in house.engines:
             return await call_next(ask)
-        may = self._house.engines[options.to].local or not (ask.local_only or self._house.local_only)
-        if not (may and drawn(ask) < options.share):
-            return await self._stable(ask, call_next)
+        lot = drawn(ask)
+        tell = partial(self._count, model, lot, split.judged)
+        if split.judged:
+            tell = partial(tell, refusing := Refusing())
+            ask.taps.append(refusing)
+        else:
+            tell = partial(tell, None)
+        may = house.engines[split.to].local or not (ask.local_only or house.local_only)
+        if not (may and lot < split.share):
+            ask.note(HEADER, STABLE)
+            ask.at_end(partial(tell, STABLE))
+            return await call_next(ask)
         back, target = ask.mark(), ask.target
-        ask.target = options.to
+        ask.target = split.to
         ask.note(HEADER, CANARY)
         try:
-            events = await begun(ask, call_next, options.seconds)
+            events = await begun(ask, call_next, split.seconds)
         except PenjingError as error:
             if not (error.status >= 500 or error.status == 429 or isinstance(error, MustStay)):
                 # the request's own fault: the other arm would say the same
-                ask.at_end(partial(self._count, CANARY))
+                ask.at_end(partial(tell, CANARY))
                 raise
             self._replaced.add(error.code)
+            if split.judged and error.status != 429:
+                house.arms.tell(Sample(model, CANARY, lot, failed=True))
             back()
             ask.target = target
             ask.note(HEADER, f"{STABLE}; {CANARY}={error.code}")
-            ask.at_end(partial(self._count, STABLE))
+            ask.at_end(partial(self._count, model, lot, False, None, STABLE))
             return await call_next(ask)
-        ask.at_end(partial(self._count, CANARY))
+        ask.at_end(partial(tell, CANARY))
         return events
 
-    async def _stable(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:
-        ask.note(HEADER, STABLE)
-        ask.at_end(partial(self._count, STABLE))
-        return await call_next(ask)
-
-    def _count(self, arm: str, outcome: Outcome) -> None:
+    def _count(
+        self, model: str, lot: float, judged: bool, refusing: Refusing | None, arm: str, outcome: Outcome
+    ) -> None:
         self._requests.add(arm, outcome.code or str(outcome.status))
         self._seconds.observe((arm,), outcome.seconds)
         if outcome.ttft:
@@ -113,6 +136,19 @@ class Canary:
         if outcome.usage is not None:
             self._tokens.add(arm, "prompt", by=outcome.usage.prompt_tokens)
             self._tokens.add(arm, "completion", by=outcome.usage.completion_tokens)
+        if judged and refusing is not None:
+            self._house.arms.tell(sample(model, arm, lot, outcome, refused=refusing.refused))
+
+
+def sample(model: str, arm: str, lot: float, outcome: Outcome, *, refused: bool) -> Sample:
+    """What an answer tells of its arm. A client that left, or asked what cannot be, tells nothing bad."""
+    failed = outcome.status >= 500 or (outcome.status == 200 and bool(outcome.code))
+    if outcome.status != 200 or failed or outcome.cached:
+        return Sample(model, arm, lot, failed=failed)
+    tokens = outcome.usage.completion_tokens if outcome.usage is not None else 0
+    seconds = outcome.seconds - outcome.ttft
+    rate = tokens / seconds if tokens >= LEAST_TOKENS and seconds > 0 else None
+    return Sample(model, arm, lot, refused=refused, ttft=outcome.ttft or None, rate=rate)
 
 
 def drawn(ask: Ask) -> float:
@@ -144,8 +180,8 @@ def checked(options: CanaryOptions, house: House) -> CanaryOptions:
 
 
 def build(options: CanaryOptions, house: House) -> Canary | None:
-    """The policy; None where there is no other arm."""
-    return Canary(options, house) if options.to else None
+    """The policy; None where there is no other arm, and none can come."""
+    return Canary(options, house) if options.to or house.options.released else None
 
 
 STEP = Step("canary", CanaryOptions, build)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from penjing.gateway.house import House
-from penjing.gateway.policies import admission, audit, cache, canary, context, degrade, keys, route, spending
+from penjing.gateway.policies import admission, audit, cache, canary, context, degrade, feedback, keys, route, spending
 from penjing.gateway.policies.policy import Policy, Step
 
 GROUP = "penjing.policies"
@@ -14,6 +14,7 @@ ORDER: tuple[Step, ...] = (
     audit.STEP,
     keys.STEP,
     spending.STEP,
+    feedback.STEP,
     canary.STEP,
     route.STEP,
     cache.STEP,

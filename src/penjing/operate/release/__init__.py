@@ -1,0 +1,1 @@
+"""Releases: a canary that is tried, judged, and promoted or rolled back by itself."""

@@ -1,0 +1,240 @@
+"""Which version of a model is out: the channels `stable` and `canary`, each a tag of the store, and what belongs to
+them (`STORE/models/NAME/channels.json`): how much of the conversations the canary gets, whether stable is pinned, what
+was stable before, and what was decided why.
+
+What the tag `stable` names is what `NAME` alone means, everywhere. A running server looks at the two files and follows.
+Tags are written first: where a process dies in between, the canary that is stable already counts as promoted.
+
+Does not know: servers, how a canary is judged.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from penjing.errors import InputError, ModelCorrupt
+from penjing.files import write_whole
+from penjing.store import names, shelf
+from penjing.store.names import STABLE, folder_of
+from penjing.store.version import Version
+
+if TYPE_CHECKING:
+    from penjing.store.versions import Store
+
+NAME = "channels.json"
+CANARY = "canary"
+KEPT = 16
+"""Decisions, and former stable versions, that are remembered."""
+
+
+class NoCanary(InputError):
+    """Facts: `model`."""
+
+    template = "{model} has no canary."
+    hint = "penjing release canary {model}@VERSION tries a version with a share of the conversations."
+    code = "no_canary"
+    status = 404
+
+
+class NothingBefore(InputError):
+    """Facts: `model`."""
+
+    template = "There is no version of {model} to go back to."
+    hint = "penjing store list {model} shows its versions; penjing release promote {model}@VERSION takes one."
+    code = "nothing_before"
+
+
+class Pinned(InputError):
+    """Facts: `model`, `version`."""
+
+    template = "{model} is pinned to {version}."
+    hint = "penjing release pin {model} --off lets it move again."
+    code = "model_pinned"
+    status = 409
+
+
+class AlreadyStable(InputError):
+    """Facts: `version`."""
+
+    template = "{version} is stable already."
+    hint = "Name another version: penjing store list shows them."
+    code = "already_stable"
+
+
+class Trial(Struct, frozen=True, omit_defaults=True):
+    """How a canary is tried. `share` of the conversations, at most `conversations` of its own; `risk` of refusing one
+    that is no worse; `worse`: by how much it may be worse, as a factor, by the name of a gate. `yardstick`: a file of
+    questions; "" for the model's own or the built-in one, "none" for none. `number`: of its version."""
+
+    number: int
+    since: datetime
+    share: Annotated[float, Meta(gt=0, le=0.9)] = 0.1
+    conversations: Annotated[int, Meta(ge=1)] = 200
+    risk: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    worse: dict[str, float] = {}
+    yardstick: str = ""
+
+
+class Decision(Struct, frozen=True, omit_defaults=True):
+    """`what` became of version `number`, decided `by` a person, the gates or a hub; `why` in one sentence, `numbers`
+    as they were."""
+
+    at: datetime
+    what: Literal["tried", "promoted", "rolled_back", "pinned", "unpinned"]
+    number: int
+    by: Literal["person", "gates", "hub"] = "person"
+    why: str = ""
+    numbers: dict[str, object] = {}
+
+
+class Channels(Struct, frozen=True, omit_defaults=True):
+    """`before`: the numbers of former stable versions, the last one last."""
+
+    trial: Trial | None = None
+    pinned: bool = False
+    before: tuple[int, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+By = Literal["person", "gates", "hub"]
+
+
+def path(store: Store, name: str) -> Path:
+    """The file of `name`."""
+    return store.models / folder_of(names.name_of(name)) / NAME
+
+
+def stamp(store: Store, name: str) -> tuple[object, ...]:
+    """Changes whenever a channel of `name` may have changed: two `stat`s."""
+    return tuple(_stat(each) for each in (path(store, name), path(store, name).with_name(shelf.NAME)))
+
+
+def read(store: Store, name: str) -> Channels:
+    """The channels of `name`. Raises ModelCorrupt."""
+    place = path(store, name)
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=Channels)
+    except FileNotFoundError:
+        return Channels()
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelCorrupt(path=str(place), detail=str(error)) from error
+
+
+def stable(store: Store, name: str) -> Version:
+    """What `name` alone means. Raises NotInStore."""
+    return store.find(names.name_of(name))
+
+
+def canary(store: Store, name: str) -> tuple[Version, Trial] | None:
+    """The version that is tried now; None where there is none, or it is stable meanwhile, or was removed."""
+    trial = read(store, name).trial
+    if trial is None:
+        return None
+    found = _numbered(store, name, trial.number)
+    return None if found is None or found.number == stable(store, name).number else (found, trial)
+
+
+def try_out(store: Store, version: Version, trial: Trial, *, by: By = "person") -> None:
+    """Let `version` be the canary of its name. Raises AlreadyStable, Pinned."""
+    with store.writing():
+        known = read(store, version.name)
+        before = stable(store, version.name)
+        if before.number == version.number:
+            raise AlreadyStable(version=str(version))
+        _require_free(store, version.name, known)
+        # what is stable is said from now on: until now it may have been the newest
+        _tags(store, version.name, {STABLE: before.number, CANARY: version.number})
+        _save(store, version.name, replace(known, trial=trial), Decision(_now(), "tried", version.number, by))
+
+
+def promote(
+    store: Store, version: Version, *, by: By = "person", why: str = "", numbers: dict[str, object] | None = None
+) -> None:
+    """Let `version` be stable. A canary that it is, or that is in the way, ends. Raises Pinned; AlreadyStable where
+    nothing would change."""
+    with store.writing():
+        known = read(store, version.name)
+        tags = store.tags(version.name)
+        if tags.get(STABLE) == version.number and known.trial is None:
+            raise AlreadyStable(version=str(version))
+        _require_free(store, version.name, known)
+        old = tags.get(STABLE) or next((each.number for each in reversed(store.versions(version.name))), 0)
+        former = (*(each for each in known.before if each != version.number), *([old] if old != version.number else []))
+        _tags(store, version.name, {STABLE: version.number, CANARY: None})
+        decision = Decision(_now(), "promoted", version.number, by, why, numbers or {})
+        _save(store, version.name, replace(known, trial=None, before=former[-KEPT:]), decision)
+
+
+def rollback(
+    store: Store, name: str, *, by: By = "person", why: str = "", numbers: dict[str, object] | None = None
+) -> Version:
+    """End the canary, or where there is none, let stable be what it was before; the version that is stable now. Raises
+    NothingBefore, Pinned, NotInStore."""
+    name = names.name_of(name)
+    tried = canary(store, name)
+    with store.writing():
+        known = read(store, name)
+        if tried is not None:
+            _tags(store, name, {CANARY: None})
+            decision = Decision(_now(), "rolled_back", tried[0].number, by, why, numbers or {})
+            _save(store, name, replace(known, trial=None), decision)
+            return stable(store, name)
+        _require_free(store, name, known)
+        now = stable(store, name)
+        there = [found for found in (_numbered(store, name, each) for each in known.before) if found is not None]
+        if not there:
+            raise NothingBefore(model=name)
+        _tags(store, name, {STABLE: there[-1].number})
+        before = tuple(each.number for each in there[:-1])
+        decision = Decision(_now(), "rolled_back", now.number, by, why, numbers or {})
+        _save(store, name, replace(known, before=before, trial=None), decision)
+        return there[-1]
+
+
+def pin(store: Store, version: Version, *, on: bool) -> None:
+    """Let stable stay at `version` whatever is published, until it is let go. A canary ends."""
+    with store.writing():
+        known = read(store, version.name)
+        _tags(store, version.name, {STABLE: version.number, CANARY: None})
+        decision = Decision(_now(), "pinned" if on else "unpinned", version.number)
+        _save(store, version.name, replace(known, pinned=on, trial=None), decision)
+
+
+def _require_free(store: Store, name: str, known: Channels) -> None:
+    if known.pinned:
+        raise Pinned(model=name, version=str(stable(store, name)))
+
+
+def _numbered(store: Store, name: str, number: int) -> Version | None:
+    return next((each for each in store.versions(name) if each.number == number), None)
+
+
+def _tags(store: Store, name: str, changes: dict[str, int | None]) -> None:
+    """Under the store's lock."""
+    folder = store.models / folder_of(name)
+    old = shelf.read(folder)
+    tags = {**old.tags, **changes}
+    shelf.save(shelf.Shelf(old.next, {tag: number for tag, number in tags.items() if number is not None}), folder)
+
+
+def _save(store: Store, name: str, channels: Channels, decision: Decision) -> None:
+    whole = replace(channels, decisions=(*channels.decisions, decision)[-KEPT:])
+    write_whole(path(store, name), msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n")
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
