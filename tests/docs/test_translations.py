@@ -25,6 +25,7 @@ TABLES = {
     "penjing.cli.doctor": ("CHECKS",),
     "penjing.cli.engines": ("MEANINGS",),
     "penjing.cli.keys": ("WANTED", "MAY", "STATES"),
+    "penjing.cli.store.room": ("KEPT",),
     "penjing.engines.llamacpp.derive": ("REASONS",),
 }
 """Tables whose texts are said through a variable: their values where those are texts, else their keys."""

@@ -23,7 +23,7 @@ VERBS = {
     "serve": ("penjing.cli.serve:serve", "Serve a model to programs that speak OpenAI's API."),
     "explain": ("penjing.cli.explain:explain", "Show how a model would be run here, and why."),
     "probe": ("penjing.cli.probe:probe", "Show what this machine, or a model, is."),
-    "store": ("penjing.cli.store:store", "Show and arrange the models that this machine keeps."),
+    "store": ("penjing.cli.store.verb:store", "Show and arrange the models that this machine keeps."),
     "keys": ("penjing.cli.keys:keys", "Make, list and revoke the API keys of the server."),
     "audit": ("penjing.cli.audit:audit", "Check or read the log of who asked which model what."),
     "doctor": ("penjing.cli.doctor:doctor", "Check what works here, and what to do about the rest."),

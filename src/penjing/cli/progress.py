@@ -28,6 +28,16 @@ STAGES = {
     "warming": "Warming up",
     "waiting": "Waiting for another penjing that does the same",
     "connecting": "Connecting",
+    "hashing": "Hashing",
+    "fetching": "Fetching",
+    "assembling": "Putting it together",
+    "packing": "Packing",
+    "checking": "Checking",
+    "exporting": "Exporting",
+    "looking": "Looking what else is running",
+    "disk": "Reading from the disk",
+    "memory": "Reading from memory",
+    "multiplying": "Multiplying matrices",
 }
 
 

@@ -21,13 +21,16 @@ from penjing.store.faults import NoFiles, NotAsItsManifest
 from penjing.store.index import Chunk
 from penjing.store.names import folder_of, name_of
 from penjing.store.placing import Taking, place
+from penjing.store.trust.admit import mark
 from penjing.store.version import Version
 
 if TYPE_CHECKING:
     from penjing.store.versions import Store
 
 
-def add(store: Store, files: Mapping[str, Path], manifest: Manifest, taking: Taking, report: Report | None) -> Version:
+def add(
+    store: Store, files: Mapping[str, Path], manifest: Manifest, taking: Taking, report: Report | None, origin: str
+) -> Version:
     """See `Store.add`."""
     name = name_of(manifest.name)
     if not files:
@@ -43,6 +46,8 @@ def add(store: Store, files: Mapping[str, Path], manifest: Manifest, taking: Tak
         _require_same(manifest, entries, files)
         _share(store, folder, entries, taking)
         index.save(index.joined(parts), folder)
+        if origin:
+            mark(folder, origin)
         staging.settle(folder)
         with store.writing(report):
             done = _known(store, name, manifest, entries) or commit(

@@ -177,7 +177,7 @@ def take(
         described = read_index(place, entry)
         if entry.since and delta.missing(store, described) and not _has(store, entry.since):
             raise OnlyADifference(model=f"{entry.name}@{entry.number}", place=str(place), since=entry.since[:SHORT])
-        version = delta.assemble(store, described, place, report)
+        version = delta.assemble(store, described, place, report, origin=str(place))
         for tag in entry.tags:
             if retag or tag not in store.tags(version.name):
                 store.tag(version.name, tag, version)

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from penjing import manifest as manifests
 from penjing.files import require_room
@@ -28,9 +31,10 @@ from penjing.store.adding import commit
 from penjing.store.assembling import Part, wrong
 from penjing.store.assembling import assemble as put_together
 from penjing.store.chunks import sha256
-from penjing.store.faults import ForgedChunk, LostChunks, NotAsItsManifest
+from penjing.store.faults import BadIndex, ForgedChunk, LostChunks, NotAsItsManifest
 from penjing.store.index import FORMAT, Chunk, Index
 from penjing.store.names import name_of
+from penjing.store.trust.admit import mark
 from penjing.store.version import Version, has
 
 if TYPE_CHECKING:
@@ -54,16 +58,20 @@ def missing(store: Store, index: Index) -> list[Chunk]:
     return [chunk for chunk in dict.fromkeys(index.cuts.chunks()) if chunk.digest not in here]
 
 
-def assemble(store: Store, index: Index, fetch: Fetch, report: Report | None = None) -> Version:
-    """Keep the version that `index` describes; the one that is there already where it is.
+def assemble(store: Store, index: Index, fetch: Fetch, report: Report | None = None, origin: str = "") -> Version:
+    """Keep the version that `index` describes; the one that is there already, with the signatures of both, where it is.
 
     Chunks of this store are used, the others fetched; what was fetched is kept when this is cut short, and not fetched
-    again. Its number is that of the index where it is free here. Raises BadName, BadIndex, BadFilePath, ForgedChunk,
+    again. Its number is that of the index where it is free here. `origin` is kept with it: where it was fetched from.
+    Raises BadName, BadIndex, BadFilePath, ForgedChunk,
     LostChunks, NotAsItsManifest (the index lies), DiskFull, and what `fetch` raises."""
     name = name_of(index.name)
-    indexes.check(index.cuts, str(index.name), index.described().files)
+    described = index.described()
+    if described.name.lower() != name:
+        raise BadIndex(path=index.name, detail=f"its manifest is that of {described.name}")
+    indexes.check(index.cuts, index.name, described.files)
     if (known := _known(store, name, index)) is not None:
-        return known
+        return _signed(store, known, index)
     with staging.staged(store.staging, index.digest) as folder:
         if (known := _known(store, name, index)) is not None:  # another process did it while this one waited
             return known
@@ -75,7 +83,9 @@ def assemble(store: Store, index: Index, fetch: Fetch, report: Report | None = N
             staging.clear(folder, ())
             raise
         indexes.save(index.cuts, folder)
-        staging.clear(folder, {indexes.NAME, *(layout.path for layout in index.cuts.files)})
+        if origin:
+            mark(folder, origin)
+        staging.clear(folder, {*indexes.OURS, *(layout.path for layout in index.cuts.files)})
         staging.settle(folder)
         with store.writing(report):
             return _known(store, name, index) or commit(store, folder, index.manifest, index.number, name)
@@ -83,6 +93,16 @@ def assemble(store: Store, index: Index, fetch: Fetch, report: Report | None = N
 
 def _known(store: Store, name: str, index: Index) -> Version | None:
     return next((each for each in store.versions(name) if each.digest == index.digest), None)
+
+
+def _signed(store: Store, known: Version, index: Index) -> Version:
+    """`known` with the signatures of `index` besides its own; of one key the newer."""
+    both = {each.key: each for each in (*known.manifest.signatures, *index.described().signatures)}
+    manifest = msgspec.structs.replace(known.manifest, signatures=tuple(both.values()))
+    if manifest != known.manifest:
+        with store.writing():
+            manifests.save(manifest, known.folder)
+    return replace(known, manifest=manifest)
 
 
 class Work:

@@ -20,9 +20,14 @@ from penjing import manifest as manifests
 from penjing.files import write_whole
 from penjing.manifest import File, Manifest
 from penjing.store.faults import BadFilePath, BadIndex
+from penjing.store.trust.admit import ORIGIN
+from penjing.store.trust.faults import NotSignable
+from penjing.store.trust.sign import identity
 
 NAME = "chunks"
 FORMAT = 1
+OURS = (NAME, ORIGIN, manifests.NAME)
+"""Files in a version's folder that are not the model's."""
 WIDTH = hashlib.sha256().digest_size
 LARGEST = 16 << 20
 """Bytes a chunk of anybody's index may have; ours are smaller (`cutting`)."""
@@ -72,19 +77,18 @@ class Cuts(msgspec.Struct, frozen=True, array_like=True):
 
 class Index(msgspec.Struct, frozen=True, array_like=True):
     """What another machine needs to know of a version. `number` is the one it has where it comes from, `manifest` the
-    bytes of its `manifest.json`, `beside` small files that belong to the manifest (signatures)."""
+    bytes of its `manifest.json`."""
 
     format: int
     name: str
     number: int
     manifest: bytes
     cuts: Cuts
-    beside: dict[str, bytes] = {}
 
     @property
     def digest(self) -> str:
-        """The version's identity: SHA-256 of its manifest in hex."""
-        return hashlib.sha256(self.manifest).hexdigest()
+        """The version's identity (`version.identity_of`). Raises BadIndex."""
+        return identity_of(self.described())
 
     def described(self) -> Manifest:
         """The manifest. Raises BadIndex."""
@@ -92,6 +96,15 @@ class Index(msgspec.Struct, frozen=True, array_like=True):
             return msgspec.json.decode(self.manifest, type=Manifest)
         except msgspec.DecodeError as error:
             raise BadIndex(path=self.name, detail=str(error)) from error
+
+
+def identity_of(manifest: Manifest) -> str:
+    """What tells versions apart: the SHA-256, in hex, of what is signed for them. The same before and after."""
+    try:
+        return identity(manifest)
+    except NotSignable:  # a number that not every reader of JSON reads alike
+        bare = msgspec.structs.replace(manifest, signatures=())
+        return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()
 
 
 def joined(parts: list[tuple[str, list[Chunk]]]) -> Cuts:
@@ -156,6 +169,6 @@ def safe(text: str) -> str:
     odd = any(letter in text for letter in '\\:*?"<>|\0') or any(ord(letter) < 32 for letter in text)
     if odd or not text or path.is_absolute() or ".." in path.parts or path.as_posix() != text:
         raise BadFilePath(value=text)
-    if text in ("", ".", NAME, manifests.NAME):
+    if text in ("", ".", *OURS):
         raise BadFilePath(value=text)
     return text

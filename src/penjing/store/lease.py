@@ -8,10 +8,11 @@ Does not know: engines, the store.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from penjing.probe.faults import CannotOpen
@@ -25,7 +26,8 @@ class Lease:
     def __init__(self, path: Path) -> None:
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
-            _share(self._descriptor)
+            with suppress(OSError):  # a disk without locks: there only what is mapped can be seen
+                _share(self._descriptor)
             if not os.path.samestat(os.fstat(self._descriptor), path.stat()):
                 raise FileNotFoundError(2, "it was removed this moment")
         except OSError as error:
@@ -110,6 +112,6 @@ else:
     def _take(descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+        except OSError as error:
+            return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN)  # else a disk without locks
         return True

@@ -8,7 +8,6 @@ Does not know: other versions, packs.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +25,8 @@ PROJECTOR = "mmproj"
 
 @dataclass(frozen=True)
 class Version:
-    """`number` counts up within `name` and is never given twice; `digest` is the SHA-256 of its manifest in hex."""
+    """`number` counts up within `name` and is never given twice; `digest` (SHA-256 in hex) is its identity, the same
+    before and after it is signed."""
 
     name: str
     number: int
@@ -83,8 +83,7 @@ def read(folder: Path, name: str) -> Version:
     """The version in `folder`, whose name is its number. Raises ModelCorrupt."""
     path = folder / manifests.NAME
     try:
-        content = path.read_bytes()
-        manifest = msgspec.json.decode(content, type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelCorrupt(path=str(path), detail=str(error)) from error
-    return Version(name, int(folder.name), hashlib.sha256(content).hexdigest(), manifest, folder)
+    return Version(name, int(folder.name), index.identity_of(manifest), manifest, folder)

@@ -96,18 +96,20 @@ class Store:
         *,
         taking: Taking = "link",
         report: Report | None = None,
+        origin: str = "",
     ) -> Version:
         """Keep `files` (path within the version to where the file is now) as a new version of `manifest.name`.
 
         Where `manifest.files` is empty it is filled in; else every file must be as it says. A `manifest.version` that
-        is empty becomes the number. What is there already, file by file the same, is returned as it is.
+        is empty becomes the number. What is there already, file by file the same, is returned as it is. `origin` is
+        kept with it: where it was fetched from (`hub:...`, `hf:...`), empty for what was made here.
 
         Raises BadName, BadFilePath, NoFiles, NotAsItsManifest, CannotOpen, DiskFull; `report` cancels by raising, and
         then nothing has happened.
         """
         from penjing.store.adding import add
 
-        return add(self, files, manifest, taking, report)
+        return add(self, files, manifest, taking, report, origin)
 
     def tag(self, name: str, tag: str, version: Version | str | None) -> None:
         """Let `name:tag` mean `version` (of that name), or nothing more with None. Raises BadName, NotInStore,

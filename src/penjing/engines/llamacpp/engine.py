@@ -28,6 +28,7 @@ from penjing.engines.never import never
 from penjing.engines.starved import kills, starved
 from penjing.errors import EngineLoading, EngineStartFailed
 from penjing.progress import Report
+from penjing.store.lease import Lease
 
 if TYPE_CHECKING:
     import aiohttp
@@ -62,6 +63,8 @@ class LlamaCpp:
         self._progress = Progress(0.0, "reading")
         self._client: aiohttp.ClientSession | None = None
         self._stopping = False
+        self._is_made = False
+        self._lease: Lease | None = None  # while it runs nobody removes the file from the store
         self._kills = 0
         self.starved = False
         """Whether it ended for want of memory the last time."""
@@ -127,6 +130,7 @@ class LlamaCpp:
             raise EngineStartFailed(model=self._name, detail=str(error)) from error
         self._progress = Progress(READ, "loading")
         try:
+            self._lease = Lease(self.model)
             settings = process.settings = await asyncio.to_thread(placed, self.derived.settings, process.folder)
             await process.start(self._hear)
             self._address = address(settings, process.address)
@@ -138,8 +142,8 @@ class LlamaCpp:
         self._progress = Progress(1.0, "ready")
 
     async def _made(self) -> None:
-        """Make the GGUF where there is none. Raises what making it raises."""
-        if self._make is None:
+        """Make the GGUF where there is none, also after the store put it to rest. Raises what making it raises."""
+        if self._make is None or (self._is_made and self.model.exists()):
             return
         left = threading.Event()
 
@@ -153,7 +157,7 @@ class LlamaCpp:
         except asyncio.CancelledError:
             left.set()
             raise
-        self._make = None
+        self._is_made = True
         self._progress = Progress(0.0, "reading")
 
     def _hear(self, said: dict[str, object]) -> None:
@@ -188,6 +192,8 @@ class LlamaCpp:
     async def stop(self) -> None:
         """End the worker and remove its folder."""
         self._stopping = True
+        if self._lease is not None:
+            self._lease.end()
         process, self._process = self._process, None
         session, self._client = self._client, None
         self._address = self._capabilities = None

@@ -1,11 +1,10 @@
-"""The verb `store`: which models this machine keeps, and in which versions."""
+"""`penjing store list`, `show`, `tag`, `rm`: which versions there are, and what they are called."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from penjing.cli import talk
-from penjing.cli.family import family
 from penjing.cli.table import print_rows
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import InputError
@@ -25,6 +24,14 @@ class SeveralVersions(InputError):
     template = "'{model}' has {count} versions."
     hint = "Name one of them, such as {first}, or give --all."
     code = "ambiguous_name"
+
+
+class UnclearTag(InputError):
+    """Facts: none."""
+
+    template = "Say which tag a version gets, or with --remove which NAME:TAG goes."
+    hint = "penjing store tag NAME@2 stable, or: penjing store tag NAME:stable --remove"
+    code = "invalid_value"
 
 
 @verb("list", help="Show the models of the store.")
@@ -97,6 +104,39 @@ def show(name: str, as_json: bool) -> None:
 
 
 @verb(
+    "tag",
+    help="Give a version a tag; whoever asks for NAME:TAG gets it. NAME alone means the one tagged stable.",
+    examples=(
+        ("penjing store tag qwen3@2 stable", "From now on qwen3 means version 2."),
+        ("penjing store tag qwen3:canary --remove", "Take a tag away."),
+    ),
+)
+@argument("name", metavar="NAME", required=True)
+@argument("tag", metavar="[TAG]")
+@option("--remove", "gone", is_flag=True, help="Take the tag of NAME:TAG away.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
+def tag(name: str, tag: str | None, gone: bool, as_json: bool) -> None:
+    """The door."""
+    from penjing.store.names import parse
+    from penjing.store.versions import Store
+
+    wanted = parse(name)
+    if gone is (tag is not None) or (gone and not wanted.tag):
+        raise UnclearTag
+    store = Store()
+    if gone:
+        store.tag(wanted.name, wanted.tag, None)
+        talk.note("{name} means nothing any more.", name=name)
+    else:
+        store.tag(wanted.name, str(tag), store.find(name))
+        talk.note(
+            "{name} means {version} now.", name=f"{wanted.name}:{tag}", version=store.find(f"{wanted.name}:{tag}")
+        )
+    if as_json:
+        talk.data_json(store.tags(wanted.name))
+
+
+@verb(
     "rm",
     help="Remove versions from the store. What an engine uses stays.",
     examples=(
@@ -154,11 +194,3 @@ def _tags(store: Store, found: Version) -> list[str]:
 
 def _state(found: Version) -> str:
     return say("ready") if found.plain else say("at rest")
-
-
-store = family(
-    "store",
-    "Show and arrange the models that this machine keeps.",
-    (list_versions, show, remove),
-    (("penjing store list", "Which models are here?"),),
-)

@@ -1,0 +1,1 @@
+"""The verb `store` and its verbs."""
