@@ -17,5 +17,14 @@ class Progress:
     stage: str
 
 
+@dataclass(frozen=True)
+class Transfer(Progress):
+    """Bytes that go from one place to another: `done` of `total`, of which `before` were there when it began."""
+
+    done: int = 0
+    total: int = 0
+    before: int = 0
+
+
 Report = Callable[[Progress], None]
 """Called many times a second; an exception it raises (KeyboardInterrupt included) cancels the work cleanly."""

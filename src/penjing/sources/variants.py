@@ -25,8 +25,8 @@ BESIDE = re.compile(r"(^|[-._/])(mmproj|imatrix|mtp|draft)([-._]|$)", re.IGNOREC
 """Names of `.gguf` files that work beside a model and are none."""
 SAME = {"FP16": "F16", "FP32": "F32"}
 CHECKPOINT = "safetensors"
-PAGES = (".json", ".jinja", ".model", ".txt", ".tiktoken", ".py")
-"""What a checkpoint needs besides its weights: settings, tokenizer, template."""
+PAGES = (".json", ".jinja", ".model", ".txt", ".tiktoken")
+"""What a checkpoint needs besides its weights: settings, tokenizer, template. Programs are not among them."""
 
 
 @dataclass(frozen=True)
