@@ -14,7 +14,8 @@ from shells import Shell
 def test_everything_works_here(shell: Shell) -> None:
     done = shell("doctor", "--json")
     findings = {finding["name"]: finding for finding in json.loads(done.out)}
-    assert list(findings) == list(CHECKS)
+    assert list(findings)[: len(CHECKS)] == list(CHECKS)
+    assert all(finding["ok"] and finding["next"] for finding in list(findings.values())[len(CHECKS) :])
     assert findings["Engine"]["ok"]
     assert findings["llama.cpp"]["ok"]
     assert done.status == (0 if all(finding["ok"] for finding in findings.values()) else 1)
@@ -58,3 +59,18 @@ def test_settings_that_cannot_be_used(shell: Shell) -> None:
     Path("penjing.toml").write_text("[engine]\nthreads = 1\n")
     (settings,) = [one for one in json.loads(shell("doctor", "--json").out) if one["name"] == "Settings"]
     assert settings == {"name": "Settings", "ok": True, "detail": "penjing.toml", "next": ""}
+
+
+def test_advice_is_told_and_is_no_failure(shell: Shell) -> None:
+    done = shell("doctor")
+    assert "\n! calibration: " in done.out
+    assert "penjing probe --calibrate" in done.out
+    assert done.status == (1 if "✗" in done.out else 0)
+
+
+def test_a_machine_that_hides_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penjing.probe.memory.MEMINFO", "/nowhere")
+    assert list(doctor.advised()) == []
+    finding = judged("Memory", doctor.memory)
+    assert not finding.ok
+    assert "does not tell how much memory" in finding.detail

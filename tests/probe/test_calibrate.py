@@ -37,7 +37,7 @@ def test_measured_kept_and_found_again(here: Machine, tmp_path: Path, monkeypatc
     made = calibrate.calibrate(here, heard.append)
     assert calibrate.kept(here) == made
     assert [one.fraction for one in heard] == sorted(one.fraction for one in heard)
-    assert {"disk", "memory", "Q4_K"} <= {one.stage for one in heard}
+    assert {"disk", "memory", "multiplying"} <= {one.stage for one in heard}
     assert set(made.matmul) == {"Q8_0", "Q4_K"}
     assert made.threads == here.performance_cores
     for product in (*made.matmul.values(), made.attention):

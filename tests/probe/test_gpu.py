@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penjing.probe import gpu
+from penjing.probe import gpu, reading
+from penjing.probe.reading import Reading
 
 MIB = 1 << 20
 NVIDIA_SMI = "NVIDIA H200, 143771, 143155\nNVIDIA GeForce RTX 4090, 24564, 1234\n"
@@ -57,11 +58,12 @@ def test_nvidia_smi_of_a_driver_in_trouble() -> None:
 
 
 def test_vulkaninfo_leaves_software_renderers_out() -> None:
-    assert gpu.vulkan(VULKANINFO) == (gpu.Gpu("vulkan", "AMD Radeon Graphics (RADV RENOIR)"),)
+    ((_, card),) = gpu.vulkan(VULKANINFO)
+    assert card == gpu.Gpu("vulkan", "AMD Radeon Graphics (RADV RENOIR)", shared=True)
 
 
 def test_system_profiler_shares_the_machines_memory() -> None:
-    assert gpu.metal(SYSTEM_PROFILER, 32, 20) == (gpu.Gpu("metal", "Apple M2 Pro", 32, 20),)
+    assert gpu.metal(SYSTEM_PROFILER, 32, 20) == (gpu.Gpu("metal", "Apple M2 Pro", 32, 20, shared=True),)
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", '{"SPDisplaysDataType": [{"_name": "old"}, 3]}'])
@@ -71,26 +73,51 @@ def test_system_profiler_without_metal(text: str) -> None:
 
 @given(st.text(max_size=300))
 def test_no_text_is_too_odd(text: str) -> None:
-    assert all(card.memory_total >= 0 for card in gpu.cuda(text) + gpu.vulkan(text) + gpu.metal(text, 1, 1))
+    assert all(
+        card.memory_total >= 0
+        for card in gpu.cuda(text) + tuple(card for _, card in gpu.vulkan(text)) + gpu.metal(text, 1, 1)
+    )
 
 
 def test_render_nodes_are_gpus_nobody_knows(tmp_path: Path) -> None:
+    (tmp_path / "dev/dri").mkdir(parents=True)
     for name in ("card0", "renderD129", "renderD128"):
-        (tmp_path / name).touch()
-    assert [card.name for card in gpu.render_nodes(tmp_path)] == ["renderD128", "renderD129"]
-    assert gpu.render_nodes(tmp_path / "absent") == ()
+        (tmp_path / "dev/dri" / name).touch()
+    assert [card.name for card in gpu.render_nodes(Reading(tmp_path))] == ["renderD128", "renderD129"]
+    assert gpu.render_nodes(Reading(tmp_path / "absent")) == ()
+
+
+def test_a_radeon_tells_its_memory(tmp_path: Path) -> None:
+    device = tmp_path / "sys/class/drm/renderD128/device"
+    device.mkdir(parents=True)
+    for name, text in {
+        "vendor": "0x1002",
+        "device": "0x1638",
+        "mem_info_vram_total": "8",
+        "mem_info_vram_used": "3",
+    }.items():
+        (device / name).write_text(text + "\n")
+    (tmp_path / "dev/dri").mkdir(parents=True)
+    (tmp_path / "dev/dri/renderD128").touch()
+    assert gpu.render_nodes(Reading(tmp_path)) == (gpu.Gpu("other", "AMD renderD128", 8, 5),)
+
+
+def linux(root: Path) -> Reading:
+    """A machine with the tools of this one's PATH and nothing else."""
+    found = Reading(root)
+    found.system = "Linux"
+    return found
 
 
 def test_tools_that_fail_hang_or_are_absent_mean_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(gpu, "render_nodes", tuple)
-    assert gpu.read("Linux", 0, 0) == ()
+    assert gpu.read(linux(tmp_path), 0, 0) == ()
     for name, body in {"nvidia-smi": "exit 9", "vulkaninfo": "read forever < /dev/zero"}.items():
         tool = tmp_path / name
         tool.write_text(f"#!/bin/sh\n{body}\n")
         tool.chmod(0o755)
-    monkeypatch.setattr(gpu, "PATIENCE", 0.2)
-    assert gpu.read("Linux", 0, 0) == ()
+    monkeypatch.setattr(reading, "PATIENCE", 0.2)
+    assert gpu.read(linux(tmp_path), 0, 0) == ()
 
 
 def test_a_tool_that_works_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,4 +125,4 @@ def test_a_tool_that_works_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     tool.write_text("#!/bin/sh\necho NVIDIA T4, 15360, 15000\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpu.read("Linux", 0, 0) == (gpu.Gpu("cuda", "NVIDIA T4", 15360 * MIB, 15000 * MIB),)
+    assert gpu.read(linux(tmp_path), 0, 0) == (gpu.Gpu("cuda", "NVIDIA T4", 15360 * MIB, 15000 * MIB),)

@@ -25,7 +25,8 @@ FAILED = 1
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: whether it went well, what was found, and what to type where it did not."""
+    """One check: whether it went well, what was found, and what to type where it did not; or a piece of advice, which
+    is `ok` and has a `next`."""
 
     name: str
     ok: bool
@@ -49,16 +50,30 @@ def doctor(as_json: bool) -> int:
 
 def show(finding: Finding) -> None:
     """One line, and the next step under it where there is one."""
-    sign = talk.painted("✓", talk.GREEN, sys.stdout) if finding.ok else talk.painted("✗", talk.RED, sys.stdout)
-    talk.data(f"{sign} {finding.name}: {finding.detail}")
+    sign, colour = ("✗", talk.RED) if not finding.ok else ("!", talk.YELLOW) if finding.next else ("✓", talk.GREEN)
+    talk.data(f"{talk.painted(sign, colour, sys.stdout)} {finding.name}: {finding.detail}")
     if finding.next:
         talk.data(f"  {say('next:')} {finding.next}")
 
 
 def examine() -> Iterator[Finding]:
-    """All checks, the quick ones first."""
+    """All checks, the quick ones first; then what would make this machine better."""
     for name, check in CHECKS.items():
         yield judged(say(name), check)
+    yield from advised()
+
+
+def advised() -> Iterator[Finding]:
+    """Advice on this machine; none where it cannot be looked into, which a check has said by then."""
+    from penjing.errors import MachineError
+    from penjing.probe import advice, calibrate, condition, machine
+
+    try:
+        here = machine.read()
+    except MachineError:
+        return
+    for one in advice.improve(here, condition.read(), advice.measured(calibrate.kept(here))):
+        yield Finding(say(one.about), True, one.found, one.next)
 
 
 def judged(name: str, check: Callable[[], tuple[str, str]]) -> Finding:

@@ -33,8 +33,8 @@ PATIENCE = 120.0
 """Seconds after which a measurement is given up; a slow board takes three times the usual ten."""
 SPREAD = 0.10
 BUSY = 0.20
-"""Above either of these a calibration is `noisy`: the middle of several tries this share slower than the best one, or
-other programs taking this share of the processor."""
+"""Above either of these a calibration is `noisy`: tries this share slower than the best one, or other programs taking
+this share of the processor."""
 
 
 class CalibrationFailed(MachineError):
@@ -61,7 +61,7 @@ class Calibration:
     a head, cell and query head; `operation` in seconds: starting and ending one operation with `threads` threads;
     `disk` in bytes/s, of the disk of penjing's home, None where it could not be told. `when` is ISO 8601, UTC.
 
-    `spread` is the largest share by which the middle try was slower than the best one, `load` the share of the
+    `spread` is the share by which a kernel's middle try was slower than its best one, their mean, `load` the share of the
     processor that other programs took; `noisy` where either says that the numbers are too low.
     """
 
@@ -114,7 +114,7 @@ def calibrate(machine: Machine, report: Report | None = None) -> Calibration:
     Ctrl-C, ends the measurement and keeps what was kept before. Raises CalibrationFailed."""
     import msgspec
 
-    facts = _run(machine.performance_cores, report or (lambda progress: None))
+    facts = _run(machine.performance_cores, machine.last_cache, report or (lambda progress: None))
     facts |= {"machine": identity(machine), "library": library_version()}
     try:
         result = msgspec.convert(facts, Calibration)
@@ -124,11 +124,11 @@ def calibrate(machine: Machine, report: Report | None = None) -> Calibration:
     return result
 
 
-def _run(threads: int, report: Report) -> dict[str, object]:
+def _run(threads: int, cache: int, report: Report) -> dict[str, object]:
     """What the measuring process found. It is a process of its own: the library's threads and memory end with it."""
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
-    command = (*COMMAND, "--threads", str(threads), "--folder", str(folder))
+    command = (*COMMAND, "--threads", str(threads), "--cache", str(cache), "--folder", str(folder))
     found: dict[str, object] = {}
     with tempfile.TemporaryFile() as complaints:
         try:

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-ROOT = Path("/sys/fs/cgroup")
-MEMBERSHIP = Path("/proc/self/cgroup")
+from penjing.probe.reading import Reading
+
+ROOT = "/sys/fs/cgroup"
+MEMBERSHIP = "/proc/self/cgroup"
+V1_CPU = ("cpu", "cpu,cpuacct")
+"""Where the controller is mounted; the first is often a link to the second."""
 UNLIMITED = 1 << 60  # v1 writes "no limit" as a huge number of pages
 
 
@@ -40,15 +44,15 @@ def membership(text: str) -> dict[str, str]:
     return found
 
 
-def read(root: Path = ROOT, membership_file: Path = MEMBERSHIP) -> Limits:
+def read(reading: Reading) -> Limits:
     """The least limit of this process's group and its ancestors; no limits where there are no control groups."""
-    try:
-        groups = membership(membership_file.read_text())
-    except OSError:
+    groups = membership(reading.text(MEMBERSHIP))
+    if not groups:
         return Limits()
-    found = [_v2(folder) for folder in _ancestors(root, groups.get("", ""))] if "" in groups else []
-    found += [_v1_memory(folder) for folder in _ancestors(root / "memory", groups.get("memory", "/"))]
-    found += [_v1_cpu(folder) for folder in _ancestors(root / "cpu", groups.get("cpu", "/"))]
+    found = [_v2(reading, folder) for folder in _ancestors(ROOT, groups[""])] if "" in groups else []
+    found += [_v1_memory(reading, folder) for folder in _ancestors(f"{ROOT}/memory", groups.get("memory", "/"))]
+    for mount in V1_CPU:
+        found += [_v1_cpu(reading, folder) for folder in _ancestors(f"{ROOT}/{mount}", groups.get("cpu", "/"))]
     return _least(found)
 
 
@@ -58,52 +62,50 @@ def _least(found: list[Limits]) -> Limits:
     return Limits(memory.memory, memory.memory_used, cpus)
 
 
-def _ancestors(root: Path, path: str) -> Iterator[Path]:
+def _ancestors(root: str, path: str) -> Iterator[str]:
     """The folders of a group and its ancestors; inside a container only the root may be visible."""
     group = PurePosixPath(path.strip("/"))
     for part in (group, *group.parents):
-        folder = root / part
-        if folder.is_dir():
-            yield folder
+        yield str(PurePosixPath(root) / part)
 
 
-def _number(path: Path) -> int | None:
-    try:
-        value = int(path.read_text())
-    except (OSError, ValueError):  # absent, or the word "max"
+def _number(reading: Reading, path: str) -> int | None:
+    text = reading.text(path)
+    if not text.lstrip("-").isdigit():  # absent, or the word "max"
         return None
-    return value if 0 <= value < UNLIMITED else None
+    return int(text) if 0 <= int(text) < UNLIMITED else None
 
 
-def _file_cache(folder: Path, key: str) -> int:
+def _file_cache(reading: Reading, folder: str, key: str) -> int:
     """Bytes of page cache that the kernel gives back under pressure: they count as used, but are as good as free."""
-    try:
-        lines = (folder / "memory.stat").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(key + " ")), 0)
+    lines = (line.split() for line in reading.text(f"{folder}/memory.stat").splitlines())
+    return next((int(line[1]) for line in lines if len(line) == 2 and line[0] == key and line[1].isdigit()), 0)
 
 
-def _v2(folder: Path) -> Limits:
-    memory = _number(folder / "memory.max")
-    used = (_number(folder / "memory.current") or 0) - _file_cache(folder, "inactive_file")
-    return Limits(memory, max(used, 0), _v2_cpus(folder / "cpu.max"))
+def _v2(reading: Reading, folder: str) -> Limits:
+    memory = _number(reading, f"{folder}/memory.max")
+    if memory is None:
+        return Limits(cpus=_v2_cpus(reading.text(f"{folder}/cpu.max")))
+    used = (_number(reading, f"{folder}/memory.current") or 0) - _file_cache(reading, folder, "inactive_file")
+    return Limits(memory, max(used, 0), _v2_cpus(reading.text(f"{folder}/cpu.max")))
 
 
-def _v2_cpus(path: Path) -> float | None:
-    try:
-        quota, period = path.read_text().split()
-        return int(quota) / int(period)
-    except (OSError, ValueError):  # absent, or "max 100000"
-        return None
+def _v2_cpus(text: str) -> float | None:
+    quota, _, period = text.partition(" ")
+    known = quota.isdigit() and period.isdigit() and int(quota) and int(period)  # else absent, or "max 100000"
+    return int(quota) / int(period) if known else None
 
 
-def _v1_memory(folder: Path) -> Limits:
-    memory = _number(folder / "memory.limit_in_bytes")
-    used = (_number(folder / "memory.usage_in_bytes") or 0) - _file_cache(folder, "total_inactive_file")
+def _v1_memory(reading: Reading, folder: str) -> Limits:
+    memory = _number(reading, f"{folder}/memory.limit_in_bytes")
+    if memory is None:
+        return Limits()
+    used = (_number(reading, f"{folder}/memory.usage_in_bytes") or 0) - _file_cache(
+        reading, folder, "total_inactive_file"
+    )
     return Limits(memory, max(used, 0))
 
 
-def _v1_cpu(folder: Path) -> Limits:
-    quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+def _v1_cpu(reading: Reading, folder: str) -> Limits:
+    quota, period = (_number(reading, f"{folder}/cpu.cfs_{name}_us") for name in ("quota", "period"))
     return Limits(cpus=quota / period if quota and period else None)

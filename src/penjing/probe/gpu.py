@@ -1,6 +1,7 @@
 """The GPUs of this machine, as far as its own tools tell: nvidia-smi, system_profiler, vulkaninfo, else Linux itself.
 
-What an engine can use of them is the engine's to say. A tool that is absent, slow or talks nonsense means none.
+nvidia-smi is asked instead of its library (nvidia-ml-py): both say the same, and what a tool prints can be recorded.
+What an engine can use of a GPU is the engine's to say. A tool that is absent, slow or talks nonsense means none.
 
 Does not know: drivers, engines.
 """
@@ -9,52 +10,74 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-PATIENCE = 5.0
-"""Seconds a tool may take; a driver in trouble can make nvidia-smi hang."""
+from penjing.probe.reading import Reading
+
 MIB = 1 << 20
 NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
-DRI = Path("/dev/dri")
+DRI = "/dev/dri"
+DRM = "/sys/class/drm"
+TEGRA = "/etc/nv_tegra_release"
+"""There on NVIDIA Jetson boards, whose GPU shares the machine's memory and of which nvidia-smi says `[N/A]`."""
+BOARD = "/proc/device-tree/model"
 APPLE = ("system_profiler", "-json", "SPDisplaysDataType")
 VULKAN = ("vulkaninfo", "--summary")
+MAKERS = {"0x1002": "AMD", "0x8086": "Intel", "0x10de": "NVIDIA"}
+"""PCI vendor numbers."""
 
 
 @dataclass(frozen=True)
 class Gpu:
     """One GPU. `kind` is `cuda`, `metal`, `vulkan`, or `other` where no tool knows it; memory in bytes, 0 where nobody
-    says."""
+    says; `shared` where it is the machine's own memory."""
 
     kind: str
     name: str
     memory_total: int = 0
     memory_free: int = 0
+    shared: bool = False
 
 
-def read(system: str, memory_total: int, memory_available: int) -> tuple[Gpu, ...]:
-    """All GPUs. On Apple silicon the GPU shares the machine's memory (bytes), which is why it is given."""
-    if system == "Darwin":
-        return metal(_run(APPLE), memory_total, memory_available)
-    return cuda(_run(NVIDIA)) or vulkan(_run(VULKAN)) or render_nodes()
+def read(reading: Reading, memory_total: int, memory_available: int) -> tuple[Gpu, ...]:
+    """All GPUs. Some share the machine's memory (bytes), which is why it is given."""
+    if reading.system == "Darwin":
+        return metal(reading.output(*APPLE), memory_total, memory_available)
+    if reading.text(TEGRA):
+        name = reading.text(BOARD) or "NVIDIA Tegra"
+        return (Gpu("cuda", name, memory_total, memory_available, shared=True),)
+    found = cuda(reading.output(*NVIDIA))
+    return found or _with_memory(vulkan(reading.output(*VULKAN)), reading) or render_nodes(reading)
 
 
-def render_nodes(folder: Path = DRI) -> tuple[Gpu, ...]:
-    """GPUs that Linux offers to programs (Direct Rendering Infrastructure), by the name of their device file."""
-    return tuple(Gpu("other", node.name) for node in sorted(folder.glob("renderD*")))
+def render_nodes(reading: Reading) -> tuple[Gpu, ...]:
+    """GPUs that Linux offers to programs (Direct Rendering Infrastructure), by maker and device file."""
+    found = []
+    for node in (name for name in reading.names(DRI) if name.startswith("renderD")):
+        device = f"{DRM}/{node}/device"
+        maker = MAKERS.get(reading.text(f"{device}/vendor"), "")
+        total, used = _amd_memory(reading, device)
+        found.append(Gpu("other", f"{maker} {node}".strip(), total, max(total - used, 0)))
+    return tuple(found)
 
 
-def _run(command: tuple[str, ...]) -> str:
-    """What the tool prints; empty when it is absent, fails or takes longer than PATIENCE."""
-    if shutil.which(command[0]) is None:
-        return ""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout
+def _amd_memory(reading: Reading, device: str) -> tuple[int, int]:
+    """Bytes of a Radeon's own memory and how many are used (Linux Documentation/gpu/amdgpu/driver-misc.rst)."""
+    total, used = (reading.text(f"{device}/mem_info_vram_{name}") for name in ("total", "used"))
+    return (int(total), int(used)) if total.isdigit() and used.isdigit() else (0, 0)
+
+
+def _with_memory(cards: tuple[tuple[str, Gpu], ...], reading: Reading) -> tuple[Gpu, ...]:
+    """Vulkan's cards with the memory that Linux tells of the same PCI device."""
+    known = {}
+    for node in (name for name in reading.names(DRM) if name.startswith("renderD")):
+        device = f"{DRM}/{node}/device"
+        known[reading.text(f"{device}/vendor") + reading.text(f"{device}/device")] = _amd_memory(reading, device)
+    found = []
+    for numbers, card in cards:
+        total, used = known.get(numbers, (0, 0))
+        found.append(replace(card, memory_total=total, memory_free=max(total - used, 0)))
+    return tuple(found)
 
 
 def cuda(text: str) -> tuple[Gpu, ...]:
@@ -82,14 +105,16 @@ def metal(text: str, memory_total: int, memory_available: int) -> tuple[Gpu, ...
         for entry in displays
         if isinstance(entry, dict) and any("metal" in str(value).lower() for value in entry.values())
     ]
-    return tuple(Gpu("metal", name, memory_total, memory_available) for name in names)
+    return tuple(Gpu("metal", name, memory_total, memory_available, shared=True) for name in names)
 
 
-def vulkan(text: str) -> tuple[Gpu, ...]:
-    """GPUs from `vulkaninfo --summary`; programs that only imitate one (deviceType CPU) are left out."""
+def vulkan(text: str) -> tuple[tuple[str, Gpu], ...]:
+    """PCI numbers and GPU from `vulkaninfo --summary`; programs that only imitate one (deviceType CPU) are left out."""
     found = []
     for block in re.split(r"^GPU\d+:", text, flags=re.MULTILINE)[1:]:
         fields = dict(re.findall(r"^\s*(\w+)\s*=\s*(.+?)\s*$", block, flags=re.MULTILINE))
         if fields.get("deviceType", "").endswith("_GPU"):
-            found.append(Gpu("vulkan", fields.get("deviceName", "GPU")))
+            shared = "INTEGRATED" in fields["deviceType"]
+            numbers = fields.get("vendorID", "") + fields.get("deviceID", "")
+            found.append((numbers, Gpu("vulkan", fields.get("deviceName", "GPU"), shared=shared)))
     return tuple(found)

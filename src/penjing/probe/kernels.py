@@ -116,8 +116,9 @@ class Kernels:
             attend = function("ggml_flash_attn_ext", POINTER, *[POINTER] * 5, *[ctypes.c_float] * 3)
             results = [attend(room, query, k, v, mask, head**-0.5, 0.0, 0.0) for k, v in caches]
             stack.enter_context(_allocated(room, self._usual))
+            numbers = _noise(head * cells * heads).astype(np.float16)
             for tensor in (tensor for pair in caches for tensor in pair):
-                _fill(tensor, _noise(head * cells * heads).astype(np.float16))
+                _fill(tensor, numbers)
             _fill(query, _noise(head * columns * heads))
             _fill(mask, np.zeros(cells * columns, np.float16))
             graph = _graph(room, results)

@@ -31,25 +31,20 @@ BATCH = 512
 """Tokens at once in prefill: the engine's micro-batch."""
 LEAST, MOST = 128 << 20, 512 << 20
 """Bytes of weights for decode: twice the last cache, but within these and an eighth of the free memory."""
-TRIES, ENOUGH = 3, 0.3
+TRIES, ENOUGH = 3, 0.15
 """Each kernel runs at least this often and for at least so many seconds, or until PATIENCE is over."""
 PATIENCE = 1.5
-HEAD, HEADS, CELLS, LAYERS = 128, 8, 2048, 8
-"""Attention: heads of 128 numbers; eight layers' caches of 2048 tokens are 67 MB."""
+HEAD, HEADS, CELLS = 128, 8, 2048
+"""Attention: heads of 128 numbers over 2048 cached tokens."""
 CHAIN = 2000
 
 
 class Bench:
-    """Kernels, measured one after another. `spread` is the largest so far."""
+    """Kernels, measured one after another. `spreads`: how much slower than its best try each one's middle try was."""
 
     def __init__(self, kernels: Kernels, weights: int) -> None:
         self.kernels, self.weights = kernels, weights
-        self.spread = 0.0
-        self.begun = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.begun
+        self.spreads: list[float] = []
 
     def best(self, prepared: AbstractContextManager[Work]) -> tuple[Work, float]:
         """The work and the seconds of its fastest run."""
@@ -59,7 +54,7 @@ class Bench:
             while (spent := time.perf_counter() - begun) < PATIENCE and (len(times) < TRIES or spent < ENOUGH):
                 times.append(work.run())
         best = min(times)
-        self.spread = max(self.spread, statistics.median(times) / best - 1)
+        self.spreads.append(statistics.median(times) / best - 1)
         return work, best
 
     def decode(self, kind: str) -> float:
@@ -74,7 +69,8 @@ class Bench:
 
     def attention(self) -> dict[str, float]:
         many, seconds_many = self.best(self.kernels.attention(HEAD, HEADS, CELLS, BATCH, 1))
-        one, seconds_one = self.best(self.kernels.attention(HEAD, HEADS, CELLS, 1, LAYERS))
+        layers = max(1, self.weights // (HEAD * HEADS * CELLS * 4))
+        one, seconds_one = self.best(self.kernels.attention(HEAD, HEADS, CELLS, 1, layers))
         return {"prefill": many.flops / seconds_many, "decode": one.bytes / seconds_one}
 
     def operation(self) -> float:
@@ -98,7 +94,7 @@ def main() -> int:
 def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
     """Everything of a `Calibration` but the machine's and the library's names."""
     began = time.perf_counter()
-    tell("waiting", 0)
+    tell("looking", 0)
     load = psutil.cpu_percent(interval=0.5) / 100
     tell("disk", 0.05)
     found: dict[str, object] = {"load": load, "threads": threads, "disk": disk.read_rate(folder)}
@@ -113,11 +109,11 @@ def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
         matmul = {}
         for number, kind in enumerate(TYPES):
             if time.perf_counter() - began < BUDGET:
-                tell(kind, 0.3 + 0.7 * number / len(TYPES))
+                tell("multiplying", 0.3 + 0.7 * number / len(TYPES))
                 matmul[kind] = bench.product(kind)
     when = datetime.now(timezone.utc).isoformat(timespec="seconds")
     seconds = time.perf_counter() - began
-    return found | {"matmul": matmul, "spread": bench.spread, "seconds": seconds, "when": when}
+    return found | {"matmul": matmul, "spread": statistics.mean(bench.spreads), "seconds": seconds, "when": when}
 
 
 def weights(cache: int) -> int:
