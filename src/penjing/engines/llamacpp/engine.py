@@ -11,8 +11,9 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penjing.engines.engine import Address, Capabilities, Progress
 from penjing.engines.llamacpp.derive import Derived
@@ -33,6 +34,10 @@ from penjing.store.lease import Lease
 if TYPE_CHECKING:
     import aiohttp
 
+    from penjing.engines.llamacpp.unsealed import Unsealed
+    from penjing.store.seal.opening import Opened
+
+T = TypeVar("T")
 UNIX_SOCKETS = sys.platform != "win32"
 PATIENCE = 5.0
 """Seconds the worker may take to answer /health or /props."""
@@ -47,16 +52,23 @@ class Left(Exception):
 class LlamaCpp:
     """The GGUF at `model`, served under `name`. `derived` holds the settings and their reasons once `start` was called;
     the file is closed and the worker gone after `stop`. Where `model` is a checkpoint, `make` makes the GGUF of it
-    at the first start, in another thread, and says where it is; what its report raises cancels it."""
+    at the first start, in another thread, and says where it is; what its report raises cancels it. Where it is `sealed`
+    the worker maps memory that it was opened into."""
 
     def __init__(
-        self, model: Path, name: str, options: EngineOptions | None = None, make: Callable[[Report], Path] | None = None
+        self,
+        model: Path,
+        name: str,
+        options: EngineOptions | None = None,
+        make: Callable[[Report], Path] | None = None,
+        sealed: Opened | None = None,
     ) -> None:
         self.model = model
         self.options = options or EngineOptions()
         self.derived: Derived | None = None
         self._name = name
         self._make = make
+        self._sealed = unsealed(sealed) if sealed else None
         self._process: Process | None = None
         self._address: Address | None = None
         self._capabilities: Capabilities | None = None
@@ -123,7 +135,8 @@ class LlamaCpp:
         self._kills = await asyncio.to_thread(kills)
         self._progress = Progress(0.0, "reading")
         await self._made()
-        self.derived = await asyncio.to_thread(prepare, self.model, self._name, self.options)
+        ready = self._sealed.prepare if self._sealed else partial(prepare, self.model)
+        self.derived = await asyncio.to_thread(ready, self._name, self.options)
         try:
             process = self._process = Process(self.derived.settings)
         except OSError as error:  # no temporary folder can be written
@@ -131,13 +144,15 @@ class LlamaCpp:
         self._progress = Progress(READ, "loading")
         try:
             self._lease = Lease(self.model)
-            settings = process.settings = await asyncio.to_thread(placed, self.derived.settings, process.folder)
+            settings = await self._opened(process, self.derived.settings)
+            settings = process.settings = await asyncio.to_thread(placed, settings, process.folder)
             await process.start(self._hear)
             self._address = address(settings, process.address)
             self._client = client(self._address)
             self._capabilities = await self._ask_capabilities()
         except BaseException:
             await self.stop()
+            self._let_go()
             raise
         self._progress = Progress(1.0, "ready")
 
@@ -145,6 +160,21 @@ class LlamaCpp:
         """Make the GGUF where there is none, also after the store put it to rest. Raises what making it raises."""
         if self._make is None or (self._is_made and self.model.exists()):
             return
+        self.model = await self._aside(self._make)
+        self._is_made = True
+        self._progress = Progress(0.0, "reading")
+
+    async def _opened(self, process: Process, settings: Settings) -> Settings:
+        """`settings` with what `process` maps: where the model is sealed, memory that it inherits."""
+        if self._sealed is None:
+            return settings
+        memory = await self._aside(self._sealed.fill)
+        process.inherited = (memory.descriptor,)
+        self._progress = Progress(READ, "loading")
+        return dataclasses.replace(settings, model=str(memory.path))
+
+    async def _aside(self, work: Callable[[Report], T]) -> T:
+        """What `work` returns, done in another thread; its reports become our progress. Cancelled with us."""
         left = threading.Event()
 
         def report(progress: Progress) -> None:
@@ -153,12 +183,14 @@ class LlamaCpp:
             self._progress = dataclasses.replace(progress, fraction=min(progress.fraction, LOADED))
 
         try:
-            self.model = await asyncio.to_thread(self._make, report)
+            return await asyncio.to_thread(work, report)
         except asyncio.CancelledError:
             left.set()
             raise
-        self._is_made = True
-        self._progress = Progress(0.0, "reading")
+
+    def _let_go(self) -> None:
+        if self._sealed is not None:
+            self._sealed.let_go()
 
     def _hear(self, said: dict[str, object]) -> None:
         if said["event"] == "ready":
@@ -190,11 +222,12 @@ class LlamaCpp:
         return await never()
 
     async def stop(self) -> None:
-        """End the worker and remove its folder."""
+        """End the worker and remove its folder. What a sealed model was opened into is kept once where the worker ended
+        by itself: it is about to be started again."""
         self._stopping = True
-        if self._lease is not None:
-            self._lease.end()
         process, self._process = self._process, None
+        if process is None or process.pid:
+            self._let_go()
         session, self._client = self._client, None
         self._address = self._capabilities = None
         self._progress = Progress(0.0, "stopped")
@@ -202,6 +235,8 @@ class LlamaCpp:
             await session.close()
         if process is not None:
             await process.stop()
+        if self._lease is not None:
+            self._lease.end()
 
     def resize(self, context: int) -> None:
         """From the next start on: conversations of at most `context` tokens."""
@@ -223,6 +258,13 @@ class LlamaCpp:
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise EngineStartFailed(model=self._name, detail=f"/props: {error}") from error
         return capabilities(self._name, self.derived, props)
+
+
+def unsealed(sealed: Opened) -> Unsealed:
+    """As an engine needs it; imported when there is one."""
+    from penjing.engines.llamacpp.unsealed import Unsealed
+
+    return Unsealed(sealed)
 
 
 def placed(settings: Settings, folder: Path) -> Settings:
