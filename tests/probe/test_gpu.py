@@ -126,3 +126,30 @@ def test_a_tool_that_works_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert gpu.read(linux(tmp_path), 0, 0) == (gpu.Gpu("cuda", "NVIDIA T4", 15360 * MIB, 15000 * MIB),)
+
+
+def test_a_jetson_shares_its_memory(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3\n")
+    (tmp_path / "proc/device-tree").mkdir(parents=True)
+    (tmp_path / "proc/device-tree/model").write_text("NVIDIA Jetson AGX Orin Developer Kit\0")
+    expected = gpu.Gpu("cuda", "NVIDIA Jetson AGX Orin Developer Kit", 64, 50, shared=True)
+    assert gpu.read(linux(tmp_path), 64, 50) == (expected,)
+
+
+def test_vulkans_card_gets_the_memory_that_linux_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = tmp_path / "sys/class/drm/renderD128/device"
+    device.mkdir(parents=True)
+    for name, text in {
+        "vendor": "0x1002",
+        "device": "0x744c",
+        "mem_info_vram_total": "24",
+        "mem_info_vram_used": "4",
+    }.items():
+        (device / name).write_text(text)
+    tool = tmp_path / "vulkaninfo"
+    lines = ("GPU0:", "vendorID = 0x1002", "deviceID = 0x744c", "deviceType = X_DISCRETE_GPU", "deviceName = RX 7900")
+    tool.write_text("#!/bin/sh\n" + "\n".join(f"echo '{line}'" for line in lines) + "\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.read(linux(tmp_path), 0, 0) == (gpu.Gpu("vulkan", "RX 7900", 24, 20),)

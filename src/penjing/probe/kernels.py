@@ -138,8 +138,13 @@ class Kernels:
                 graph = _graph(room, [value])
                 yield Work(lambda: self._timed(graph), 0, 0)
 
+    def home(self, kind: str, width: int, height: int) -> str:
+        """The name of the buffer type where llama.cpp puts a matrix [height, width] of ggml type `kind`."""
+        name = function("ggml_backend_buft_name", ctypes.c_char_p, POINTER)
+        return str(name(self._home(kind, width, height)).decode())
+
     def _home(self, kind: str, width: int, height: int) -> int:
-        """The buffer type where llama.cpp would put a matrix [height, width] of ggml type `kind`."""
+        """The buffer type itself."""
         supports = function("ggml_backend_dev_supports_op", ctypes.c_bool, POINTER, POINTER)
         for buffer_type in self._preferred:
             with _room() as room, _room() as elsewhere:  # a vector in that buffer type would be refused
