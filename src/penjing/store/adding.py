@@ -64,13 +64,13 @@ def commit(store: Store, folder: Path, manifest: Manifest | bytes, number: int =
     is where it is bytes. `number` is wished for: a free one is taken where it is not."""
     name = name or (manifest.name if isinstance(manifest, Manifest) else "")
     home = store.models / folder_of(name)
-    old = shelf.read(home)
-    number = number if number > 0 and not (home / str(number)).exists() else old.next
+    if number < 1 or (home / str(number)).exists():
+        number = shelf.next_number(home)
     if isinstance(manifest, Manifest):
         manifests.save(msgspec.structs.replace(manifest, version=manifest.version or str(number)), folder)
     else:
         write_whole(folder / manifests.NAME, manifest)
-    shelf.save(msgspec.structs.replace(old, next=max(old.next, number + 1)), home)
+    home.mkdir(parents=True, exist_ok=True)
     folder.rename(home / str(number))
     sync_folder(home)
     return version.read(home / str(number), name)

@@ -105,6 +105,8 @@ def export(
     """Write `versions` into `folder`, without the chunks of `since`; bytes of chunks written. Raises LostChunks,
     DiskFull, BadIndex where the folder holds something else; `report` cancels by raising, and what was written then is
     used the next time."""
+    for leftover in folder.glob("**/.*.part"):  # of an export that was killed
+        leftover.unlink(missing_ok=True)
     old = _here(folder)
     skip = {chunk.digest for chunk in since.cuts().chunks()} if since is not None else set()
     every = dict.fromkeys(chunk for version in versions for chunk in version.cuts().chunks())

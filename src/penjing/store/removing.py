@@ -28,7 +28,7 @@ def remove(store: Store, found: Version) -> Version:
         home = found.folder.parent
         old = shelf.read(home)
         tags = {tag: number for tag, number in old.tags.items() if number != found.number}
-        shelf.save(shelf.Shelf(old.next, tags), home)
+        shelf.save(shelf.Shelf(max(old.next, found.number + 1), tags), home)
         staging.retire(store.staging, found.folder)
     return found
 

@@ -1,4 +1,4 @@
-"""What belongs to a name and to no version of it: its tags, and the number the next version gets (`shelf.json`).
+"""What belongs to a name and to no version of it: its tags, and which numbers were given (`shelf.json`).
 
 Does not know: what the versions are.
 """
@@ -16,7 +16,7 @@ NAME = "shelf.json"
 
 
 class Shelf(msgspec.Struct, frozen=True):
-    """`next`: the number of the next version. `tags`: which version each tag names."""
+    """`next`: the least number the next version may have; lower ones were removed. `tags`: which version each names."""
 
     next: int = 1
     tags: dict[str, int] = {}
@@ -31,6 +31,12 @@ def read(folder: Path) -> Shelf:
         return Shelf()
     except (OSError, msgspec.DecodeError) as error:
         raise ModelCorrupt(path=str(path), detail=str(error)) from error
+
+
+def next_number(folder: Path) -> int:
+    """One more than any version of the name has or had. Raises ModelCorrupt."""
+    here = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+    return max([read(folder).next, *(number + 1 for number in here)])
 
 
 def save(shelf: Shelf, folder: Path) -> None:
