@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -207,7 +208,7 @@ def test_a_full_disk_is_said_to_be_so(hub: Hub, tmp_path: Path, monkeypatch: pyt
         real(self)
         if self._stream is not None:
             self._stream.close()
-            self._stream = Path("/dev/full").open("r+b", buffering=0)
+            self._stream = FileIO("/dev/full", "r+")
 
     monkeypatch.setattr(parts.Part, "prepare", prepare)
     with pytest.raises(DiskFull):
