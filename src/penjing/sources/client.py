@@ -44,13 +44,15 @@ class CertificateRefused(SourceUnreachable):
 @dataclass(frozen=True)
 class Question:
     """What to send. `secrets` go to the host of `url` only; `span` is the first byte and the one after the last
-    (None: to the end), or None for the whole; with `version` (an ETag) the span is only taken of that version."""
+    (None: to the end), or None for the whole; with `version` (an ETag) the span is only taken of that version. `body`
+    is sent, again with each attempt."""
 
     url: str
     secrets: Mapping[str, str]
     method: str = "GET"
     span: tuple[int, int | None] | None = None
     version: str = ""
+    body: bytes | None = None
 
     def headers(self) -> dict[str, str]:
         """Headers without secrets. Compression would make lengths and digests those of something else."""
@@ -149,7 +151,9 @@ class Client:
             headers = question.headers()
             if same_place(question.url, url):
                 headers.update(question.secrets)
-            response = await self._session.request(question.method, url, headers=headers, allow_redirects=False)
+            response = await self._session.request(
+                question.method, url, headers=headers, data=question.body, allow_redirects=False
+            )
             if response.status not in MOVED or "Location" not in response.headers:
                 return Reply(response, url, tuple(hops))
             hops.append(response.headers)
