@@ -1,11 +1,15 @@
 """How right plans are: what the planner predicts beside what the real engine takes and does, on models of real shapes.
 
-    python bench/plan_accuracy.py --folder FOLDER            measures what FOLDER has no figures of yet
-    python bench/plan_accuracy.py --folder FOLDER --write    puts the tables into docs/en and docs/zh/planning.md
+    python bench/plan_accuracy.py calibrate           measures this machine
+    python bench/plan_accuracy.py memory              measures what there are no figures of yet
+    python bench/plan_accuracy.py speed               the same; the machine must be quiet
+    python bench/plan_accuracy.py                     prints predictions beside figures
+    python bench/plan_accuracy.py --write             puts both tables into docs/en and docs/zh/planning.md
 
 Weights are random (`shapes`), which changes neither bytes nor time. Memory is the worker's resident memory after a
-prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers. The machine must be quiet for
-speed; `--seconds` ends after the configuration that is being measured then, and the next call goes on.
+prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers, the median of TRIES. Figures
+are kept in FOLDER, one file a configuration, so that measuring may be done in turns of `--seconds` and predictions be
+made anew: nothing that is measured here is known to the planner but the calibration.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,79 +31,91 @@ import msgspec
 
 import shapes
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
+from penjing.plan import memory, speed
+from penjing.plan.memory import Terms
+from penjing.plan.speed import Interval, Load
+from penjing.plan.weights import repacking
+from penjing.probe import calibrate, machine
+from penjing.probe import model as probe
+from penjing.probe.calibrate import Calibration
+from penjing.probe.facts import Model
 
 WORDS = (300, 4000)
 """Token ids that are words of the guide."""
-ANSWER = 24
+PROMPT, ANSWER, TOGETHER = 512, 32, 64
+"""Tokens of the prompt, of its answer, of each of several answers at once."""
+SHORT = 8
+"""Tokens of each prompt whose answers are timed together."""
 TRIES = 3
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One engine: `shape` and `kind` name the file, `context` in tokens of each slot, `prompt` the tokens of the
-    measured prompt, `deep` those that are in the cache when a second answer is timed."""
+    """One engine: `shape` and `kind` name the file, `context` in tokens of each slot, `deep` is the prompt after which
+    a second answer is timed (0 for none). `fitted`: its figures were looked at while the model was made."""
 
     shape: str
     kind: str
     context: int
     slots: int = 1
     kv_type: str = "f16"
-    prompt: int = 512
     deep: int = 0
+    fitted: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.shape} {self.kind} {self.context}x{self.slots} {self.kv_type}"
+        kept = "" if self.kv_type == "f16" else f" {self.kv_type}"
+        return f"{self.shape} {self.kind} {self.context}×{self.slots}{kept}"
 
 
-CONFIGURATIONS = (
+MEMORY = (
     Configuration("llama-3.2-1b", "Q4_0", 4096),
     Configuration("llama-3.2-1b", "Q8_0", 4096, slots=4),
     Configuration("llama-3.2-1b", "F16", 16384, kv_type="q8_0"),
-    Configuration("qwen2.5-0.5b", "Q4_K", 32768, deep=4096),
+    Configuration("qwen2.5-0.5b", "Q4_K", 32768),
     Configuration("qwen2.5-0.5b", "Q8_0", 8192, slots=4),
     Configuration("qwen3-1.7b", "Q6_K", 8192, slots=2),
-    Configuration("qwen3-1.7b", "Q4_K", 16384, deep=2048),
+    Configuration("qwen3-1.7b", "Q4_K", 16384, slots=4, kv_type="q8_0"),
     Configuration("gemma3-1b", "Q8_0", 8192, slots=2),
     Configuration("gemma3-4b", "Q4_K", 16384),
     Configuration("qwen3moe-3b", "Q4_K", 8192),
     Configuration("deepseek-lite", "Q4_K", 8192),
+    Configuration("qwen3-4b", "Q5_K", 4096, slots=2),
     Configuration("llama-7b", "Q4_0", 2048),
     Configuration("mistral-7b", "Q4_K", 8192),
     Configuration("llama-7b", "Q8_0", 1024),
 )
+SPEED = (
+    Configuration("guide", "Q8_0", 2048, slots=4, deep=1536),
+    Configuration("qwen2.5-0.5b", "Q8_0", 8192, slots=4, deep=4096),
+    Configuration("qwen2.5-0.5b", "Q4_K", 8192, slots=4, deep=4096),
+    Configuration("llama-3.2-1b", "Q4_0", 4096, slots=4, deep=2048),
+    Configuration("llama-3.2-1b", "F16", 4096, slots=4),
+    Configuration("qwen3-1.7b", "Q4_K", 4096, slots=4, deep=2048),
+    Configuration("gemma3-1b", "Q8_0", 4096, slots=4, deep=2048),
+    Configuration("qwen3moe-3b", "Q4_K", 4096, slots=4, deep=2048),
+    Configuration("qwen2.5-3b", "Q8_0", 2048, slots=4),
+    Configuration("qwen3-4b", "Q5_K", 2048, slots=4),
+    Configuration("llama-7b", "Q4_0", 2048),
+)
 
 
-async def measured(configuration: Configuration, path: Path) -> dict[str, Any]:
-    """Memory in bytes, timings in tokens a second."""
-    options = EngineOptions(
-        max_context=configuration.context, parallel=configuration.slots, kv_type=configuration.kv_type, device="cpu"
-    )
-    engine = LlamaCpp(path, "bench", options)
-    await engine.start()
-    try:
-        place = engine.address
-        connector = aiohttp.UnixConnector(place.socket)
-        async with aiohttp.ClientSession(place.url, connector=connector, headers=place.headers) as client:
-            ask = Asking(client)
-            await ask(16, 4)
-            found: dict[str, Any] = {"prefill": [], "decode": []}
-            for _ in range(TRIES if configuration.prompt <= 512 else 1):
-                timings = await ask(configuration.prompt, ANSWER)
-                found["prefill"].append(timings["prompt_per_second"])
-                found["decode"].append(timings["predicted_per_second"])
-            if configuration.slots > 1:
-                together = await asyncio.gather(*(ask(32, ANSWER) for _ in range(configuration.slots)))
-                found["together"] = [sum(each["predicted_per_second"] for each in together)]
-            if configuration.deep:
-                timings = await ask(configuration.deep, ANSWER)
-                found["deep_prefill"] = [timings["prompt_per_second"]]
-                found["deep_decode"] = [timings["predicted_per_second"]]
-            footprint = await engine.footprint()
-            found["memory"] = asdict(footprint)
-    finally:
-        await engine.stop()
-    return found
+@dataclass(frozen=True)
+class Row:
+    """One prediction beside its figure, in `unit`."""
+
+    name: str
+    what: str
+    predicted: Interval
+    measured: float
+
+    @property
+    def error(self) -> float:
+        return self.predicted.likely / self.measured - 1
+
+    @property
+    def within(self) -> bool:
+        return self.predicted.low <= self.measured <= self.predicted.high
 
 
 class Asking:
@@ -115,31 +132,122 @@ class Asking:
         return dict(said["timings"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "penjing-plan-accuracy")
-    parser.add_argument("--seconds", type=float, default=330.0)
-    parser.add_argument("--only", default="", help="configurations whose name has this in it")
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
+async def taken(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, Any]:
+    """Bytes of the worker's memory."""
+    await ask(PROMPT, 4)
+    return asdict(await engine.footprint())
+
+
+async def timed(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, Any]:
+    """Tokens a second."""
+    found: dict[str, list[float]] = {}
+    for _ in range(TRIES):
+        said = await ask(PROMPT, ANSWER)
+        found.setdefault("prefill", []).append(said["prompt_per_second"])
+        found.setdefault("decode", []).append(said["predicted_per_second"])
+        if one.slots > 1:
+            answers = await asyncio.gather(*(ask(SHORT, TOGETHER) for _ in range(one.slots)))
+            found.setdefault("together", []).append(sum(each["predicted_per_second"] for each in answers))
+    for _ in range(2 if one.deep else 0):
+        said = await ask(one.deep, ANSWER)
+        found.setdefault("deep_prefill", []).append(said["prompt_per_second"])
+        found.setdefault("deep_decode", []).append(said["predicted_per_second"])
+    return found
+
+
+async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
+    """Figures of one engine that is started for them."""
+    options = EngineOptions(max_context=one.context, parallel=one.slots, kv_type=one.kv_type, device="cpu")
+    engine = LlamaCpp(path, "bench", options)
+    await engine.start()
+    try:
+        place = engine.address
+        connector = aiohttp.UnixConnector(place.socket)
+        async with aiohttp.ClientSession(place.url, connector=connector, headers=place.headers) as client:
+            ask = Asking(client)
+            await ask(16, 4)
+            return await (taken if what == "memory" else timed)(one, engine, ask)
+    finally:
+        await engine.stop()
+
+
+def measure(what: str, folder: Path, only: str, seconds: float) -> None:
+    """Measure the configurations of which `folder` has no figures, until `seconds` are over."""
     begun = time.monotonic()
-    for configuration in CONFIGURATIONS:
-        kept = given.folder / f"{configuration.name}.json"
-        if kept.exists() or given.only not in configuration.name:
+    for one in MEMORY if what == "memory" else SPEED:
+        kept = folder / f"{what} {one.name}.json"
+        if kept.exists() or only not in one.name:
             continue
-        if time.monotonic() - begun > given.seconds:
+        if time.monotonic() - begun > seconds:
+            print("More is to be measured: once again.")
             break
-        path = shapes.write(configuration.shape, configuration.kind, given.folder)
+        path = shapes.write(one.shape, one.kind, folder)
         try:
-            found = asyncio.run(measured(configuration, path))
+            found = asyncio.run(measured(what, one, path))
         finally:
             path.unlink()
         kept.write_bytes(msgspec.json.encode(found))
-        print(
-            configuration.name,
-            json.dumps({k: statistics.median(v) for k, v in found.items() if k != "memory"}),
-            flush=True,
-        )
+        print(one.name, json.dumps(found), flush=True)
+
+
+def facts(one: Configuration, folder: Path) -> Model:
+    """What the planner knows of a model: its header."""
+    return probe.read(shapes.write(one.shape, one.kind, folder, hollow=True))
+
+
+def memory_rows(folder: Path) -> Iterator[Row]:
+    """MB."""
+    repacks = repacking(machine.read(gpus=False))
+    for one in MEMORY:
+        kept = folder / f"memory {one.name}.json"
+        if kept.exists():
+            need = memory.need(facts(one, folder), one.context, one.slots, Terms(one.kv_type, repacks=repacks))
+            likely = need.resident / 1e6
+            yield Row(one.name, "", Interval(likely, likely, likely), json.loads(kept.read_bytes())["resident"] / 1e6)
+
+
+def speed_rows(folder: Path, calibration: Calibration) -> Iterator[Row]:
+    """Tokens a second."""
+    for one in SPEED:
+        kept = folder / f"speed {one.name}.json"
+        if not kept.exists():
+            continue
+        found, model = json.loads(kept.read_bytes()), facts(one, folder)
+        loads = {
+            "prefill": Load(PROMPT),
+            "decode": Load(context_tokens=PROMPT + ANSWER // 2),
+            "deep_prefill": Load(one.deep),
+            "deep_decode": Load(context_tokens=one.deep + ANSWER // 2),
+            "together": Load(context_tokens=SHORT + TOGETHER // 2, together=one.slots),
+        }
+        for what, load in loads.items():
+            if what in found:
+                told = speed.predict(model, calibration, load)
+                rate = told.prefill_tokens_per_s if "prefill" in what else told.decode_tokens_per_s
+                yield Row(one.name, what, rate, statistics.median(found[what]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=("calibrate", "memory", "speed", "show"), default="show")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "penjing-plan-accuracy")
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--only", default="", help="configurations whose name has this in it")
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    kept = given.folder / "calibration.json"
+    if given.what == "calibrate":
+        kept.write_bytes(msgspec.json.encode(calibrate.calibrate(machine.read(gpus=False))))
+    elif given.what != "show":
+        measure(given.what, given.folder, given.only, given.seconds)
+    else:
+        calibration = msgspec.json.decode(kept.read_bytes(), type=Calibration)
+        for row in (*memory_rows(given.folder), *speed_rows(given.folder, calibration)):
+            print(
+                f"{row.name:36} {row.what:13} {row.predicted.likely:9.1f} {row.measured:9.1f} {row.error:+7.1%} "
+                f"{'' if row.within else '!'}"
+            )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ Does not know: what is measured.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -96,9 +97,10 @@ class Plain:
         return self.rows * row_bytes(self.kind, self.shape[-1])
 
 
-def write(name: str, kind: str, folder: Path) -> Path:
-    """The file of shape `name` in ggml type `kind` under `folder`; written where there is none."""
-    path = folder / f"{name}-{kind}.gguf"
+def write(name: str, kind: str, folder: Path, *, hollow: bool = False) -> Path:
+    """The file of shape `name` in ggml type `kind` under `folder`; written where there is none. A `hollow` one has a
+    hole for each tensor: enough for whoever reads headers."""
+    path = folder / f"{name}-{kind}{'-hollow' if hollow else ''}.gguf"
     if path.exists():
         return path
     shape, unfinished = SHAPES[name], path.with_suffix(".part")
@@ -120,8 +122,10 @@ def write(name: str, kind: str, folder: Path) -> Path:
     file = writer.fout[0]
     writer.write_padding(file, file.tell())
     for tensor in plain:
-        for piece in pieces(tensor):
-            file.write(piece)
+        if hollow:
+            file.truncate(file.seek(tensor.bytes, os.SEEK_CUR))
+        else:
+            file.writelines(pieces(tensor))
         writer.write_padding(file, tensor.bytes)
     writer.close()
     return unfinished.rename(path)

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,28 +5,9 @@ from hypothesis import strategies as st
 from penjing.plan import memory
 from penjing.plan.memory import Terms
 from penjing.probe.facts import Model
+from planned_models import llama
 
 MIB = 1 << 20
-
-
-def llama(layers: int, width: int, heads: int, kv_heads: int, feed_forward: int, **more: object) -> Model:
-    facts: dict[str, object] = {
-        "path": Path("a.gguf"),
-        "format": "gguf",
-        "architecture": "llama",
-        "layers": layers,
-        "embedding": width,
-        "heads": heads,
-        "kv_heads": kv_heads,
-        "feed_forward": feed_forward,
-        "key_length": width // heads,
-        "value_length": width // heads,
-        "vocabulary": 259,
-        "bytes": 1000,
-    }
-    return Model(**{**facts, **more})  # type: ignore[arg-type]
-
-
 SMALL = llama(4, 256, 4, 2, 768)
 EVEN = llama(6, 512, 8, 8, 1536)
 WIDE = llama(3, 1024, 16, 4, 4096)

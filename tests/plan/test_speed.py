@@ -1,6 +1,6 @@
 from penjing.plan import devices, speed
 from penjing.plan.speed import Load
-from tests.plan.test_memory import llama
+from planned_models import llama
 
 PHONE = devices.expected(devices.find("Snapdragon 8 Gen 3"))
 SEVEN = llama(32, 4096, 32, 32, 11008, bytes=3_800_000_000, parameters=6_700_000_000, quantization="Q4_0")
