@@ -88,7 +88,7 @@ def test_environment_gives_lists_by_commas(monkeypatch: pytest.MonkeyPatch) -> N
         ("rate = 'fast'", "a number"),
         ("open = 1", "true or false"),
         ("mode = 'gpu'", "one of auto, cpu"),
-        ("keys = 'a'", "a list of values"),
+        ("keys = 'a'", "a list, each text"),
         ("folder = 3", "a path"),
         ("name = 3", "text"),
     ],

@@ -149,7 +149,8 @@ def _from_command_line(given: Mapping[str, object], fields: Mapping[str, object]
     layer: Layer = {}
     for name, value in given.items():
         if value is not None and value != ():
-            layer[name] = (value, "--" + name.replace("_", "-"), name in fields and isinstance(value, str))
+            lax = name in fields and isinstance(value, str)
+            layer[name] = (_parts(cast(str, value), fields[name]) if lax else value, "--" + name.replace("_", "-"), lax)
     return layer
 
 
@@ -161,10 +162,13 @@ def _from_environment(section: Section, fields: Mapping[str, object]) -> Layer:
     for variable, text in os.environ.items():
         if variable.startswith(prefix) and text:
             name = variable.removeprefix(prefix).lower()
-            listed = name in fields and _is_sequence(fields[name])
-            value: object = [part.strip() for part in text.split(",")] if listed else text
-            layer[name] = (value, variable, True)
+            layer[name] = (_parts(text, fields[name]) if name in fields else text, variable, True)
     return layer
+
+
+def _parts(text: str, hint: object) -> object:
+    """Text from where lists cannot be written: several values are parted by commas."""
+    return [part.strip() for part in text.split(",")] if _is_sequence(hint) else text
 
 
 def _from_files(section: Section) -> list[Layer]:
@@ -248,7 +252,8 @@ def wanted(hint: object) -> str:
     if get_origin(hint) is Literal:
         return say("one of {choices}", choices=", ".join(str(choice) for choice in get_args(hint)))
     if _is_sequence(hint):
-        return say("a list of values")
+        parts = [part for part in get_args(hint) if part is not Ellipsis]
+        return say("a list, each {one}", one=wanted(parts[0])) if parts else say("a list of values")
     word = say(WORDS.get(hint, "a value of its kind") if isinstance(hint, type) else "a value of its kind")
     if low is not None and high is not None:
         return say("{word} from {low} to {high}", word=word, low=low, high=high)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from penjing.operate.supervise import Change
     from penjing.progress import Progress
 
-SECTIONS = ("model", "engine", "engines", "serve", "chat")
+SECTIONS = ("model", "engine", "engines", "serve", "chat", "bench")
 
 
 class Misplaced(InputError):

@@ -1,23 +1,30 @@
 """Shows long work on stderr: a bar on a terminal, a line for each stage elsewhere, nothing with --quiet.
 
-The bar is drawn from the first report on, so that work that is done at once costs no import.
+The bar is drawn from the first report on, so that work that is done at once costs no import. Of bytes that go from one
+place to another it shows how many, how fast and how long yet; elsewhere each tenth of them is a line.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penjing.cli import talk
+from penjing.files import human
 from penjing.language import say
+from penjing.progress import Transfer
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
     from penjing.progress import Progress, Report
+
+TENTHS = 10
 
 STAGES = {
     "reading": "Reading",
@@ -28,6 +35,7 @@ STAGES = {
     "warming": "Warming up",
     "waiting": "Waiting for another penjing that does the same",
     "connecting": "Connecting",
+    "downloading": "Downloading",
     "hashing": "Hashing",
     "fetching": "Fetching",
     "assembling": "Putting it together",
@@ -37,6 +45,7 @@ STAGES = {
     "looking": "Looking what else is running",
     "disk": "Reading from the disk",
     "memory": "Reading from memory",
+    "measuring": "Measuring",
     "multiplying": "Multiplying matrices",
 }
 
@@ -62,36 +71,64 @@ def shown() -> Iterator[Report]:
 
 
 class Lines:
-    """One line for each stage."""
+    """One line for each stage, and for each tenth of a transfer."""
 
     def __init__(self) -> None:
         self.last = ""
+        self.tenth = 0
+        self.begun = 0.0
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage != self.last:
             self.last = progress.stage
+            self.tenth, self.begun = int(progress.fraction * TENTHS), time.monotonic()
             talk.note("{stage} ...", stage=stage(progress))
+        elif isinstance(progress, Transfer) and int(progress.fraction * TENTHS) > self.tenth:
+            self.tenth = int(progress.fraction * TENTHS)
+            talk.note("{stage}: {amount}", stage=stage(progress), amount=self._amount(progress))
+
+    def _amount(self, transfer: Transfer) -> str:
+        """How much, how fast, how long yet."""
+        speed = (transfer.done - transfer.before) / max(time.monotonic() - self.begun, 1e-3)
+        left = timedelta(seconds=round((transfer.total - transfer.done) / speed)) if speed else "?"
+        return say(
+            "{percent:.0f} % of {size}, {speed}/s, {left} left",
+            percent=transfer.fraction * 100,
+            size=human(transfer.total),
+            speed=human(speed),
+            left=left,
+        )
 
 
 class Drawn:
-    """A bar with the time left."""
+    """A bar with the time left; of a transfer also with bytes and speed."""
 
     def __init__(self) -> None:
         self.bar: Bar | None = None
         self.task: TaskID | None = None
+        self.moves = False
 
     def __call__(self, progress: Progress) -> None:
-        if self.bar is None or self.task is None:
-            self.bar, self.task = self._begin()
-        self.bar.update(self.task, completed=progress.fraction, description=stage(progress))
+        if self.bar is None or self.task is None or self.moves is not isinstance(progress, Transfer):
+            self.close()
+            self.bar, self.task = self._begin(progress)
+        done = progress.done if isinstance(progress, Transfer) else progress.fraction
+        self.bar.update(self.task, completed=done, description=stage(progress))
 
-    def _begin(self) -> tuple[Bar, TaskID]:
+    def _begin(self, progress: Progress) -> tuple[Bar, TaskID]:
+        from rich import progress as parts
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        columns: list[parts.ProgressColumn] = [parts.TextColumn("{task.description}"), parts.BarColumn()]
+        self.moves = isinstance(progress, Transfer)
+        if self.moves:
+            columns += [parts.DownloadColumn(), parts.TransferSpeedColumn()]
+        else:
+            columns.append(parts.TaskProgressColumn())
+        bar = parts.Progress(*columns, parts.TimeRemainingColumn(), console=Console(stderr=True), transient=True)
         bar.start()
+        if isinstance(progress, Transfer):  # what was there before says nothing of the speed
+            return bar, bar.add_task("", total=progress.total, completed=progress.before)
         return bar, bar.add_task("", total=1.0)
 
     def close(self) -> None:

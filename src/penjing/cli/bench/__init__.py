@@ -1,0 +1,1 @@
+"""The verb `bench`: what is measured, and how the figures are shown."""
