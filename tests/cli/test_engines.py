@@ -20,9 +20,9 @@ from penjing.cli.model import Misplaced
 from penjing.engines.llamacpp import LlamaCpp
 from penjing.engines.remote import Remote
 from penjing.errors import ModelNotFound, UnknownOption
-from penjing.gateway.cost import Price
 from penjing.gateway.silence import AWAY, HERE, Silence
 from penjing.operate.supervise import Supervised
+from penjing.plan.prices import Price
 
 TABLES = """
 [engine]

@@ -21,9 +21,10 @@ from penjing.cli.model import CHOSEN, ENGINE, LOCAL, REMOTE, SERVER, Chosen, Mis
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.engines.remote import Remote
 from penjing.errors import InputError
-from penjing.gateway.cost import Price, Prices, listed
+from penjing.gateway.cost import Prices
 from penjing.gateway.silence import AWAY, HERE, Silence
 from penjing.operate.supervise import Supervised
+from penjing.plan.prices import Price, listed
 from penjing.settings import DEFAULT, Loaded, entries, load
 from penjing.store.resolve import Found, find
 

@@ -17,7 +17,7 @@ from gateway.running import Running, Serving, eventually, finish, launch, until,
 from penjing.engines.fake import Fake, Script
 from penjing.errors import AccessError
 from penjing.gateway.app import Gateway
-from penjing.gateway.cost import Price, Prices
+from penjing.gateway.cost import Prices
 from penjing.gateway.grant import OPEN
 from penjing.gateway.house import House
 from penjing.gateway.keyring import ledger, live
@@ -27,6 +27,7 @@ from penjing.gateway.keyring.ledger import this_month
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.keys import Keys
 from penjing.gateway.reply import Incoming
+from penjing.plan.prices import Price
 
 CHAT = "/v1/chat/completions"
 

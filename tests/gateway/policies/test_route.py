@@ -11,13 +11,14 @@ import pytest
 
 from gateway.running import Running, Serving, until, user
 from penjing.engines.fake import Fake, Script
-from penjing.gateway.cost import Price, Prices
+from penjing.gateway.cost import Prices
 from penjing.gateway.grant import Grant
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.context import ContextOptions
 from penjing.gateway.policies.keys import Keys
 from penjing.gateway.policies.route import NoSuchEngine, RouteOptions
 from penjing.gateway.routing.rules import Rule
+from penjing.plan.prices import Price
 
 BOTH = ("device", "cloud")
 CHAT = "/v1/chat/completions"
