@@ -1,0 +1,195 @@
+"""The plan's answer: does a model fit a place, in which quantization, with how long a context, how fast.
+
+The recommended quantization is the one of the best quality that fits, but of those that change answers little the
+largest that is comfortably fast: nobody sees the difference between them, everybody the speed. More memory therefore
+never leads to worse quality.
+
+Does not know: where the facts come from, money, languages (a door words the reason).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from penjing.plan import quality, speed
+from penjing.plan.memory import Need, Terms, largest_context, need
+from penjing.plan.place import Place
+from penjing.plan.quality import Quality
+from penjing.plan.speed import Load, Speed
+from penjing.plan.weights import repacking
+from penjing.probe.facts import Model
+
+ENOUGH = 4096
+"""Tokens of context that are wanted where nobody says."""
+UNTRAINED = 4096
+"""Tokens of context of a model whose header does not say what it was trained for."""
+PROMPT = 512
+"""Tokens of the prompt that speeds are told for."""
+LITTLE = 0.08
+"""Nats of divergence up to which a quantization changes answers little: the 4-bit types, after the published table."""
+INVISIBLE = 0.002
+"""Nats below which more bits are no better: Q8_0."""
+COMFORTABLE = 10.0
+"""Tokens a second, about twice as fast as people read."""
+NEARLY = 1.15
+"""So much larger is nearly as fast."""
+Origin = Literal["here", "published", "convert", "computed"]
+Verdict = Literal["fits", "shorter", "no"]
+Reason = Literal["asked", "only", "best", "fast", "fastest", "largest", "tight"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """`context` in tokens for each of `slots` conversations at once (None: 4096, or what the model was trained for
+    where that is less). `quantization` is a label, empty where the best is looked for; `kv_type` is the cache's."""
+
+    context: int | None = None
+    slots: int = 1
+    quantization: str = ""
+    kv_type: str = "f16"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One quantization. `model` as it would be in it. `origin`: the file is `here`, `published` at the model's source,
+    what penjing would `convert` to, or only `computed` (somebody else may have it)."""
+
+    label: str
+    model: Model
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Row:
+    """A candidate at its place. `need` for `context` tokens: the wanted ones where they fit, else `longest`, which is
+    the longest context that fits beside the weights (0: nothing does)."""
+
+    candidate: Candidate
+    verdict: Verdict
+    context: int
+    slots: int
+    longest: int
+    need: Need
+    speed: Speed
+    quality: Quality
+
+    @property
+    def label(self) -> str:
+        return self.candidate.label
+
+    @property
+    def bytes(self) -> int:
+        """Of the weights."""
+        return self.candidate.model.bytes
+
+    @property
+    def obtainable(self) -> bool:
+        """Whether this machine can get at it."""
+        return self.candidate.origin != "computed"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`rows` from the smallest to the largest. `chosen` is the recommended one, or the one that was asked for, for
+    `reason`; None where none fits. `nearest` is what fits instead where the one asked for does not. `wanted` in
+    tokens for each of `wish.slots`."""
+
+    place: Place
+    wish: Wish
+    wanted: int
+    rows: tuple[Row, ...]
+    chosen: Row | None
+    reason: Reason
+    nearest: Row | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether what was asked for fits."""
+        return self.chosen.verdict if self.chosen is not None else "no"
+
+    @property
+    def smallest(self) -> Row:
+        """The row that needs the least."""
+        return min(self.rows, key=lambda row: row.need.total)
+
+
+def recommend(candidates: Sequence[Candidate], place: Place, wish: Wish = Wish()) -> Answer:
+    """The answer for quantizations of one model (at least one). Where `wish.quantization` is among them it is chosen if
+    it fits at all."""
+    trained = candidates[0].model.context or UNTRAINED
+    wanted = min(wish.context or min(ENOUGH, trained), trained)
+    rows = tuple(sorted((judge(each, place, wish, wanted) for each in candidates), key=lambda row: row.bytes))
+    asked = [row for row in rows if same(row.label, wish.quantization)]
+    if asked and asked[0].verdict != "no":
+        return Answer(place, wish, wanted, rows, asked[0], "asked")
+    chosen, reason = best(rows)
+    if asked:
+        return Answer(place, wish, wanted, rows, None, "asked", nearest=chosen)
+    return Answer(place, wish, wanted, rows, chosen, reason)
+
+
+def judge(candidate: Candidate, place: Place, wish: Wish, wanted: int) -> Row:
+    """One candidate at one place."""
+    model = candidate.model
+    terms = Terms(kv_type=wish.kv_type, repacks=repacking(place.machine))
+    trained = model.context or UNTRAINED
+    longest = largest_context(model, place.budget, wish.slots, terms, most=trained)
+    verdict: Verdict = "fits" if longest >= wanted else "shorter" if longest else "no"
+    context = longest if verdict == "shorter" else wanted
+    load = Load(PROMPT, context_tokens=min(PROMPT, context), together=wish.slots, kv_type=wish.kv_type)
+    return Row(
+        candidate=candidate,
+        verdict=verdict,
+        context=context,
+        slots=wish.slots,
+        longest=longest,
+        need=need(model, context, wish.slots, terms),
+        speed=speed.predict(model, place.calibration, load),
+        quality=quality.of(candidate.label, model.bits_per_weight),
+    )
+
+
+def best(rows: Sequence[Row]) -> tuple[Row | None, Reason]:
+    """The recommended row and why. Which rows may be is the same at every budget but for what fits, so that more
+    memory never leads to worse quality."""
+    open_ = [row for row in rows if row.obtainable] or list(rows)
+    fitting = [row for row in open_ if row.verdict == "fits"]
+    if not fitting:
+        shorter = [row for row in open_ if row.verdict == "shorter"]
+        return (min(shorter, key=lambda row: row.need.total), "tight") if shorter else (None, "tight")
+    if len(open_) == 1:
+        return fitting[0], "only"
+    limit = fast_enough(open_)
+    among = [row for row in fitting if row.quality.kl <= LITTLE and row.bytes <= limit]
+    if not among:
+        return min(fitting, key=rank), "largest"
+    chosen = min(among, key=rank)
+    better = [row for row in fitting if rank(row) < rank(chosen)]
+    if not better:
+        bigger = [row for row in open_ if row.verdict != "fits" and rank(row) < rank(chosen)]
+        return chosen, "largest" if bigger else "best"
+    return chosen, "fast" if decode(chosen) >= COMFORTABLE else "fastest"
+
+
+def fast_enough(rows: Sequence[Row]) -> int:
+    """Bytes of the largest row of little loss that is comfortably fast; where none is, nearly the smallest."""
+    good = [row for row in rows if row.quality.kl <= LITTLE]
+    fast = [row.bytes for row in good if decode(row) >= COMFORTABLE]
+    return max(fast) if fast else int(NEARLY * min((row.bytes for row in good), default=0))
+
+
+def rank(row: Row) -> tuple[float, int]:
+    """Best first: the least divergence, and among those that nobody can tell apart the smallest."""
+    return max(row.quality.kl, INVISIBLE), row.bytes
+
+
+def decode(row: Row) -> float:
+    """Tokens a second of one answer."""
+    return row.speed.decode_tokens_per_s.likely / row.slots
+
+
+def same(label: str, wanted: str) -> bool:
+    """Whether `wanted` names this quantization."""
+    return bool(wanted) and label.upper() in (wanted.upper(), f"UD-{wanted.upper()}")
