@@ -51,15 +51,21 @@ class Layer:
 def layers(model: Model) -> dict[Layer, int]:
     """The kinds of layers and how many there are of each."""
     found: dict[Layer, int] = {}
-    heads = per_layer(model, "attention.head_count_kv", model.kv_heads)
-    states, windows = recurrent(model), sliding(model)
-    for index in range(model.layers):
-        if states[index]:
-            layer = Layer(0, 0, state=state(model))
-        else:
-            layer = remembered(model, heads[index], model.sliding_window if windows[index] else 0)
+    for layer in each(model):
         found[layer] = found.get(layer, 0) + 1
     return found
+
+
+def each(model: Model) -> list[Layer]:
+    """All layers in their order."""
+    heads = per_layer(model, "attention.head_count_kv", model.kv_heads)
+    states, windows = recurrent(model), sliding(model)
+    return [
+        Layer(0, 0, state=state(model))
+        if states[index]
+        else remembered(model, heads[index], model.sliding_window if windows[index] else 0)
+        for index in range(model.layers)
+    ]
 
 
 def remembered(model: Model, heads: int, window: int) -> Layer:

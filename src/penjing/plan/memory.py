@@ -15,9 +15,10 @@ Does not know: machines, how much memory is free, engines other than llama.cpp.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penjing.plan.layers import Layer, fact, layers
+from penjing.plan.layers import Layer, each, fact, layers
 from penjing.plan.weights import doubled
 from penjing.probe.facts import Model
 
@@ -91,10 +92,15 @@ def need(model: Model, context: int, slots: int = 1, terms: Terms = USUAL) -> Ne
 
 def kv_cache(model: Model, pool: int, slots: int = 1, terms: Terms = USUAL) -> int:
     """Bytes of a KV cache of `pool` tokens that `slots` conversations share, and of their states."""
+    return kv_of(each(model), pool, slots, terms)
+
+
+def kv_of(some: Sequence[Layer], pool: int, slots: int, terms: Terms) -> int:
+    """The same of `some` of a model's layers."""
     size = 0.0
-    for layer, number in layers(model).items():
+    for layer in some:
         cells = kept_cells(layer, pool, slots, terms)
-        size += number * (cells * (layer.keys + layer.values) * KV_BYTES[terms.kv_type] + layer.state * slots)
+        size += cells * (layer.keys + layer.values) * KV_BYTES[terms.kv_type] + layer.state * slots
     return round(size)
 
 

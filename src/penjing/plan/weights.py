@@ -14,7 +14,7 @@ EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 EXPERTS = "_exps."
 ROWS = 8
 """Rows that are interleaved; a matrix with another number of them is left as it is."""
-REPACKED = {
+REPACKED: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {"AVX2": ("Q4_0", "Q4_K", "IQ4_NL", "MXFP4")},
     "aarch64": {"dotprod": ("Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4")},
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from penjing.engines.llamacpp import room
-from penjing.engines.llamacpp.devices import Device, NoGpu, choose, layers_that_fit
+from penjing.engines.llamacpp.devices import SPARE, Device, NoGpu, choose
 from penjing.engines.llamacpp.options import SOURCE, EngineOptions
 from penjing.engines.llamacpp.settings import RANK, Settings
 from penjing.engines.llamacpp.template import SWITCH, silent_by_default
@@ -19,6 +19,7 @@ from penjing.errors import SettingError
 from penjing.files import human
 from penjing.language import say
 from penjing.plan import memory
+from penjing.plan.split import most_layers
 from penjing.probe.facts import Model
 from penjing.probe.machine import Machine
 
@@ -119,7 +120,7 @@ def derive(
         context=fit.context,
         pool=fit.pool,
         slots=fit.slots,
-        gpu_layers=_gpu_layers(sheet, model, options, gpus, fit.need),
+        gpu_layers=_gpu_layers(sheet, model, options, gpus, fit, terms),
         cache_ram=_cache_ram(sheet, free - fit.need.total),
     )
     return Derived(settings, tuple(sheet.choices), fit.need)
@@ -194,11 +195,15 @@ def _batches(sheet: Sheet, options: EngineOptions, embeddings: bool) -> tuple[in
     return batch, sheet.choose("ubatch", options.ubatch, min(UBATCH, batch), REASONS["ubatch"])
 
 
-def _gpu_layers(sheet: Sheet, model: Model, options: EngineOptions, gpus: tuple[Device, ...], need: memory.Need) -> int:
+def _gpu_layers(
+    sheet: Sheet, model: Model, options: EngineOptions, gpus: tuple[Device, ...], fit: room.Fit, terms: memory.Terms
+) -> int:
     if not gpus:
         return sheet.choose("gpu_layers", None, 0, REASONS["no_gpu"])
     free = human(sum(gpu.memory_free for gpu in gpus))
-    fitting = layers_that_fit(model, need, gpus)
+    others = sum(int(gpu.memory_free * (1 - SPARE)) - fit.need.compute for gpu in gpus[1:])
+    share = int(gpus[0].memory_free * (1 - SPARE)) + others
+    fitting = most_layers(model, fit.context, fit.slots, share, terms)
     facts = {"layers": model.layers + 1, "free": free}
     return sheet.choose("gpu_layers", options.gpu_layers, fitting, REASONS["gpu_layers"], **facts)
 

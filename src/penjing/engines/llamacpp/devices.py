@@ -1,9 +1,9 @@
-"""The devices the installed library can compute on, and how much of a model goes there.
+"""The devices the installed library can compute on.
 
 Which backends a library has is decided when it is built, so it is asked, in a process of its own: loading it into
 this one would cost 100 MB and its threads.
 
-Does not know: drivers, what is in the machine but not usable by the library.
+Does not know: models, drivers, what is in the machine but not usable by the library.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import sys
 from dataclasses import dataclass
 
 from penjing.errors import DeviceUnavailable, EngineStartFailed
-from penjing.plan.memory import Need
-from penjing.probe.facts import Model
 
 PATIENCE = 30.0
 """Seconds the library may take to list its devices (a first CUDA start is slow)."""
@@ -84,15 +82,3 @@ def choose(wanted: str, devices: tuple[Device, ...]) -> tuple[Device, ...]:
         present = ", ".join(dict.fromkeys(device.kind for device in devices)) or "cpu"
         raise BackendMissing(device=wanted, present=present)
     return chosen
-
-
-def layers_that_fit(model: Model, need: Need, gpus: tuple[Device, ...]) -> int:
-    """How many layers, counting the output as one, fit the free memory of `gpus`; 0 without any.
-
-    Each layer takes its share of the weights and of the KV cache; every GPU needs the compute buffers of its own.
-    """
-    if not gpus:
-        return 0
-    room = sum(int(gpu.memory_free * (1 - SPARE)) - need.compute for gpu in gpus)
-    layer = (need.weights + need.kv) / (model.layers + 1)
-    return max(0, min(model.layers + 1, int(room / layer)))
