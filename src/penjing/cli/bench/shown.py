@@ -53,6 +53,8 @@ def show(outcome: Outcome) -> None:
     for text in comparisons(outcome):
         talk.data(talk.printable(text))
     for result in outcome.results:
+        for text in plans(result):
+            talk.data(talk.printable(text))
         for note in result.notes:
             talk.data(f"{result.name}: {say(note)}")
         for reason, count in failures(result).items():
@@ -81,16 +83,12 @@ def _about(result: Result) -> None:
         template = "cold start {seconds:.2f} s" if start.cold else "start {seconds:.2f} s"
         parts.append(say(template, seconds=start.seconds))
         parts.append(say("first word {milliseconds:.0f} ms", milliseconds=start.first * 1e3))
-    if memory := result.memory:
-        took = say("memory {resident}, {mapped} of it the file", **_sizes(memory.resident, memory.mapped_resident))
-        parts.append(took if memory.mapped_resident else say("memory {resident}", resident=human(memory.resident)))
+    if (fresh := result.fresh) and (memory := result.memory):
+        grown = say("then {resident}", resident=human(memory.resident))
+        parts.append(say("memory {resident}", resident=human(fresh.resident)) + f" ({grown})")
     if result.starts and not any(line.joules for line in result.lines):
         parts.append(say(result.power))
     talk.data(f"{result.name}: {', '.join(parts)}" if parts else result.name)
-
-
-def _sizes(resident: int, mapped: int) -> dict[str, str]:
-    return {"resident": human(resident), "mapped": human(mapped)}
 
 
 def cells(name: str, line: Line, *, several: bool) -> dict[str, str]:
@@ -191,6 +189,27 @@ def ranged(ratio: Ratio | None) -> str:
     ('0.973 (0.950 … 1.010)', '-')
     """
     return f"{ratio.median:.3f} ({ratio.least:.3f} … {ratio.most:.3f})" if ratio else "-"
+
+
+def plans(result: Result) -> list[str]:
+    """What was planned beside what was measured, where there was a plan; empty for a server elsewhere."""
+    found = []
+    if result.fresh and result.planned:
+        found.append(f"{GAP}{say('memory')}: {human(result.planned)} / {human(result.fresh.resident)}")
+    for line in result.lines:
+        for name, told, measured in (
+            (say("prefill tok/s"), line.planned.prefill, line.figures.prefill.p50),
+            (say("decode tok/s"), line.planned.decode, line.figures.decode.p50),
+        ):
+            if told is not None and measured:
+                expected = f"{digits(told.likely)} ({digits(told.low)} … {digits(told.high)})"
+                shape = say("prompt {prompt}, answer {output}", prompt=line.load.prompt, output=line.load.output)
+                found.append(f"{GAP}{name}, {shape}: {expected} / {digits(measured)}")
+    if not found:
+        return []
+    if len(found) == 1:
+        found.append(GAP + say("speed is only planned for a CPU that was measured: penjing probe --calibrate"))
+    return [say("{name}, planned / measured:", name=result.name), *found]
 
 
 def failures(result: Result) -> dict[str, int]:

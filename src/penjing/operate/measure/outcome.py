@@ -12,6 +12,7 @@ from typing import Any
 from penjing.engines.llamacpp.footprint import Footprint
 from penjing.operate.measure.figures import Figures, Goal, Ratio, ratio
 from penjing.operate.measure.load import Load
+from penjing.operate.measure.planned import Plan, Planned
 from penjing.operate.measure.rounds import Row
 from penjing.operate.measure.subject import Start, Subject
 
@@ -32,25 +33,31 @@ class Host:
 
 @dataclass(frozen=True)
 class Line:
-    """One load on one subject. `rounds` are its figures round by round, `joules` of one token."""
+    """One load on one subject. `rounds` are its figures round by round, `joules` of one token, `planned` what was to be
+    expected."""
 
     load: Load
     figures: Figures
     rounds: list[Figures]
     joules: float | None
+    planned: Planned
 
 
 @dataclass(frozen=True)
 class Result:
-    """One subject. `context` in tokens, `memory` in bytes after all was asked, None for a server elsewhere. `notes` are
-    templates; `power` tells who measured it, or why nobody did (a template)."""
+    """One subject. `context` in tokens; `fresh` and `memory` in bytes after it was started and after all was asked
+    (conversations are kept), None for a server elsewhere. `notes` are
+    templates; `power` tells who measured it, or why nobody did (a template). `planned` is the memory in bytes that was
+    expected at the start, 0 where nothing was."""
 
     name: str
     model: str
     context: int
     slots: int
     starts: tuple[Start, ...]
+    fresh: Footprint | None
     memory: Footprint | None
+    planned: int
     power: str
     exact: bool
     notes: list[str]
@@ -93,7 +100,7 @@ class Outcome:
 
 async def result(subject: Subject, rows: Sequence[Row], goal: Goal | None) -> Result:
     """What was found of `subject`. Rows that nothing was measured of are left out."""
-    target = subject.target
+    target, plan = subject.target, Plan(subject.engine)
     return Result(
         name=target.name,
         model=target.model,
@@ -101,10 +108,16 @@ async def result(subject: Subject, rows: Sequence[Row], goal: Goal | None) -> Re
         slots=subject.engine.capabilities.slots,
         starts=subject.starts,
         memory=await subject.footprint(),
+        fresh=subject.fresh,
+        planned=plan.memory,
         power=next((energy.source for row in rows for energy in row.energy), ""),
         exact=subject.prompts.exact,
         notes=target.notes,
-        lines=[Line(row.load, row.figures(goal), row.rounds(), row.joules()) for row in rows if row.taken],
+        lines=[
+            Line(row.load, row.figures(goal), row.rounds(), row.joules(), plan.of(row.load))
+            for row in rows
+            if row.taken
+        ],
     )
 
 

@@ -28,12 +28,14 @@ class Start:
 
 @dataclass
 class Subject:
-    """`starts` are those of an engine that was started here: cold, then warm, or one as it came."""
+    """`starts` are those of an engine that was started here: cold, then warm, or one as it came. `fresh` is its
+    worker's memory after a first short question, None for a server elsewhere."""
 
     engine: Engine
     target: Target
     prompts: Prompts
     starts: tuple[Start, ...]
+    fresh: Footprint | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +63,9 @@ async def opened(engine: Engine, name: str, file: Path | None = None, *, cold: b
     target.name = name
     if file is not None:
         starts.append(start)
-    return Subject(engine, target, Prompts(target, seed), tuple(starts))
+    subject = Subject(engine, target, Prompts(target, seed), tuple(starts))
+    subject.fresh = await subject.footprint()
+    return subject
 
 
 async def _started(engine: Engine, *, cold: bool) -> tuple[Target, Start]:
