@@ -23,6 +23,7 @@ VERBS = {
     "serve": ("penjing.cli.serve:serve", "Serve a model to programs that speak OpenAI's API."),
     "explain": ("penjing.cli.explain:explain", "Show how a model would be run here, and why."),
     "probe": ("penjing.cli.probe:probe", "Show what this machine, or a model, is."),
+    "plan": ("penjing.cli.plan.verb:plan", "Show what of a model fits, how fast, and what it costs."),
     "pull": ("penjing.cli.pull:pull", "Fetch a model."),
     "store": ("penjing.cli.store.verb:store", "Show and arrange the models that this machine keeps."),
     "bench": ("penjing.cli.bench.verb:bench", "Measure how fast a model answers."),

@@ -1,0 +1,87 @@
+"""A plan for programs: one JSON document, units in the names."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from penjing.cli.plan.subject import Subject
+from penjing.plan import words
+from penjing.plan.answer import Answer, Row
+from penjing.plan.place import Place
+from penjing.plan.speed import Interval
+
+
+def document(subject: Subject, answer: Answer) -> dict[str, Any]:
+    """Everything of the answer."""
+    return {
+        "model": {
+            "name": subject.name,
+            "title": subject.title,
+            "architecture": subject.model.architecture,
+            "parameters": subject.model.parameters,
+            "trained_context_tokens": subject.model.context,
+            "licence": subject.licence,
+            "page": subject.page,
+            "remote": subject.remote,
+        },
+        "place": place(answer.place),
+        "wish": {
+            "context_tokens": answer.wanted,
+            "slots": answer.wish.slots,
+            "quantization": answer.wish.quantization or None,
+            "kv_type": answer.wish.kv_type,
+        },
+        "verdict": {"fits": "fits", "shorter": "fits_with_less_context", "no": "does_not_fit"}[answer.verdict],
+        "summary": words.verdict(answer).words(),
+        "recommended": answer.chosen.label if answer.chosen else None,
+        "reason": words.reason(answer).words() if answer.chosen else None,
+        "nearest": answer.nearest.label if answer.nearest else None,
+        "quantizations": [quantization(row) for row in answer.rows],
+        "remarks": [remark.words() for remark in words.remarks(answer)],
+    }
+
+
+def place(found: Place) -> dict[str, Any]:
+    """Where it would run."""
+    return {
+        "name": found.name,
+        "this_machine": found.here,
+        "budget_bytes": found.budget,
+        "memory_total_bytes": found.machine.memory_total,
+        "memory_bandwidth_bytes_per_s": found.calibration.bandwidth,
+        "measured": found.device is None,
+        "assumed": list(found.assumed),
+    }
+
+
+def quantization(row: Row) -> dict[str, Any]:
+    """One of them."""
+    known = row.quality
+    return {
+        "quantization": row.label,
+        "origin": row.candidate.origin,
+        "verdict": {"fits": "fits", "shorter": "fits_with_less_context", "no": "does_not_fit"}[row.verdict],
+        "weights_bytes": row.bytes,
+        "bits_per_weight": round(row.candidate.model.bits_per_weight, 3),
+        "context_tokens": row.context,
+        "longest_context_tokens": row.longest,
+        "memory_bytes": {**dataclasses.asdict(row.need), "total": row.need.total},
+        "decode_tokens_per_s": interval(row.speed.decode_tokens_per_s),
+        "prefill_tokens_per_s": interval(row.speed.prefill_tokens_per_s),
+        "prefill_seconds": round(row.speed.prefill_seconds, 4),
+        "speed_assumed": row.speed.assumed,
+        "quality": {
+            "grade": known.grade,
+            "kl_nats": known.kl,
+            "perplexity_rise": known.perplexity,
+            "basis": known.basis,
+            "measured_on": known.model,
+            "source": known.source,
+        },
+    }
+
+
+def interval(found: Interval) -> dict[str, float]:
+    """Rounded: more digits would say more than is known."""
+    return {name: float(f"{value:.4g}") for name, value in dataclasses.asdict(found).items()}

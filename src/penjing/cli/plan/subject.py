@@ -1,0 +1,130 @@
+"""What a plan is about: from MODEL to its header and the quantizations there are of it. Nothing is downloaded but
+headers.
+
+    guide, PATH, NAME of the store      -> here
+    hf:, ms:, https:, file:, SHORT NAME -> a listing of files, and one header by ranges
+
+Does not know: machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penjing.errors import ModelNotFound
+from penjing.files import expanded
+from penjing.plan.answer import Candidate
+from penjing.plan.mixes import USUAL, quantized
+from penjing.probe import model as header
+from penjing.probe.facts import Model
+
+if TYPE_CHECKING:
+    from penjing.sources.names import Reference
+    from penjing.sources.source import Listing
+    from penjing.sources.variants import Variant
+
+MADE = {4: "Q4_K_M", 8: "Q8_0", 16: "F16", 32: "F32"}
+"""What --bits means (shrink.quantize)."""
+WIDE = ("F16", "BF16", "F32")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`name` as it was typed, `title` for people. `model` is the header that was read. `page` and `licence` are empty
+    for what is here. `remote` says that it must be fetched first."""
+
+    name: str
+    title: str
+    model: Model
+    candidates: tuple[Candidate, ...]
+    remote: bool = False
+    page: str = ""
+    licence: str = ""
+
+
+def find(name: str) -> Subject:
+    """What `name` means. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, NotAReference, NoSuchQuantization,
+    NetworkError, AccessError."""
+    from penjing.sources import catalogue, names
+
+    if names.remote(name) and not expanded(name).exists():
+        return elsewhere(name, names.parse(name))
+    try:
+        return local(name)
+    except ModelNotFound as missing:
+        try:
+            reference = names.parse(name)
+        except names.NotAReference:
+            raise missing from None
+        if not catalogue.known(reference.place):
+            raise
+        return elsewhere(name, reference)
+
+
+def local(name: str) -> Subject:
+    """What is on this machine. Raises ModelNotFound, ModelCorrupt, ModelUnsupported."""
+    from penjing.store import resolve
+
+    found = resolve.find(name)
+    model = header.read(found.version.path if found.version else found.source)
+    return Subject(name, model.name or found.name, model, quantizations(model))
+
+
+def quantizations(model: Model) -> tuple[Candidate, ...]:
+    """The file as it is, what penjing makes of it, and what others may have made."""
+    own = model.quantization or model.path.stem
+    gguf = model.format == "gguf"
+    found = {own: Candidate(own, model, "here")} if gguf else {}
+    if gguf and own not in WIDE:
+        return tuple(found.values())
+    for bits, label in MADE.items():
+        if bits < 32 and label not in found:
+            found[label] = Candidate(label, quantized(model, label), "convert")
+    for label in USUAL:
+        if label not in found:
+            found[label] = Candidate(label, quantized(model, label), "computed")
+    return tuple(found.values())
+
+
+def elsewhere(name: str, reference: Reference) -> Subject:
+    """What a source has. Raises what `sources` and `probe.remote` raise."""
+    from penjing.probe import remote
+    from penjing.probe.faults import NoWeights
+    from penjing.sources.source import listing
+    from penjing.sources.variants import pick, variants
+
+    found = listing(reference)
+    known = [pick(found, reference.pick)] if _pick(reference) else list(variants(found))
+    if not known:
+        raise NoWeights(model=name, path=name)
+    ggufs = [variant for variant in known if variant.kind == "gguf"]
+    sample = ggufs[0] if ggufs else known[0]
+    model = remote.read(found, sample)
+    candidates = published(model, sample, ggufs) if ggufs else quantizations(model)
+    title = model.name or found.name
+    return Subject(name, title, model, candidates, remote=True, page=found.page, licence=found.licence)
+
+
+def _pick(reference: Reference) -> bool:
+    """Whether one file was asked for; what follows # in an address is a digest."""
+    return bool(reference.pick) and reference.scheme not in ("http", "https")
+
+
+def published(model: Model, sample: Variant, ggufs: Sequence[Variant]) -> tuple[Candidate, ...]:
+    """The quantizations that a source has: one was read, of the others the size is known and the mixture is computed.
+    Of several files of one label the first is meant."""
+    from penjing.sources.variants import LABEL
+
+    overhead = max(sample.bytes - model.bytes, 0)
+    found: dict[str, Candidate] = {}
+    for variant in ggufs:
+        if variant is sample:
+            label = variant.label if LABEL.fullmatch(variant.label) else model.quantization
+            found[label] = Candidate(label, model, "published")
+        elif LABEL.fullmatch(variant.label) and variant.label not in found:
+            size = variant.bytes - overhead
+            found[variant.label] = Candidate(variant.label, quantized(model, variant.label, size), "published")
+    return tuple(found.values())
