@@ -61,8 +61,8 @@ class Calibration:
     a head, cell and query head; `operation` in seconds: starting and ending one operation with `threads` threads;
     `disk` in bytes/s, of the disk of penjing's home, None where it could not be told. `when` is ISO 8601, UTC.
 
-    `spread` is the share by which a kernel's middle try was slower than its best one, their mean, `load` the share of the
-    processor that other programs took; `noisy` where either says that the numbers are too low.
+    `spread` is the share by which a kernel's middle try was slower than its best one, their mean, `load` the share of
+    the processor that other programs took; `noisy` where either says that the numbers are too low.
     """
 
     machine: str
