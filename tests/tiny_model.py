@@ -109,3 +109,28 @@ def _tensors(shape: Shape, vocabulary: int) -> list[tuple[str, np.ndarray]]:
             (block + "ffn_down.weight", weights(shape.width, shape.feed_forward)),
         ]
     return tensors
+
+
+def split_gguf(path: Path, folder: Path, count: int) -> None:
+    """As gguf-split does: metadata in the first shard, tensors over all of them."""
+    reader = gguf.GGUFReader(path)
+    tensors = reader.tensors
+    for number in range(count):
+        name = folder / f"{path.stem}-{number + 1:05}-of-{count:05}.gguf"
+        writer = gguf.GGUFWriter(name, "llama")
+        if number == 0:
+            for key, field in reader.fields.items():
+                if key.startswith("GGUF.") or key == "general.architecture":
+                    continue
+                kind = field.types[0]
+                inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+                writer.add_key_value(key, field.contents(), kind, inner)
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", count)
+        writer.add_int32("split.tensors.count", len(tensors))
+        for tensor in tensors[number::count]:
+            writer.add_tensor(tensor.name, tensor.data)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()

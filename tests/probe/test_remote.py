@@ -16,7 +16,7 @@ from penjing.errors import ModelCorrupt, PenjingError
 from penjing.probe import model, remote
 from penjing.probe.faults import NoWeights
 from penjing.sources.source import Listing, listing
-from tiny_model import write_tiny_gguf
+from tiny_model import split_gguf, write_tiny_gguf
 
 WORDS = 150_000
 LIMIT = 2_000_000
@@ -99,39 +99,12 @@ def test_a_small_model_in_shards(hub: Hub, tmp_path: Path) -> None:
     folder = tmp_path / "split"
     folder.mkdir()
     write_tiny_gguf(tmp_path / "tiny.gguf")
-    split(tmp_path / "tiny.gguf", folder, 3)
+    split_gguf(tmp_path / "tiny.gguf", folder, 3)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     found = remote.read(offered(hub, files))
     here = model.read(folder / "tiny-00001-of-00003.gguf")
     assert (found.bytes, found.parameters, len(found.tensors)) == (here.bytes, here.parameters, len(here.tensors))
     assert found.metadata == here.metadata
-
-
-def split(path: Path, folder: Path, count: int) -> None:
-    """As gguf-split does: metadata in the first shard, tensors over all of them."""
-    from gguf.constants import GGUFValueType
-
-    reader = gguf.GGUFReader(path)
-    tensors = reader.tensors
-    for number in range(count):
-        name = folder / f"{path.stem}-{number + 1:05}-of-{count:05}.gguf"
-        writer = gguf.GGUFWriter(name, "llama")
-        if number == 0:
-            for key, field in reader.fields.items():
-                if key.startswith("GGUF.") or key == "general.architecture":
-                    continue
-                kind = field.types[0]
-                inner = field.types[-1] if kind == GGUFValueType.ARRAY else None
-                writer.add_key_value(key, field.contents(), kind, inner)
-        writer.add_uint16("split.no", number)
-        writer.add_uint16("split.count", count)
-        writer.add_int32("split.tensors.count", len(tensors))
-        for tensor in tensors[number::count]:
-            writer.add_tensor(tensor.name, tensor.data)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
 
 
 def test_a_checkpoint_in_shards(hub: Hub, guide_folder: Path) -> None:

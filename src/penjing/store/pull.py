@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from penjing import manifest as manifests
-from penjing.errors import InputError
+from penjing.errors import InputError, ModelUnsupported
 from penjing.files import require_room
 from penjing.manifest import File, Manifest
 from penjing.progress import Report
@@ -113,7 +113,7 @@ def _run(download: Download, way: Way) -> list[str]:
 
 
 def _manifest(wanted: Order, folder: Path, digests: list[str]) -> Manifest:
-    """What came; a model that cannot be read is refused here. Raises ModelCorrupt, ModelUnsupported."""
+    """What came; a damaged model is refused here. Raises ModelCorrupt."""
     paths = [folder / file.path for file in wanted.files]
     entries = tuple(
         File(path=file.path, bytes=path.stat().st_size, sha256=digest)
@@ -123,10 +123,18 @@ def _manifest(wanted: Order, folder: Path, digests: list[str]) -> Manifest:
         name=wanted.name,
         version="",
         licence=wanted.listing.licence,
-        facts=facts(paths) or {"quantization": wanted.variant.label},
+        facts=_facts(paths) or {"quantization": wanted.variant.label},
         files=entries,
         recipe=_recipe(wanted),
     )
+
+
+def _facts(paths: list[Path]) -> dict[str, object]:
+    """Nothing of a model of tomorrow: an engine may know it where this penjing does not. Raises ModelCorrupt."""
+    try:
+        return facts(paths)
+    except ModelUnsupported:
+        return {}
 
 
 def _recipe(wanted: Order) -> dict[str, object]:
