@@ -10,7 +10,7 @@ from penjing.manifest import Manifest
 from penjing.probe import model as probe
 from penjing.store import cache
 from penjing.store.faults import NearInStore
-from penjing.store.resolve import NotALanguageModel, find, resolve
+from penjing.store.resolve import NotALanguageModel, NotFetched, find, resolve
 from penjing.store.versions import Store
 from tiny_checkpoint import write_checkpoint
 from tiny_model import write_tiny_gguf
@@ -60,3 +60,19 @@ def test_a_part_is_no_model(here: Path) -> None:
     Store().add({"adapter.gguf": here / "adapter.gguf"}, Manifest(name="adapter", version=""))
     with pytest.raises(NotALanguageModel):
         resolve("adapter")
+
+
+@pytest.mark.parametrize("name", ["hf:o/r:F32", "hf:O/r", "https://huggingface.co/o/r"])
+def test_a_model_by_the_place_it_was_fetched_from(here: Path, name: str) -> None:
+    made = Store().add({"a.gguf": write_tiny_gguf(here / "a.gguf")}, Manifest(name="o/r", version=""))
+    Store().tag("o/r", "f32", made)
+    assert find(name).version == made
+
+
+@pytest.mark.parametrize("name", ["qwen3:0.6b", "Qwen3:0.6B:Q8_0", "hf:o/r:Q2_K", "hf:o/nothing", "ms:p/r", "hub:x"])
+def test_what_can_be_fetched_is_said_to_be_so(here: Path, name: str) -> None:
+    for other in ("o/r", "qwen3"):
+        Store().add({"a.gguf": write_tiny_gguf(here / "a.gguf")}, Manifest(name=other, version=""))
+    with pytest.raises(NotFetched) as refused:
+        find(name)
+    assert refused.value.advice("en") == f"Fetch it first: penjing pull {name}"

@@ -18,7 +18,7 @@ from typing import Literal
 
 from penjing.errors import ModelTooBig
 from penjing.files import human
-from penjing.plan.memory import largest_context
+from penjing.plan.memory import largest_context, need
 from penjing.plan.speed import predict
 from penjing.probe import calibrate, machine, remote
 from penjing.probe.facts import Model
@@ -90,9 +90,8 @@ def among(listing: Listing, known: Sequence[Variant], model: Model, free: int, r
     best = max((fit for fit in fitting if fit.context), key=lambda fit: fit.rank, default=None)
     if best is None:
         smallest = min(known, key=lambda variant: variant.bytes)
-        raise NothingFits(
-            path=str(listing.reference), needed=human(smallest.bytes), free=human(free), first=smallest.label
-        )
+        needed = need(dataclasses.replace(model, bytes=smallest.bytes), SHORTEST).total / (1 - SPARE)
+        raise NothingFits(path=str(listing.reference), needed=human(needed), free=human(free), first=smallest.label)
     pace = rate / best.variant.bytes
     return Choice(best.variant, REASONS[best.grade], best.context, free, pace, len(known) - 1)
 

@@ -2,7 +2,7 @@
 
 `guide` is the built-in model, a `.gguf` file is itself (or a smaller copy of itself, with `bits`), a checkpoint
 folder is converted once into the cache, and what is no path is a name in the store (`NAME`, `NAME:TAG`,
-`NAME@VERSION`).
+`NAME@VERSION`, or the place it was fetched from: `hf:OWNER/REPO`).
 
 Does not know: URLs (those are `engines.remote`'s), engines, downloads.
 """
@@ -25,7 +25,7 @@ from penjing.probe.facts import Model
 from penjing.progress import Report
 from penjing.shrink.bits import BITS
 from penjing.store import cache, names
-from penjing.store.faults import BadName
+from penjing.store.faults import BadName, NotInStore
 from penjing.store.version import Version
 
 GUIDE = "guide"
@@ -64,6 +64,13 @@ class NoSuchModel(ModelNotFound):
 
     template = "There is no model '{model}' here. Near it: {near}"
     hint = "Try: penjing chat {first}"
+
+
+class NotFetched(ModelNotFound):
+    """Facts: `model`."""
+
+    template = "{model} is not on this machine yet."
+    hint = "Fetch it first: penjing pull {model}"
 
 
 class LooksLikeAServer(ModelNotFound):
@@ -108,15 +115,43 @@ def find(name: str, *, bits: int | None = None) -> Found:
 
 
 def _kept(name: str) -> Version | None:
-    """What the store has under this name. Raises NotInStore where it has others of that name, and not this one."""
+    """What the store has under this name. Raises NotFetched where a source has it, and NotInStore where the store has
+    others of that name, and not this one."""
     from penjing.store.versions import Store
 
     try:
-        wanted = names.parse(name)
+        wanted = names.parse(_stored(name))
     except BadName:
         return None
     store = Store()
-    return store.find(name) if store.versions(wanted.name) else None
+    try:
+        return store.find(str(wanted)) if store.versions(wanted.name) else None
+    except NotInStore as error:
+        raise NotFetched(model=name) if _elsewhere(name) else error from None
+
+
+def _stored(name: str) -> str:
+    """What `pull` calls a model that is named by its place; other names are themselves."""
+    from penjing.sources.names import REPOSITORIES, parse, remote
+
+    if not remote(name) or (found := parse(name)).scheme not in REPOSITORIES:
+        return name
+    from penjing.store.order import of_place
+
+    place, tag = of_place(found.place, found.pick)
+    return f"{place}:{tag}" if found.pick else place
+
+
+def _elsewhere(name: str) -> bool:
+    """Whether it can be fetched: it names a place, or is in the catalogue."""
+    from penjing.sources import catalogue
+    from penjing.sources.faults import NotAReference
+    from penjing.sources.names import parse, remote
+
+    try:
+        return remote(name) or catalogue.known(parse(name).place)
+    except NotAReference:
+        return False
 
 
 def _kind(kept: Version) -> Literal["gguf", "checkpoint"]:
@@ -186,6 +221,8 @@ def _converted(model: Model, bits: int, progress: Report | None) -> Path:
 def _not_found(name: str, source: Path) -> ModelNotFound:
     if HOST_AND_PORT.fullmatch(name):
         return LooksLikeAServer(model=name)
+    if _elsewhere(name):
+        return NotFetched(model=name)
     try:
         here = [entry for entry in source.parent.iterdir() if _a_model(entry)]
     except OSError:  # the folder is not there or not ours to read
