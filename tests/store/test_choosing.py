@@ -14,6 +14,7 @@ from penjing.sources.variants import Variant, variants
 from penjing.store.choosing import Choice, NothingFits, among
 
 BITS = {"Q2_K": 3.0, "Q3_K_M": 3.9, "IQ4_XS": 4.3, "Q4_K_M": 4.85, "Q6_K": 6.56, "Q8_0": 8.5, "BF16": 16.0}
+EXACT = {"BF16": 16.0, "F32": 32.0}
 GB = 10**9
 PARAMETERS = 8 * GB
 MODEL = Model(
@@ -90,3 +91,9 @@ def test_nothing_fits() -> None:
 def test_a_short_context_is_no_fault_of_the_machine() -> None:
     small = replace(MODEL, context=1024)
     assert among(LISTING, KNOWN, small, 64 * GB).reason == "comfortable"
+
+
+def test_where_all_are_exact_the_smallest_of_them_is_enough() -> None:
+    known = variants(replace(LISTING, files=tuple(RemoteFile(f"m-{n}.gguf", size(b), "") for n, b in EXACT.items())))
+    found = among(LISTING, known, MODEL, 64 * GB)
+    assert (found.variant.label, found.reason) == ("BF16", "fits")

@@ -146,9 +146,11 @@ class Fit:
         """Into REASONS."""
         if self.good and self.context >= self.wished and self.roomy:
             return 3 if self.quick else 2
-        return 1 if self.bits <= EIGHT_BITS and self.context >= min(SHORTEST, self.wished) else 0
+        return 1 if self.context >= min(SHORTEST, self.wished) else 0
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """The grade, and among equals the larger; of slow and of tight ones the smaller."""
-        return self.grade, self.variant.bytes if self.grade in (1, 3) else -self.variant.bytes
+    def rank(self) -> tuple[int, bool, int]:
+        """The grade, and among equals the larger; of slow, of tight and of needlessly exact ones the smaller."""
+        exact = self.bits > EIGHT_BITS
+        larger = self.grade in (1, 3) and not exact
+        return self.grade, not exact, self.variant.bytes if larger else -self.variant.bytes
