@@ -209,6 +209,7 @@ class Supervised:
             how = await self._ended_or_silent()
             fell = time.monotonic()
             if not await self._restart(how):
+                await self.engine.stop()  # which frees what was kept for another start
                 self._become("failed", self.detail)
                 self._gave_up.set()
                 return

@@ -5,6 +5,7 @@ Does not know: processes, HTTP.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from penjing.engines.llamacpp import devices
@@ -14,13 +15,16 @@ from penjing.errors import ModelNotFound
 from penjing.probe import machine, model
 
 
-def prepare(path: Path, name: str, options: EngineOptions) -> Derived:
-    """Settings for the GGUF at `path` on this machine now, with reasons (`penjing serve --explain`).
+def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0) -> Derived:
+    """Settings for the GGUF at `path` on this machine now, with reasons (`penjing serve --explain`). `held`: bytes of
+    its weights that this process has in memory already, so that they are not counted twice.
 
     Raises ModelError, DeviceUnavailable or SettingError before anything is loaded.
     """
     facts = model.read(path)
     here = machine.read(gpus=options.device != "cpu")
+    if held:
+        here = dataclasses.replace(here, memory_available=here.memory_available + held)
     for adapter, _ in options.adapters:
         if not Path(adapter).is_file():
             raise ModelNotFound(model=adapter)

@@ -40,10 +40,12 @@ LONGEST_PARENT = 60
 
 
 class Process:
-    """A worker of `settings`. `address` is what it listens on, once `start` has returned."""
+    """A worker of `settings`, which gets the descriptors `inherited` under their numbers. `address` is what it listens
+    on, once `start` has returned."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inherited: tuple[int, ...] = ()) -> None:
         self.settings = settings
+        self.inherited = inherited
         self.folder = run_folder()
         self.log = log_path(settings.name, self.folder)
         self.address = ""
@@ -60,7 +62,11 @@ class Process:
         try:
             with self.log.open("ab") as log:
                 self._child = await asyncio.create_subprocess_exec(
-                    *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
+                    *COMMAND,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=log,
+                    pass_fds=self.inherited,
                 )
         except OSError as error:  # no more processes, memory or descriptors
             raise EngineStartFailed(model=self.settings.name, detail=str(error)) from error

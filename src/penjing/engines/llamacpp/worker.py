@@ -27,7 +27,7 @@ from penjing.probe import spin
 HTTP_THREADS = 64
 """Connections beyond the slots that are served at once: waiting requests must not keep /health from answering."""
 VERBOSITY = {"error": 1, "warning": 2, "info": 3, "debug": 5}
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 OOM_SCORE = "500"
 """Half the machine's memory on top of what the worker takes, in the kernel's eyes."""
 
@@ -43,6 +43,8 @@ def main() -> int:
     reports = take_stdout()
     settings = Settings.decode(sys.stdin.buffer.readline())
     watch_parent()
+    if settings.private:
+        hide()
     report(reports, event="loading")
     try:
         server = load(settings)
@@ -85,6 +87,15 @@ def die_first() -> None:
     clients (proc(5), oom_score_adj)."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
+
+
+def hide() -> None:
+    """Let no other program of this user read this process's memory (prctl(2)); whoever started it forbade core dumps
+    already. As late as that because it makes /proc/self root's, where `die_first` writes."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def watch_parent() -> None:
