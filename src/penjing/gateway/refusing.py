@@ -1,6 +1,6 @@
-"""Whether an answer is a refusal, heard while it passes: OpenAI's own marks (`refusal`,
-`finish_reason: content_filter`), and the words refusals begin with (`data/refusals.json`; looking at beginnings is the idea
-of Zou et al. 2023, arXiv:2307.15043, appendix B; the words are ours).
+"""Whether an answer is a refusal, heard while it passes: OpenAI's own marks (`refusal`, the reason to finish
+`content_filter`), and the words that refusals begin with (`data/refusals.json`). Looking at beginnings is the idea of
+Zou et al. 2023, arXiv:2307.15043, appendix B; the words are ours.
 
 It counts the same way for both versions of a model, which is all that a comparison needs: words alone do not tell a
 good refusal from a bad one.
