@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from penjing.operate.supervise import Change
     from penjing.progress import Progress
 
-SECTIONS = ("model", "engine", "engines", "serve", "chat", "bench")
+SECTIONS = ("model", "engine", "engines", "serve", "chat", "bench", "plan")
 
 
 class Misplaced(InputError):

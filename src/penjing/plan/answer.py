@@ -21,8 +21,8 @@ from penjing.plan.speed import Load, Speed
 from penjing.plan.weights import repacking
 from penjing.probe.facts import Model
 
-ENOUGH = 4096
-"""Tokens of context that are wanted where nobody says."""
+ENOUGH, LEAST = 4096, 2048
+"""Tokens of context that are wished for, and that there must be, where nobody says."""
 UNTRAINED = 4096
 """Tokens of context of a model whose header does not say what it was trained for."""
 PROMPT = 512
@@ -33,7 +33,7 @@ INVISIBLE = 0.002
 """Nats below which more bits are no better: Q8_0."""
 COMFORTABLE = 10.0
 """Tokens a second, about twice as fast as people read."""
-NEARLY = 1.15
+NEARLY = 1.12
 """So much larger is nearly as fast."""
 Origin = Literal["here", "published", "convert", "computed"]
 Verdict = Literal["fits", "shorter", "no"]
@@ -42,8 +42,9 @@ Reason = Literal["asked", "only", "best", "fast", "fastest", "largest", "tight"]
 
 @dataclass(frozen=True)
 class Wish:
-    """`context` in tokens for each of `slots` conversations at once (None: 4096, or what the model was trained for
-    where that is less). `quantization` is a label, empty where the best is looked for; `kv_type` is the cache's."""
+    """`context` in tokens for each of `slots` conversations at once (None: up to 4096, but at least 2048, or what the
+    model was trained for where that is less). `quantization` is a label, empty where the best is looked for; `kv_type`
+    is the cache's."""
 
     context: int | None = None
     slots: int = 1
@@ -63,8 +64,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Row:
-    """A candidate at its place. `need` for `context` tokens: the wanted ones where they fit, else `longest`, which is
-    the longest context that fits beside the weights (0: nothing does)."""
+    """A candidate at its place. `need` for `context` tokens: the wanted ones where nothing fits or they do, else
+    `longest`, which is the longest context that fits beside the weights (0: none does)."""
 
     candidate: Candidate
     verdict: Verdict
@@ -107,20 +108,25 @@ class Answer:
     @property
     def verdict(self) -> Verdict:
         """Whether what was asked for fits."""
-        return self.chosen.verdict if self.chosen is not None else "no"
+        if self.chosen is None:
+            return "no"
+        beyond = self.wish.context is not None and self.wish.context > self.chosen.longest
+        return "shorter" if beyond else self.chosen.verdict
 
     @property
     def smallest(self) -> Row:
         """The row that needs the least."""
-        return min(self.rows, key=lambda row: row.need.total)
+        return self.rows[0]
 
 
 def recommend(candidates: Sequence[Candidate], place: Place, wish: Wish = Wish()) -> Answer:
     """The answer for quantizations of one model (at least one). Where `wish.quantization` is among them it is chosen if
     it fits at all."""
     trained = candidates[0].model.context or UNTRAINED
-    wanted = min(wish.context or min(ENOUGH, trained), trained)
-    rows = tuple(sorted((judge(each, place, wish, wanted) for each in candidates), key=lambda row: row.bytes))
+    wanted = wish.context or min(ENOUGH, trained)
+    least = min(wish.context or LEAST, trained)
+    judged = (judge(each, place, wish, wanted, least) for each in candidates)
+    rows = tuple(sorted(judged, key=lambda row: row.bytes))
     asked = [row for row in rows if same(row.label, wish.quantization)]
     if asked and asked[0].verdict != "no":
         return Answer(place, wish, wanted, rows, asked[0], "asked")
@@ -130,14 +136,14 @@ def recommend(candidates: Sequence[Candidate], place: Place, wish: Wish = Wish()
     return Answer(place, wish, wanted, rows, chosen, reason)
 
 
-def judge(candidate: Candidate, place: Place, wish: Wish, wanted: int) -> Row:
+def judge(candidate: Candidate, place: Place, wish: Wish, wanted: int, least: int) -> Row:
     """One candidate at one place."""
     model = candidate.model
     terms = Terms(kv_type=wish.kv_type, repacks=repacking(place.machine))
     trained = model.context or UNTRAINED
     longest = largest_context(model, place.budget, wish.slots, terms, most=trained)
-    verdict: Verdict = "fits" if longest >= wanted else "shorter" if longest else "no"
-    context = longest if verdict == "shorter" else wanted
+    verdict: Verdict = "fits" if longest >= least else "shorter" if longest else "no"
+    context = min(longest, wanted) if longest else wanted
     load = Load(PROMPT, context_tokens=min(PROMPT, context), together=wish.slots, kv_type=wish.kv_type)
     return Row(
         candidate=candidate,
@@ -152,13 +158,13 @@ def judge(candidate: Candidate, place: Place, wish: Wish, wanted: int) -> Row:
 
 
 def best(rows: Sequence[Row]) -> tuple[Row | None, Reason]:
-    """The recommended row and why. Which rows may be is the same at every budget but for what fits, so that more
-    memory never leads to worse quality."""
+    """The recommended one of `rows` (the smallest first) and why. Which rows it may be depends on the budget in nothing
+    but what fits, so that more memory never leads to worse quality."""
     open_ = [row for row in rows if row.obtainable] or list(rows)
     fitting = [row for row in open_ if row.verdict == "fits"]
     if not fitting:
         shorter = [row for row in open_ if row.verdict == "shorter"]
-        return (min(shorter, key=lambda row: row.need.total), "tight") if shorter else (None, "tight")
+        return (shorter[0], "tight") if shorter else (None, "tight")
     if len(open_) == 1:
         return fitting[0], "only"
     limit = fast_enough(open_)

@@ -8,11 +8,13 @@ from typing import Any
 from penjing.cli.plan.subject import Subject
 from penjing.plan import words
 from penjing.plan.answer import Answer, Row
+from penjing.plan.bill import Bill, pays_off
+from penjing.plan.cost import sensitivity
 from penjing.plan.place import Place
 from penjing.plan.speed import Interval
 
 
-def document(subject: Subject, answer: Answer) -> dict[str, Any]:
+def document(subject: Subject, answer: Answer, bill: Bill | None) -> dict[str, Any]:
     """Everything of the answer."""
     return {
         "model": {
@@ -38,6 +40,7 @@ def document(subject: Subject, answer: Answer) -> dict[str, Any]:
         "reason": words.reason(answer).words() if answer.chosen else None,
         "nearest": answer.nearest.label if answer.nearest else None,
         "quantizations": [quantization(row) for row in answer.rows],
+        "cost": cost(bill) if bill is not None else None,
         "remarks": [remark.words() for remark in words.remarks(answer)],
     }
 
@@ -79,6 +82,41 @@ def quantization(row: Row) -> dict[str, Any]:
             "measured_on": known.model,
             "source": known.source,
         },
+    }
+
+
+def cost(bill: Bill) -> dict[str, Any]:
+    """The comparison with a cloud. Money in `currency`."""
+    found = bill.cost
+    return {
+        "currency": bill.currency,
+        "cloud": bill.cloud,
+        "cloud_price_per_million_tokens": {"input": found.price.input, "output": found.price.output},
+        "cloud_price_read": bill.read or None,
+        "cloud_price_source": bill.source or None,
+        "conversations_per_day": found.usage.conversations_per_day,
+        "turns": found.usage.turns,
+        "question_tokens": found.usage.question_tokens,
+        "answer_tokens": found.usage.answer_tokens,
+        "cloud_per_conversation": found.cloud_per_conversation,
+        "cloud_per_month": found.cloud_per_month,
+        "seconds_per_conversation": found.running.seconds,
+        "load_share": found.load,
+        "watts": found.running.watts,
+        "idle_watts": found.running.idle_watts,
+        "kwh_per_month": found.kwh_per_month,
+        "tariff_per_kwh": found.running.tariff,
+        "local_per_month": found.local_per_month,
+        "hours": found.setup.hours,
+        "hourly_rate": found.setup.rate,
+        "hardware": found.setup.hardware,
+        "total_once": found.setup.total,
+        "break_even_months": found.break_even_months,
+        "pays_off": pays_off(bill).words(),
+        "months": found.months,
+        "saved_after_months": found.saved,
+        "assumed": list(bill.assumed),
+        "sensitivity": [{**dataclasses.asdict(each)} for each in sensitivity(found)],
     }
 
 

@@ -10,25 +10,32 @@ Does not know: machines.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from penjing.errors import ModelNotFound
+from penjing.errors import InputError, ModelNotFound
 from penjing.files import expanded
-from penjing.plan.answer import Candidate
+from penjing.plan.answer import Candidate, same
 from penjing.plan.mixes import USUAL, quantized
+from penjing.plan.quality import known
 from penjing.probe import model as header
 from penjing.probe.facts import Model
 
 if TYPE_CHECKING:
     from penjing.sources.names import Reference
-    from penjing.sources.source import Listing
     from penjing.sources.variants import Variant
 
 MADE = {4: "Q4_K_M", 8: "Q8_0", 16: "F16", 32: "F32"}
 """What --bits means (shrink.quantize)."""
 WIDE = ("F16", "BF16", "F32")
+
+
+class UnknownQuantization(InputError):
+    """Facts: `label`, `known` (comma-separated)."""
+
+    template = "penjing knows no quantization called {label!r}."
+    hint = "Usual ones: {known}"
+    code = "unknown_quantization"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ def find(name: str) -> Subject:
     """What `name` means. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, NotAReference, NoSuchQuantization,
     NetworkError, AccessError."""
     from penjing.sources import catalogue, names
+    from penjing.sources.faults import NotAReference
 
     if names.remote(name) and not expanded(name).exists():
         return elsewhere(name, names.parse(name))
@@ -57,7 +65,7 @@ def find(name: str) -> Subject:
     except ModelNotFound as missing:
         try:
             reference = names.parse(name)
-        except names.NotAReference:
+        except NotAReference:
             raise missing from None
         if not catalogue.known(reference.place):
             raise
@@ -97,15 +105,26 @@ def elsewhere(name: str, reference: Reference) -> Subject:
     from penjing.sources.variants import pick, variants
 
     found = listing(reference)
-    known = [pick(found, reference.pick)] if _pick(reference) else list(variants(found))
-    if not known:
+    there = [pick(found, reference.pick)] if _pick(reference) else list(variants(found))
+    if not there:
         raise NoWeights(model=name, path=name)
-    ggufs = [variant for variant in known if variant.kind == "gguf"]
-    sample = ggufs[0] if ggufs else known[0]
+    ggufs = [variant for variant in there if variant.kind == "gguf"]
+    sample = ggufs[0] if ggufs else there[0]
     model = remote.read(found, sample)
     candidates = published(model, sample, ggufs) if ggufs else quantizations(model)
     title = model.name or found.name
     return Subject(name, title, model, candidates, remote=True, page=found.page, licence=found.licence)
+
+
+def with_quantization(subject: Subject, label: str) -> Subject:
+    """`subject` with the quantization that was asked for among its candidates: one that nobody has is computed. Raises
+    UnknownQuantization."""
+    if not label or any(same(each.label, label) for each in subject.candidates):
+        return subject
+    if known(label.upper()) is None:
+        raise UnknownQuantization(label=label, known=", ".join(USUAL))
+    made = Candidate(label.upper(), quantized(subject.model, label.upper()), "computed")
+    return replace(subject, candidates=(*subject.candidates, made))
 
 
 def _pick(reference: Reference) -> bool:

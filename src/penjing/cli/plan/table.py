@@ -12,13 +12,14 @@ from penjing.files import human
 from penjing.language import say
 from penjing.plan import words
 from penjing.plan.answer import Answer, Row
+from penjing.plan.bill import Bill, sentences
 from penjing.plan.place import Place
 
 SIGNS = {"fits": "✓", "shorter": "~", "no": "✗"}
 COLOURS = {"fits": talk.GREEN, "shorter": talk.YELLOW, "no": talk.RED}
 
 
-def show(subject: Subject, answer: Answer) -> None:
+def show(subject: Subject, answer: Answer, bill: Bill | None) -> None:
     """Print it."""
     sign = talk.painted(SIGNS[answer.verdict], COLOURS[answer.verdict], sys.stdout)
     talk.data(f"{subject.title} · {place(answer.place)}")
@@ -31,6 +32,10 @@ def show(subject: Subject, answer: Answer) -> None:
         print_rows(list(facts(answer, shown)))
         talk.data("")
     print_rows(list(quantizations(answer, shown)))
+    if bill is not None:
+        talk.data("")
+        print_rows([(about.words(), sentence.words()) for about, sentence in sentences(bill)])
+        talk.data("")
     for remark in words.remarks(answer):
         talk.data(f"{talk.painted('!', talk.YELLOW, sys.stdout)} {remark.words()}")
 

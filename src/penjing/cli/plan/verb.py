@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from penjing.cli.plan.figures import FIELDS, cost_options
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import SettingError
 
@@ -32,22 +33,27 @@ GUIDE = "guide"
 @option(
     "--measure/--no-measure", default=True, help="Measure this machine where it never was (ten seconds), or assume."
 )
+@cost_options
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(model: str | None, device: str | None, measure: bool, as_json: bool, **given: Any) -> None:
     """The door."""
     from penjing.cli import talk
-    from penjing.cli.plan import subject, table
+    from penjing.cli.model import require_known_sections
+    from penjing.cli.plan import figures, subject, table
     from penjing.cli.plan.document import document
     from penjing.plan.answer import recommend
 
+    require_known_sections()
+    money = figures.figures({name: given.pop(name) for name in FIELDS})
     wish = wished(**given)
-    place = there(device) if device else here(measure)
-    found = subject.find(model or GUIDE)
-    answer = recommend(found.candidates, place, wish)
+    place = there(device) if device else None
+    found = subject.with_quantization(subject.find(model or GUIDE), wish.quantization)
+    answer = recommend(found.candidates, place or here(measure), wish)
+    bill = money.bill(answer)
     if as_json:
-        talk.data_json(document(found, answer))
+        talk.data_json(document(found, answer, bill))
     else:
-        table.show(found, answer)
+        table.show(found, answer, bill)
 
 
 def wished(
