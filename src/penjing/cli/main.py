@@ -25,6 +25,7 @@ VERBS = {
     "probe": ("penjing.cli.probe:probe", "Show what this machine, or a model, is."),
     "plan": ("penjing.cli.plan.verb:plan", "Show what of a model fits, how fast, and what it costs."),
     "pull": ("penjing.cli.pull:pull", "Fetch a model."),
+    "adopt": ("penjing.cli.adopt:adopt", "Use models that Ollama, LM Studio or Hugging Face's tools keep here."),
     "store": ("penjing.cli.store.verb:store", "Show and arrange the models that this machine keeps."),
     "bench": ("penjing.cli.bench.verb:bench", "Measure how fast a model answers."),
     "keys": ("penjing.cli.keys:keys", "Make, list and revoke the API keys of the server."),

@@ -125,7 +125,7 @@ def _checkpoint(listing: Listing) -> tuple[Variant, ...]:
     sharded = [file for file in weights if SHARD.fullmatch(file.path)]
     named = [file for file in weights if file.path == "model.safetensors"]
     weights = named or sharded or weights
-    if not weights or not any(file.path == "config.json" for file in here):
+    if not weights or not any(file.path == "config.json" for file in here) or not _whole(weights):
         return ()
     pages = [file for file in here if file.path.endswith(PAGES) and not file.path.startswith(".")]
     return (Variant(CHECKPOINT, "safetensors", (*weights, *pages)),)

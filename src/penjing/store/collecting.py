@@ -87,7 +87,7 @@ def freed_by_rest(store: Store, version: Version) -> int:
 def tidy(store: Store) -> None:
     """Write packs again, as one, that hold chunks nobody needs; a damaged pack stays as it is."""
     versions = store.versions()
-    wanted = places.needed(versions).keys() - places.plain(versions).keys()
+    wanted = places.needed(versions).keys() - places.plain(versions, own=True).keys()
     partly: list[Path] = []
     keep: dict[bytes, Chunk] = {}
     for path in packs.every(store.packs):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from penjing.errors import ModelUnsupported
 from penjing.probe import gguf, single
 from penjing.probe.facts import Model
 
@@ -16,7 +17,15 @@ SHOWN = ("architecture", "parameters", "context", "layers", "vocabulary", "exper
 
 def facts(paths: Sequence[Path]) -> dict[str, object]:
     """Of the GGUF among `paths` (its shards together; a projector is left out); empty where there is none. A name
-    there need not end in .gguf. Raises ModelCorrupt, ModelUnsupported."""
+    there need not end in .gguf. Empty too of a model of tomorrow: an engine may know it where this penjing does not.
+    Raises ModelCorrupt."""
+    try:
+        return _facts(paths)
+    except ModelUnsupported:
+        return {}
+
+
+def _facts(paths: Sequence[Path]) -> dict[str, object]:
     models = [path for path in paths if _begins(path) == gguf.MAGIC]
     headers = [(path, gguf.read(path)) for path in models]
     whole = [(path, header) for path, header in headers if header.metadata.get("general.architecture") != "clip"]

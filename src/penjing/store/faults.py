@@ -13,6 +13,7 @@
     ├── NotAsItsManifest
     ├── BadIndex
     ├── LostChunks
+    ├── ReferredGone
     └── ForgedChunk
     MachineError
     └── InUse
@@ -104,6 +105,13 @@ class LostChunks(ModelCorrupt):
 
     template = "{model} cannot be put together: {count} of its chunks are nowhere in the store."
     hint = "penjing store verify shows what is damaged; fetch the model again."
+
+
+class ReferredGone(ModelCorrupt):
+    """Facts: `model`, `path`."""
+
+    template = "{model} is a file that another program kept, and it is no longer there as it was: {path}"
+    hint = "Put it back, or give the model up (penjing store rm {model}) and fetch it: penjing pull"
 
 
 class ForgedChunk(ModelCorrupt):

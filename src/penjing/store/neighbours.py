@@ -1,8 +1,9 @@
-"""Models that other programs on this machine keep: Hugging Face's cache, Ollama, LM Studio.
+"""Models that other programs on this machine keep: Hugging Face's cache, ModelScope's, Ollama, LM Studio.
 
 Where they are: huggingface_hub `constants.py` (HF_HUB_CACHE, HF_HOME) and docs/hub "Manage the cache" (models--*/blobs,
-refs, snapshots); Ollama `envconfig` (OLLAMA_MODELS) and `types/model/name.go` (manifests/HOST/NAMESPACE/NAME/TAG,
-blobs/sha256-*); LM Studio's docs, "Import models" (models/PUBLISHER/MODEL/FILE) and `settings.json`.
+refs, snapshots); modelscope 1.40 `hub/utils/utils.py` and modelscope_hub 0.5 `_download.py` (MODELSCOPE_CACHE); Ollama
+`envconfig` (OLLAMA_MODELS) and `types/model/name.go` (manifests/HOST/NAMESPACE/NAME/TAG, blobs/sha256-*); LM Studio's
+docs, "Import models" (models/PUBLISHER/MODEL/FILE) and `settings.json`.
 
 Does not know: penjing's store. Nothing there is changed.
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from penjing.probe.faults import CannotOpen
 from penjing.sources import huggingface
 from penjing.sources.names import Reference
 from penjing.sources.source import Listing, RemoteFile
@@ -29,12 +31,16 @@ REGISTRY, LIBRARY = "registry.ollama.ai", "library"
 MODEL, PROJECTOR = "application/vnd.ollama.image.model", "application/vnd.ollama.image.projector"
 LICENSE = "application/vnd.ollama.image.license"
 LONGEST_PAGE = 1 << 20
+BESIDE = ("models", "datasets")
+"""Folders in ModelScope's cache that are no owners."""
+WEIGHTS = ("*.gguf", "*.safetensors")
 
 
 @dataclass(frozen=True)
 class Found:
-    """One model of a neighbour's: `owner` is `huggingface`, `ollama` or `lmstudio`; `name` how it is called there;
-    `files` by the path each would have in a store; `source` where the neighbour got it."""
+    """One model of a neighbour's: `owner` is `huggingface`, `modelscope`, `ollama`, `lmstudio`, or `folder` for one
+    that a person names; `name` how it is called there; `files` by the path each would have in a store; `source` where
+    the neighbour got it."""
 
     owner: str
     name: str
@@ -48,10 +54,40 @@ class Found:
 def found() -> Iterator[Found]:
     """Everything that neighbours keep whole."""
     yield from of_huggingface(huggingface_cache())
+    for folder in modelscope_folders():
+        yield from of_modelscope(folder)
     for folder in ollama_folders():
         yield from of_ollama(folder)
     for folder in lmstudio_folders():
         yield from of_lmstudio(folder)
+
+
+def within(folder: Path) -> Iterator[Found]:
+    """Everything in a folder that a neighbour used, or that has models in folders of any kind. Raises CannotOpen."""
+    if not folder.is_dir():
+        raise CannotOpen(path=str(folder), detail="it is not a folder")
+    known = [
+        *of_huggingface(folder),
+        *of_huggingface(folder / "hub"),
+        *of_ollama(folder),
+        *of_ollama(folder / "models"),
+    ]
+    if known:
+        yield from known
+        return
+    inside = {path.parent for kind in WEIGHTS for path in folder.rglob(kind)}
+    for place in sorted(inside):
+        if not any(step.startswith(".") for step in place.relative_to(folder).parts):
+            for variant in _variants(place, "*"):
+                yield _of("folder", _named(folder, place, variant), variant, "", "")
+
+
+def _named(folder: Path, place: Path, variant: Variant) -> str:
+    """OWNER/REPO where the folders say so, else the file's name."""
+    steps = place.relative_to(folder.parent).parts
+    if variant.kind == "gguf" and len(steps) < 3:
+        return Path(variant.files[0].path).stem
+    return "/".join(steps[-2:]) if len(steps) > 2 else steps[-1]
 
 
 def by_digest(sha256: str, size: int) -> Path | None:
@@ -110,6 +146,28 @@ def of_lmstudio(models: Path) -> Iterator[Found]:
                 yield _of("lmstudio", f"{folder.parent.name}/{folder.name}", variant, "", "")
 
 
+def modelscope_folders() -> list[Path]:
+    """`models` in MODELSCOPE_CACHE, else in the cache folder; older versions put `hub` between, or had no `models`."""
+    given = os.environ.get("MODELSCOPE_CACHE", "")
+    root = Path(given).expanduser() if given else Path("~/.cache/modelscope").expanduser()
+    return [place for place in (root / "models", root / "hub" / "models", root / "hub") if _is_folder(place)]
+
+
+def of_modelscope(models: Path) -> Iterator[Found]:
+    """OWNER--REPO/snapshots/REVISION; older: OWNER/REPO, in whose names `___` stands for a dot."""
+    places = {
+        folder.name.replace("--", "/", 1): snapshot
+        for folder in sorted(models.glob("*--*"))
+        if (snapshot := _snapshot(folder, "master"))
+    }
+    for folder in sorted(models.glob("*/*")):
+        if folder.is_dir() and "--" not in folder.parent.name and folder.parent.name not in BESIDE:
+            places[f"{folder.parent.name}/{folder.name.replace('___', '.')}"] = folder
+    for name, folder in places.items():
+        for variant in _variants(folder):
+            yield _of("modelscope", name, variant, "", f"ms:{name}")
+
+
 def of_ollama(models: Path) -> Iterator[Found]:
     """Manifests whose model is one GGUF blob that is here; others (of many tensors, or elsewhere) are left out."""
     for path in sorted((models / "manifests").glob("*/*/*/*")):
@@ -139,18 +197,19 @@ def _of(owner: str, name: str, variant: Variant, licence: str, source: str) -> F
     return Found(owner, name, variant.label, files, variant.total, licence, source)
 
 
-def _variants(folder: Path) -> Sequence[Variant]:
-    """The models in a folder, whose links lead to the content."""
+def _variants(folder: Path, pattern: str = "**/*") -> Sequence[Variant]:
+    """The models in a folder (files that `pattern` matches), whose links lead to the content."""
     listed = [
         RemoteFile(path.relative_to(folder).as_posix(), _size(path), str(path.resolve()))
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(folder.glob(pattern))
         if path.is_file()
     ]
     return variants(Listing(Reference("file", str(folder)), "", tuple(listed)))
 
 
-def _snapshot(folder: Path) -> Path | None:
-    main = folder / "snapshots" / (_text(folder / "refs" / "main").strip() or "-")
+def _snapshot(folder: Path, branch: str = "") -> Path | None:
+    """What `main` names, or `branch` where snapshots are called so, else the newest."""
+    main = folder / "snapshots" / (branch or _text(folder / "refs" / "main").strip() or "-")
     if main.is_dir():
         return main
     others = [path for path in (folder / "snapshots").glob("*") if path.is_dir()]

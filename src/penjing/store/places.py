@@ -38,12 +38,13 @@ Places = dict[bytes, Place]
 """By digest."""
 
 
-def plain(versions: Iterable[Version]) -> Places:
-    """Chunks in files that are there as they are."""
+def plain(versions: Iterable[Version], *, own: bool = False) -> Places:
+    """Chunks in files that are there as they are; with `own` without those that other programs keep (symbolic links):
+    they may be gone tomorrow."""
     found: Places = {}
     for version in versions:
         for path, chunk, offset in spread(version):
-            if path is not None:
+            if path is not None and not (own and path.is_symlink()):
                 found.setdefault(chunk.digest, Place(path, offset, chunk.bytes))
     return found
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from penjing import manifest as manifests
-from penjing.errors import InputError, ModelUnsupported
+from penjing.errors import InputError
 from penjing.files import require_room
 from penjing.manifest import File, Manifest
 from penjing.progress import Report
@@ -123,18 +123,10 @@ def _manifest(wanted: Order, folder: Path, digests: list[str]) -> Manifest:
         name=wanted.name,
         version="",
         licence=wanted.listing.licence,
-        facts=_facts(paths) or {"quantization": wanted.variant.label},
+        facts=facts(paths) or {"quantization": wanted.variant.label},
         files=entries,
         recipe=_recipe(wanted),
     )
-
-
-def _facts(paths: list[Path]) -> dict[str, object]:
-    """Nothing of a model of tomorrow: an engine may know it where this penjing does not. Raises ModelCorrupt."""
-    try:
-        return facts(paths)
-    except ModelUnsupported:
-        return {}
 
 
 def _recipe(wanted: Order) -> dict[str, object]:

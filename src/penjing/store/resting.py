@@ -16,7 +16,7 @@ from penjing.files import require_room, sync_folder
 from penjing.progress import Progress, Report
 from penjing.store import packs, places, staging
 from penjing.store.assembling import Part, assemble
-from penjing.store.faults import LostChunks, NotAsItsManifest
+from penjing.store.faults import LostChunks, NotAsItsManifest, ReferredGone
 from penjing.store.index import Chunk
 from penjing.store.places import Places, Reader
 from penjing.store.version import Version, has
@@ -31,7 +31,7 @@ def only_in(store: Store, leaving: Sequence[Version], rests: bool) -> dict[bytes
     folders = [version.folder for version in leaving]
     staying = [version for version in store.versions() if version.folder not in folders]
     needed = places.needed([*staying, *leaving] if rests else staying, folders)
-    held = places.packed(store).keys() | places.plain(staying).keys()
+    held = places.packed(store).keys() | places.plain(staying, own=True).keys()
     return {digest: chunk for digest, chunk in needed.items() if digest not in held}
 
 
@@ -67,7 +67,8 @@ def _checked(chunks: Sequence[Chunk], where: Places, reader: Reader, forgiving: 
 
 
 def wake(store: Store, version: Version, report: Report | None = None) -> None:
-    """Put the files of a version at rest together. Raises LostChunks, DiskFull; `report` cancels by raising."""
+    """Put the files of a version at rest together. Raises LostChunks, ReferredGone, DiskFull; `report` cancels by
+    raising."""
     with store.writing(report):
         if not version.plain:
             _wake(store, version, report)
@@ -75,6 +76,7 @@ def wake(store: Store, version: Version, report: Report | None = None) -> None:
 
 def _wake(store: Store, version: Version, report: Report | None) -> None:
     parts = list(absent(version))
+    _require_referred(version)
     total = sum(chunk.bytes for part in parts for chunk in part.chunks)
     require_room(store.root, total)
     where, same = places.everywhere(store), places.files(store.versions())
@@ -97,6 +99,14 @@ def _wake(store: Store, version: Version, report: Report | None) -> None:
         for part in parts:
             (folder / part.path).replace(version.folder / part.path)
         sync_folder(version.folder)
+
+
+def _require_referred(version: Version) -> None:
+    """Raises ReferredGone where the store has only a symbolic link to a file, and that leads nowhere now."""
+    for entry in version.manifest.files:
+        path = version.folder / entry.path
+        if path.is_symlink() and not has(path, entry.bytes):
+            raise ReferredGone(model=str(version), path=str(path.readlink()))
 
 
 def absent(version: Version) -> Iterator[Part]:
