@@ -21,13 +21,14 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+import psutil
 
 import shapes
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
@@ -47,6 +48,8 @@ PROMPT, ANSWER, TOGETHER = 512, 32, 64
 SHORT = 8
 """Tokens of each prompt whose answers are timed together."""
 TRIES = 3
+DISTURBED, PATIENCE = 0.08, 8
+"""Cores that other programs may take during a try, and how often it is tried."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ MEMORY = (
     Configuration("deepseek-lite", "Q4_K", 8192, fitted=True),
     Configuration("smollm2-360m", "Q8_0", 8192, slots=4),
     Configuration("llama-3.2-3b", "Q4_K", 8192, slots=3, kv_type="q4_0"),
-    Configuration("phi3-mini", "Q5_K", 4096, slots=2),
+    Configuration("mini-3.8b", "Q5_K", 4096, slots=2),
     Configuration("qwen3-4b", "Q5_K", 4096, slots=2),
     Configuration("mistral-7b", "Q4_K", 8192),
     Configuration("llama-7b", "Q4_0", 2048),
@@ -147,19 +150,46 @@ async def taken(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, 
 
 async def timed(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, Any]:
     """Tokens a second."""
-    found: dict[str, list[float]] = {}
-    for _ in range(TRIES):
+
+    async def alone() -> dict[str, float]:
         said = await ask(PROMPT, ANSWER)
-        found.setdefault("prefill", []).append(said["prompt_per_second"])
-        found.setdefault("decode", []).append(said["predicted_per_second"])
-        if one.slots > 1:
-            answers = await asyncio.gather(*(ask(SHORT, TOGETHER) for _ in range(one.slots)))
-            found.setdefault("together", []).append(sum(each["predicted_per_second"] for each in answers))
-    for _ in range(2 if one.deep else 0):
+        return {"prefill": said["prompt_per_second"], "decode": said["predicted_per_second"]}
+
+    async def deep() -> dict[str, float]:
         said = await ask(one.deep, ANSWER)
-        found.setdefault("deep_prefill", []).append(said["prompt_per_second"])
-        found.setdefault("deep_decode", []).append(said["predicted_per_second"])
+        return {"deep_prefill": said["prompt_per_second"], "deep_decode": said["predicted_per_second"]}
+
+    async def together() -> dict[str, float]:
+        answers = await asyncio.gather(*(ask(SHORT, TOGETHER) for _ in range(one.slots)))
+        return {"together": sum(each["predicted_per_second"] for each in answers)}
+
+    found: dict[str, list[float]] = {}
+    for work in (alone, *[together] * (one.slots > 1), *[deep] * (one.deep > 0)):
+        for _ in range(TRIES if work is not deep else 2):
+            for name, rate in (await undisturbed(work, engine.pid)).items():
+                found.setdefault(name, []).append(rate)
     return found
+
+
+async def undisturbed(work: Callable[[], Awaitable[dict[str, float]]], pid: int) -> dict[str, float]:
+    """What `work` gives when other programs than this and `pid` hardly computed meanwhile; again until then."""
+    ours = (psutil.Process(), psutil.Process(pid))
+    for _ in range(PATIENCE):
+        began, busy = time.monotonic(), _busy(ours)
+        found = await work()
+        others = (_busy(ours) - busy) / (time.monotonic() - began)
+        if others < DISTURBED:
+            return found
+        print(f"  other programs took {others:.2f} cores: once again", flush=True)
+    raise SystemExit("This machine is never quiet: close other programs.")
+
+
+def _busy(ours: tuple[psutil.Process, ...]) -> float:
+    """Seconds of processor time that others than `ours` took since the machine's start; stolen time counts."""
+    times = psutil.cpu_times()._asdict()
+    idle = sum(times.get(name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
+    mine = sum(process.cpu_times().user + process.cpu_times().system for process in ours)
+    return float(sum(times.values()) - idle - mine)
 
 
 async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:

@@ -65,7 +65,7 @@ SHAPES = {
     "mistral-7b": Shape("llama", 32, 4096, 32, 8, 128, 14336, 32768, context=32768),
     "smollm2-135m": Shape("llama", 30, 576, 9, 3, 64, 1536, 49152, context=8192, tied=True),
     "smollm2-360m": Shape("llama", 32, 960, 15, 5, 64, 2560, 49152, context=8192, tied=True),
-    "phi3-mini": Shape("llama", 32, 3072, 32, 32, 96, 8192, 32064, context=4096),
+    "mini-3.8b": Shape("llama", 32, 3072, 32, 32, 96, 8192, 32064, context=4096),
     "llama-3.2-3b": Shape("llama", 28, 3072, 24, 8, 128, 8192, 128256, tied=True),
     "llama-3.2-1b": Shape("llama", 16, 2048, 32, 8, 64, 8192, 128256, tied=True),
     "qwen2.5-0.5b": Shape("qwen2", 24, 896, 14, 2, 64, 4864, 151936, context=32768, tied=True),

@@ -79,7 +79,7 @@ def test_power_heat_disk_and_compiler() -> None:
 
 
 def test_calibrations() -> None:
-    quiet = Calibration("", "", "", 1, 1, 1, {}, Product(1, 1), 1, None, 0.01, 0.02, 9)
+    quiet = Calibration("", "", "", 1, 1, 1, {}, Product(1, 1, 1), ((1, 1),), 1, None, 0.01, 0.02, 9)
     assert list(advice.measured(quiet)) == []
     assert "not been measured" in next(advice.measured(None)).found
     assert "Other programs" in next(advice.measured(replace(quiet, load=0.9))).found

@@ -43,6 +43,9 @@ def test_measured_kept_and_found_again(here: Machine, tmp_path: Path, monkeypatc
     for product in (*made.matmul.values(), made.attention):
         assert 1e8 < product.prefill < 1e15
         assert 1e7 < product.decode < 1e13
+        assert 1e6 < product.few < 1e13
+    assert [size for size, _ in made.reading] == sorted(size for size, _ in made.reading)
+    assert made.reading[-1][1] == made.bandwidth
     assert 1e8 < made.bandwidth < 1e13
     assert 1e8 < made.bandwidth_single < 1e13
     assert 0 < made.operation < 0.1
@@ -91,7 +94,7 @@ def test_cancelled_by_its_listener(here: Machine, tmp_path: Path, monkeypatch: p
 
 
 def test_noisy() -> None:
-    quiet = Calibration("", "", "", 1, 1, 1, {}, Product(1, 1), 1, None, 0.01, 0.02, 9)
+    quiet = Calibration("", "", "", 1, 1, 1, {}, Product(1, 1, 1), ((1, 1),), 1, None, 0.01, 0.02, 9)
     assert not quiet.noisy
     assert dataclasses.replace(quiet, spread=0.5).noisy
     assert dataclasses.replace(quiet, load=0.5).noisy

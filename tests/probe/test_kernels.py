@@ -16,10 +16,13 @@ def kernels() -> Iterator[Kernels]:
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q6_K", "IQ4_XS", "MXFP4"])
 def test_products_of_all_types_run(kernels: Kernels, kind: str) -> None:
-    with kernels.product(kind, 512, 128, 3, 1) as work:
-        assert work.run() > 0
-        assert work.bytes == 3 * 128 * row_bytes(kind, 512)
-        assert work.flops == 2 * 512 * 128 * 3
+    with kernels.product(kind, 512, 128, (3, 1), (2, 4)) as (one, few):
+        assert one.run() > 0
+        assert few.run() > 0
+        assert one.bytes == 3 * 128 * row_bytes(kind, 512)
+        assert few.bytes == 2 * 128 * row_bytes(kind, 512)
+        assert one.flops == 2 * 512 * 128 * 3
+        assert few.flops == 2 * 512 * 128 * 2 * 4
 
 
 def test_attention_counts_four_operations_a_number_and_query(kernels: Kernels) -> None:

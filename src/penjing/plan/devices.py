@@ -18,7 +18,8 @@ from importlib import resources
 from typing import Any
 
 from penjing.errors import InputError
-from penjing.probe.calibrate import Calibration, Product
+from penjing.plan.weights import bits
+from penjing.probe.calibrate import FEW, Calibration, Product
 from penjing.probe.gpu import Gpu
 from penjing.probe.instructions import MEANS
 from penjing.probe.machine import Machine
@@ -151,7 +152,7 @@ def machine(device: Device) -> Machine:
 def expected(device: Device) -> Calibration:
     """The calibration to expect of `device`: bandwidth from its memory, products from its cores (assumed)."""
     bandwidth = device.bandwidth * device.sustained
-    product = Product(prefill=device.compute, decode=bandwidth)
+    attention = Product(prefill=device.compute / 2, decode=bandwidth, few=_few(16.0, bandwidth, device.compute / 2))
     return Calibration(
         machine=device.name,
         when="",
@@ -159,14 +160,22 @@ def expected(device: Device) -> Calibration:
         threads=sum(core.count for core in device.fast_cores),
         bandwidth=bandwidth,
         bandwidth_single=bandwidth,
-        matmul=dict.fromkeys(TYPES, product),
-        attention=Product(prefill=device.compute / 2, decode=bandwidth),
+        matmul={
+            kind: Product(device.compute, bandwidth, _few(bits(kind), bandwidth, device.compute)) for kind in TYPES
+        },
+        attention=attention,
+        reading=((0, bandwidth),),
         operation=OPERATION,
         disk=None,
         spread=0.0,
         load=0.0,
         seconds=0.0,
     )
+
+
+def _few(bits: float, bandwidth: float, compute: float) -> float:
+    """Bytes of weights a second with FEW tokens at once: as fast as memory delivers or the cores compute."""
+    return min(bandwidth, compute / (2 * FEW) * bits / 8)
 
 
 @functools.cache

@@ -12,16 +12,18 @@ Does not know: memory, whether the model fits, GPUs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from penjing.plan.layers import layers
-from penjing.plan.weights import EMBEDDING, EXPERTS, OUTPUT, active, tied, touched_share, used_share
-from penjing.probe.calibrate import Calibration, Product
+from penjing.plan.weights import EMBEDDING, EXPERTS, OUTPUT, active, bits, tied, touched_share, used_share
+from penjing.probe.calibrate import FEW, Calibration, Product
 from penjing.probe.facts import Model
-from penjing.probe.ggml import NUMBERS, TYPES
 
 UBATCH = 512
 """Tokens computed at once."""
+F16 = 2
+"""Bytes a number of the cache."""
 OPERATIONS = 26
 """Operations a layer that wait for one another (llama.cpp's graphs have 24 to 32 nodes a layer)."""
 CHOOSING = 22e-9
@@ -104,37 +106,64 @@ class Roofline:
 
     def prefill_seconds(self, tokens: int, past: int = 0) -> float:
         """Seconds from the prompt's arrival to the first word."""
-        seconds = sum(2 * numbers * tokens / self._product(kind).prefill for kind, numbers in self._body().items())
-        cells = past + tokens / 2
-        seconds += 2 * self._attended(cells) * tokens / self.calibration.attention.prefill
-        seconds += self._elementwise() * tokens
-        steps = -(-tokens // UBATCH)
-        return seconds + steps * self._starting() + self.decode_seconds(past + tokens) * 0.2
+        seconds, done = self._output(1), 0
+        while done < tokens:
+            batch = min(UBATCH, tokens - done)
+            seconds += self._batch_seconds(batch, past + done)
+            done += batch
+        return seconds
 
     def decode_seconds(self, context: int = 0, together: int = 1) -> float:
         """Seconds of one step, in which each of `together` answers grows by a word."""
-        seconds = 0.0
-        spread = touched_share(self.model, together) / used_share(self.model) if self.model.experts else 1.0
-        for kind, (size, numbers) in active(self.model).items():
-            product = self._product(kind)
-            seconds += size * spread / product.decode + 2 * numbers * (together - 1) / product.prefill
-        attended = self._attended(context) * 2  # f16; llama.cpp reads each group's keys once for every query head
-        seconds += together * attended / self.calibration.attention.decode
+        share = touched_share(self.model, together) / used_share(self.model)
+        weights = active(self.model)
+        moved = sum(size for size, _ in weights.values()) * share
+        gain = self._cached(moved)
+        seconds = sum(self._few(kind, size * share, together, gain) for kind, (size, _) in weights.items())
+        seconds += together * self._attended(context) * F16 / self.calibration.attention.decode
         return seconds + self._starting() + together * (self._elementwise() + self.model.vocabulary * CHOOSING)
 
-    def _body(self) -> dict[str, float]:
-        """Numbers that each token of a prompt is multiplied with, by type: all but the output, which only the last
-        one needs."""
-        share = used_share(self.model)
-        found: dict[str, float] = {}
-        for tensor in self.model.tensors:
-            if len(tensor.shape) > 1 and tensor.name not in (EMBEDDING, OUTPUT):
-                part = share if EXPERTS in tensor.name else 1.0
-                found[tensor.type] = found.get(tensor.type, 0.0) + tensor.elements * part
-        return found or {self.model.quantization: self.model.parameters - tied(self.model) * self._table()}
+    def _batch_seconds(self, tokens: int, past: int) -> float:
+        """One micro-batch: the longer of computing and reading the weights, for each type."""
+        share = touched_share(self.model, tokens) / used_share(self.model)
+        seconds = 0.0
+        for kind, (size, numbers) in self._body().items():
+            product = self._product(kind)
+            seconds += max(2 * numbers * tokens / product.prefill, size * share / product.decode)
+        attended = self._attended(past + tokens / 2)
+        seconds += 2 * attended * tokens / self.calibration.attention.prefill
+        return seconds + self._elementwise() * tokens + self._starting()
 
-    def _table(self) -> int:
-        return self.model.vocabulary * self.model.embedding
+    def _few(self, kind: str, size: float, tokens: int, gain: float) -> float:
+        """Seconds of multiplying `size` bytes of weights with a few tokens: each further one takes as much longer as it
+        did while the machine was measured, which is computing and no reading."""
+        product = self._product(kind)
+        further = max(0.0, 1 / product.few - 1 / product.decode) / (FEW - 1)
+        return size * (1 / (product.decode * gain) + further * (tokens - 1))
+
+    def _cached(self, size: float) -> float:
+        """How much faster than memory `size` bytes are read over and over."""
+        return reading(self.calibration.reading, size) / self.calibration.bandwidth
+
+    def _output(self, tokens: int) -> float:
+        """The next word of each of `tokens`: the output's matrix, and choosing."""
+        name = EMBEDDING if tied(self.model) else OUTPUT
+        seconds = sum(
+            self._few(tensor.type, tensor.bytes, tokens, 1.0) for tensor in self.model.tensors if tensor.name == name
+        )
+        return seconds + tokens * self.model.vocabulary * CHOOSING
+
+    def _body(self) -> dict[str, tuple[float, float]]:
+        """Bytes and numbers that each token of a prompt is multiplied with, by type: all but the output and the last
+        layer's feed-forward part, which only the last one needs."""
+        share, last = used_share(self.model), f"blk.{self.model.layers - 1}.ffn"
+        found: dict[str, tuple[float, float]] = {}
+        for tensor in self.model.tensors:
+            if len(tensor.shape) > 1 and tensor.name not in (EMBEDDING, OUTPUT) and not tensor.name.startswith(last):
+                part = share if EXPERTS in tensor.name else 1.0
+                size, numbers = found.get(tensor.type, (0.0, 0.0))
+                found[tensor.type] = size + tensor.bytes * part, numbers + tensor.elements * part
+        return found or dict(active(self.model))
 
     def _attended(self, cells: float) -> float:
         """Numbers of keys and values that one token's query heads meet in all layers."""
@@ -163,17 +192,23 @@ class Roofline:
         near = [name for name in NEAREST if name in known] or list(known)
         if not near:
             rate = self.calibration.bandwidth
-            return Product(prefill=rate * 8, decode=rate)
+            return Product(prefill=rate * 8, decode=rate, few=rate)
         return known[min(near, key=lambda name: abs(bits(name) - bits(kind)))]
 
 
-def bits(kind: str) -> float:
-    """Bits a number of a ggml type; of an unknown one 16.
+def reading(points: tuple[tuple[int, float], ...], size: float) -> float:
+    """Bytes a second at which `size` bytes are read over and over, between the measured `points` (by the logarithm of
+    the size); outside them the nearest's.
 
-    >>> bits("Q8_0"), bits("F16")
-    (8.5, 16.0)
+    >>> reading(((1024, 40.0), (4096, 20.0)), 2048)
+    30.0
     """
-    if kind not in NUMBERS:
-        return 32.0 if kind == "F32" else 16.0
-    _, block, size = TYPES[NUMBERS[kind]]
-    return size * 8 / block
+    before = points[0]
+    for point in points:
+        if size <= point[0]:
+            if point[0] == before[0]:
+                return point[1]
+            share = math.log(size / before[0]) / math.log(point[0] / before[0])
+            return before[1] + share * (point[1] - before[1])
+        before = point
+    return before[1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from penjing.plan.layers import fact
 from penjing.probe.facts import Model
+from penjing.probe.ggml import NUMBERS, TYPES
 from penjing.probe.machine import Machine
 from penjing.probe.tensor import Tensor
 
@@ -92,3 +93,15 @@ def used_share(model: Model) -> float:
 def touched_share(model: Model, tokens: int) -> float:
     """The share of the experts that at least one of `tokens` is sent to, if each chooses freely."""
     return 1.0 - (1.0 - used_share(model)) ** max(tokens, 1)
+
+
+def bits(kind: str) -> float:
+    """Bits a number of a ggml type, scales included; of an unknown one 16.
+
+    >>> bits("Q8_0"), bits("F16")
+    (8.5, 16.0)
+    """
+    if kind not in NUMBERS:
+        return 32.0 if kind == "F32" else 16.0
+    _, block, size = TYPES[NUMBERS[kind]]
+    return size * 8 / block

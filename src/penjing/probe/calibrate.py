@@ -26,11 +26,13 @@ from penjing.probe.machine import Machine
 from penjing.probe.native import library_version
 from penjing.progress import Progress, Report
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the numbers come to mean something else: what was kept is then measured again."""
 COMMAND = (sys.executable, "-m", "penjing.probe.measure")
 PATIENCE = 120.0
 """Seconds after which a measurement is given up; a slow board takes three times the usual ten."""
+FEW = 4
+"""Tokens at once where several answers grow together."""
 SPREAD = 0.10
 BUSY = 0.20
 """Above either of these a calibration is `noisy`: tries this share slower than the best one, or other programs taking
@@ -48,10 +50,11 @@ class CalibrationFailed(MachineError):
 @dataclass(frozen=True)
 class Product:
     """One kernel. `prefill` in FLOP/s for 512 tokens at once; `decode` in bytes of weights (or of keys and values) a
-    second for one token at a time, from memory. Best of several."""
+    second for one token at a time, from memory, `few` the same for FEW tokens at once. Best of several."""
 
     prefill: float
     decode: float
+    few: float
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Calibration:
     """`bandwidth` (of memory, reading, all `threads`) and `bandwidth_single` (one thread) in bytes/s; `matmul` by
     ggml's type name; `attention` is flash attention over f16 keys and values, whose FLOP count is 4 for each number of
     a head, cell and query head; `operation` in seconds: starting and ending one operation with `threads` threads;
+    `reading` are pairs: so many bytes read over and over, at so many bytes a second (small ones lie in a cache);
     `disk` in bytes/s, of the disk of penjing's home, None where it could not be told. `when` is ISO 8601, UTC.
 
     `spread` is the share by which a kernel's middle try was slower than its best one, their mean, `load` the share of
@@ -73,6 +77,7 @@ class Calibration:
     bandwidth_single: float
     matmul: Mapping[str, Product]
     attention: Product
+    reading: tuple[tuple[int, float], ...]
     operation: float
     disk: float | None
     spread: float

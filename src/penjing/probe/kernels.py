@@ -86,23 +86,36 @@ class Kernels:
         return found
 
     @contextmanager
-    def product(self, kind: str, width: int, height: int, copies: int, columns: int) -> Iterator[Work]:
-        """`copies` matrices [height, width] of ggml type `kind`, each multiplied with one f32 [width, columns]."""
+    def product(self, kind: str, width: int, height: int, *runs: tuple[int, int]) -> Iterator[tuple[Work, ...]]:
+        """Matrices [height, width] of ggml type `kind`. Each of `runs` is a pair (copies, columns): so many of them,
+        each multiplied with one f32 [width, columns]."""
         with ExitStack() as stack:
-            weights_room, graph_room = stack.enter_context(_room()), stack.enter_context(_room())
-            weights = [_tensor(weights_room, kind, width, height) for _ in range(copies)]
+            weights_room = stack.enter_context(_room())
+            weights = [_tensor(weights_room, kind, width, height) for _ in range(max(copies for copies, _ in runs))]
             data = _rows(kind, width, height)
-            vector = _tensor(graph_room, "F32", width, columns)
-            multiply = function("ggml_mul_mat", POINTER, POINTER, POINTER, POINTER)
-            results = [multiply(graph_room, matrix, vector) for matrix in weights]
             stack.enter_context(_allocated(weights_room, self._home(kind, width, height)))
             for matrix in weights:
                 _fill(matrix, data)
-            stack.enter_context(_allocated(graph_room, self._usual))
-            _fill(vector, _noise(width * columns))
-            graph = _graph(graph_room, results)
-            flops = 2 * width * height * columns * copies
-            yield Work(lambda: self._timed(graph), data.nbytes * copies, flops)
+            yield tuple(
+                Work(
+                    stack.enter_context(self._multiplying(weights[:copies], width, columns)),
+                    data.nbytes * copies,
+                    2 * width * height * columns * copies,
+                )
+                for copies, columns in runs
+            )
+
+    @contextmanager
+    def _multiplying(self, weights: list[int], width: int, columns: int) -> Iterator[Callable[[], float]]:
+        """A graph of the products of each of `weights` with one matrix of `columns`."""
+        with _room() as room:
+            vector = _tensor(room, "F32", width, columns)
+            multiply = function("ggml_mul_mat", POINTER, POINTER, POINTER, POINTER)
+            results = [multiply(room, matrix, vector) for matrix in weights]
+            with _allocated(room, self._usual):
+                _fill(vector, _noise(width * columns))
+                graph = _graph(room, results)
+                yield lambda: self._timed(graph)
 
     @contextmanager
     def attention(self, head: int, heads: int, cells: int, columns: int, layers: int) -> Iterator[Work]:

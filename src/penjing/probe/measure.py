@@ -13,13 +13,13 @@ import json
 import statistics
 import sys
 import time
-from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from pathlib import Path
 
 import psutil
 
 from penjing.probe import disk, spin
+from penjing.probe.calibrate import FEW
 from penjing.probe.ggml import row_bytes
 from penjing.probe.kernels import Kernels, Work
 
@@ -29,6 +29,8 @@ BUDGET = 9.0
 WIDTH, HEIGHT = 2048, 2048
 BATCH = 512
 """Tokens at once in prefill: the engine's micro-batch."""
+SIZES = (8 << 20, 32 << 20, 64 << 20, 128 << 20, 256 << 20)
+"""Bytes of weights that may lie in a cache."""
 LEAST, MOST = 128 << 20, 512 << 20
 """Bytes of weights for decode: twice the last cache, but within these and an eighth of the free memory."""
 TRIES, ENOUGH = 3, 0.15
@@ -46,37 +48,55 @@ class Bench:
         self.kernels, self.weights = kernels, weights
         self.spreads: list[float] = []
 
-    def best(self, prepared: AbstractContextManager[Work]) -> tuple[Work, float]:
-        """The work and the seconds of its fastest run."""
-        with prepared as work:
-            work.run()  # touches every page, wakes the threads
-            begun, times = time.perf_counter(), [work.run()]
-            while (spent := time.perf_counter() - begun) < PATIENCE and (len(times) < TRIES or spent < ENOUGH):
-                times.append(work.run())
+    def best(self, work: Work) -> float:
+        """The seconds of its fastest run."""
+        work.run()  # touches every page, wakes the threads
+        begun, times = time.perf_counter(), [work.run()]
+        while (spent := time.perf_counter() - begun) < PATIENCE and (len(times) < TRIES or spent < ENOUGH):
+            times.append(work.run())
         best = min(times)
         self.spreads.append(statistics.median(times) / best - 1)
-        return work, best
+        return best
 
-    def decode(self, kind: str) -> float:
-        """Bytes of weights a second, one token."""
-        one = HEIGHT * row_bytes(kind, WIDTH)
-        work, seconds = self.best(self.kernels.product(kind, WIDTH, HEIGHT, max(1, self.weights // one), 1))
-        return work.bytes / seconds
+    def reading(self) -> list[tuple[int, float]]:
+        """Bytes of weights, and bytes a second at which all threads read so many over and over: less than a cache
+        holds is read faster."""
+        one = HEIGHT * row_bytes("F32", WIDTH)
+        copies = [
+            max(1, size // one) for size in (*sorted(size for size in SIZES if size < self.weights), self.weights)
+        ]
+        with self.kernels.product("F32", WIDTH, HEIGHT, *((number, 1) for number in copies)) as works:
+            return [(work.bytes, work.bytes / self.best(work)) for work in works]
+
+    def reading_alone(self) -> float:
+        """Bytes a second at which one thread reads from memory."""
+        with self.kernels.product("F32", WIDTH, HEIGHT, (self._copies("F32"), 1)) as (work,):
+            return work.bytes / self.best(work)
 
     def product(self, kind: str) -> dict[str, float]:
-        work, seconds = self.best(self.kernels.product(kind, WIDTH, HEIGHT, 1, BATCH))
-        return {"prefill": work.flops / seconds, "decode": self.decode(kind)}
+        copies = self._copies(kind)
+        with self.kernels.product(kind, WIDTH, HEIGHT, (1, BATCH), (copies, 1), (copies, FEW)) as (many, one, few):
+            return {
+                "prefill": many.flops / self.best(many),
+                "decode": one.bytes / self.best(one),
+                "few": few.bytes / self.best(few),
+            }
 
     def attention(self) -> dict[str, float]:
-        many, seconds_many = self.best(self.kernels.attention(HEAD, HEADS, CELLS, BATCH, 1))
         layers = max(1, self.weights // (HEAD * HEADS * CELLS * 4))
-        one, seconds_one = self.best(self.kernels.attention(HEAD, HEADS, CELLS, 1, layers))
-        return {"prefill": many.flops / seconds_many, "decode": one.bytes / seconds_one}
+        found = {}
+        for name, columns, number in (("prefill", BATCH, 1), ("decode", 1, layers), ("few", FEW, layers)):
+            with self.kernels.attention(HEAD, HEADS, CELLS, columns, number) as work:
+                found[name] = (work.flops if columns == BATCH else work.bytes) / self.best(work)
+        return found
 
     def operation(self) -> float:
         """Seconds of one operation that does next to nothing."""
-        _, seconds = self.best(self.kernels.chain(CHAIN))
-        return seconds / CHAIN
+        with self.kernels.chain(CHAIN) as work:
+            return self.best(work) / CHAIN
+
+    def _copies(self, kind: str) -> int:
+        return max(1, self.weights // (HEIGHT * row_bytes(kind, WIDTH)))
 
 
 def main() -> int:
@@ -101,9 +121,10 @@ def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
     with Kernels(threads) as kernels:
         bench = Bench(kernels, weights(cache))
         tell("memory", 0.1)
-        found["bandwidth"] = bench.decode("F32")
+        found["reading"] = reading = bench.reading()
+        found["bandwidth"] = reading[-1][1]
         kernels.set_threads(1)
-        found["bandwidth_single"] = bench.decode("F32")
+        found["bandwidth_single"] = bench.reading_alone()
         kernels.set_threads(threads)
         found |= {"operation": bench.operation(), "attention": bench.attention()}
         matmul = {}
