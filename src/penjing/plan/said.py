@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from penjing.language import say
 
-
 BETWEEN = ", "
 """A template too: lists have other commas elsewhere."""
 

@@ -11,6 +11,7 @@ from penjing.files import human
 from penjing.plan import devices
 from penjing.plan.answer import COMFORTABLE, Answer, Row
 from penjing.plan.layers import assumptions
+from penjing.plan.place import Place
 from penjing.plan.said import Said, said
 from penjing.plan.speed import Interval
 
@@ -23,6 +24,10 @@ REASONS = {
     "largest": "it is the best that fits",
     "tight": "memory is short: it leaves the most room for the conversation",
 }
+DISAGREE = (
+    "The published and the possible disagree: all weights are read once a token, and memory cannot deliver them so often. "
+    "Fewer bits or weights must have been read, or something else was counted; how it was measured is not known."
+)
 ASSUMED_OF = {
     "memory": "memory",
     "transfers": "memory speed",
@@ -33,6 +38,14 @@ ASSUMED_OF = {
     "cores": "cores",
     "instructions": "instruction sets",
 }
+
+
+def place(found: Place) -> Said:
+    """Where it would run, and what it may take there."""
+    budget = human(found.budget)
+    if found.here:
+        return said("this machine, {budget} for it", budget=budget)
+    return said("{device}, {budget} for it", device=found.name, budget=budget)
 
 
 def verdict(answer: Answer) -> Said:
@@ -160,22 +173,18 @@ def remarks(answer: Answer) -> Iterator[Said]:
 
 def published(device: devices.Device) -> Iterator[Said]:
     """Speeds that were published for a device beside what its memory allows."""
-    for one in devices.published():
-        if one.device == device.name:
-            facts = {
-                "model": one.model,
-                "bits": one.bits,
-                "speed": one.tokens_per_second,
-                "ceiling": f"{one.ceiling(device):.1f}",
-            }
-            if one.believable(device):
-                yield said(
-                    "Published for it: {model} at {bits} bits, {speed} tokens/s (memory allows {ceiling}).", **facts
-                )
-            else:
-                yield said(
-                    "Published for it: {model} at {bits} bits, {speed} tokens/s. Reading all weights once a token, its "
-                    "memory allows at most {ceiling}: the two disagree, so fewer bits or fewer weights must have been "
-                    "read, or something else was counted.",
-                    **facts,
-                )
+    found = [one for one in devices.published() if one.device == device.name]
+    told = tuple(
+        said(
+            "{model} {speed:g} tokens/s ({bits} bits; memory allows {ceiling:.1f})",
+            model=one.model,
+            speed=one.tokens_per_second,
+            bits=one.bits,
+            ceiling=one.ceiling(device),
+        )
+        for one in found
+    )
+    if found:
+        yield said("Published for {device}: {speeds}.", device=device.name, speeds=told)
+    if any(not one.believable(device) for one in found):
+        yield said(DISAGREE)

@@ -13,7 +13,6 @@ from penjing.language import say
 from penjing.plan import words
 from penjing.plan.answer import Answer, Row
 from penjing.plan.bill import Bill, sentences
-from penjing.plan.place import Place
 
 SIGNS = {"fits": "✓", "shorter": "~", "no": "✗"}
 COLOURS = {"fits": talk.GREEN, "shorter": talk.YELLOW, "no": talk.RED}
@@ -22,7 +21,7 @@ COLOURS = {"fits": talk.GREEN, "shorter": talk.YELLOW, "no": talk.RED}
 def show(subject: Subject, answer: Answer, bill: Bill | None) -> None:
     """Print it."""
     sign = talk.painted(SIGNS[answer.verdict], COLOURS[answer.verdict], sys.stdout)
-    talk.data(f"{subject.title} · {place(answer.place)}")
+    talk.data(f"{subject.title} · {words.place(answer.place).words()}")
     talk.data(f"{sign} {words.verdict(answer).words()}")
     for line in words.nearest(answer):
         talk.data(f"  {line.words()}")
@@ -38,14 +37,6 @@ def show(subject: Subject, answer: Answer, bill: Bill | None) -> None:
         talk.data("")
     for remark in words.remarks(answer):
         talk.data(f"{talk.painted('!', talk.YELLOW, sys.stdout)} {remark.words()}")
-
-
-def place(found: Place) -> str:
-    """Where it would run."""
-    budget = human(found.budget)
-    if found.here:
-        return say("this machine, {budget} for it", budget=budget)
-    return say("{device}, {budget} for it", device=found.name, budget=budget)
 
 
 def facts(answer: Answer, row: Row) -> Iterator[tuple[str, str]]:

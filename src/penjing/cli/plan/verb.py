@@ -4,11 +4,13 @@ byte of its weights is fetched.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli.plan.figures import FIELDS, cost_options
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import SettingError
+from penjing.language import LANGUAGES
 
 if TYPE_CHECKING:
     from penjing.plan.answer import Wish
@@ -18,6 +20,7 @@ EXAMPLES = (
     ("penjing plan qwen3:4b", "What of it fits this machine, and how fast it is."),
     ('penjing plan qwen3:4b --for "8GB Android phone"', "The same for a phone."),
     ("penjing plan ./model.gguf --context 32768", "Whether a long conversation fits."),
+    ("penjing plan qwen3:4b --report plan.html", "All of it on a page, with pictures."),
 )
 GUIDE = "guide"
 
@@ -34,26 +37,49 @@ GUIDE = "guide"
     "--measure/--no-measure", default=True, help="Measure this machine where it never was (ten seconds), or assume."
 )
 @cost_options
+@option("--report", metavar="FILE", help="Write a page with pictures: FILE.html.")
+@option("--lang", metavar="en|zh", help="In this language; yours where not given.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
-def plan(model: str | None, device: str | None, measure: bool, as_json: bool, **given: Any) -> None:
+def plan(
+    model: str | None,
+    device: str | None,
+    measure: bool,
+    report: str | None,
+    lang: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """The door."""
     from penjing.cli import talk
     from penjing.cli.model import require_known_sections
-    from penjing.cli.plan import figures, subject, table
+    from penjing.cli.plan import figures, pages, subject, table
     from penjing.cli.plan.document import document
+    from penjing.files import expanded
     from penjing.plan.answer import recommend
 
     require_known_sections()
+    speaking(lang)
     money = figures.figures({name: given.pop(name) for name in FIELDS})
     wish = wished(**given)
     place = there(device) if device else None
     found = subject.with_quantization(subject.find(model or GUIDE), wish.quantization)
     answer = recommend(found.candidates, place or here(measure), wish)
     bill = money.bill(answer)
+    if report:
+        pages.write(expanded(report), found, answer, bill)
     if as_json:
         talk.data_json(document(found, answer, bill))
     else:
         table.show(found, answer, bill)
+
+
+def speaking(language: str | None) -> None:
+    """From now on in that language. Raises SettingError."""
+    if language is None:
+        return
+    if language not in LANGUAGES:
+        raise SettingError(name="lang", value=language, wanted="en or zh", source="--lang")
+    os.environ["PENJING_LANGUAGE"] = language
 
 
 def wished(
