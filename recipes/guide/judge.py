@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from penjing.operate.release.yardstick import holds as holds
+
 _REFUSAL = {"en": ("built-in guide", "penjing pull"), "zh": ("内置", "penjing pull")}
-
-
-def holds(answer: str, alternative: str) -> bool:
-    """Whether the words stand in the answer, with no digit beside a number (3.5 is not in 13.5)."""
-    pattern = re.escape(alternative.lower())
-    if alternative[:1].isdigit():
-        pattern = r"(?<![\d.])" + pattern
-    if alternative[-1:].isdigit():
-        pattern += r"(?!\d|\.\d)"
-    return re.search(pattern, answer.lower()) is not None
 
 
 def passes(answer: str, key: Sequence[Sequence[str]]) -> bool:

@@ -27,6 +27,7 @@ VERBS = {
     "pull": ("penjing.cli.pull:pull", "Fetch a model."),
     "adopt": ("penjing.cli.adopt:adopt", "Use models that Ollama, LM Studio or Hugging Face's tools keep here."),
     "store": ("penjing.cli.store.verb:store", "Show and arrange the models that this machine keeps."),
+    "release": ("penjing.cli.release.verb:release", "Let versions of a model out, try them first, take them back."),
     "bench": ("penjing.cli.bench.verb:bench", "Measure how fast a model answers."),
     "keys": ("penjing.cli.keys:keys", "Make, list and revoke the API keys of the server."),
     "audit": ("penjing.cli.audit:audit", "Check or read the log of who asked which model what."),

@@ -140,70 +140,99 @@ def canary(store: Store, name: str) -> tuple[Version, Trial] | None:
     return None if found is None or found.number == stable(store, name).number else (found, trial)
 
 
-def try_out(store: Store, version: Version, trial: Trial, *, by: By = "person") -> None:
-    """Let `version` be the canary of its name. Raises AlreadyStable, Pinned."""
+def try_out(store: Store, version: Version, trial: Trial, *, by: By = "person") -> Decision:
+    """Let `version` be the canary of its name. Where nobody has said what is stable, that is from now on the newest of
+    the others. Raises AlreadyStable, Pinned."""
     with store.writing():
         known = read(store, version.name)
         before = stable(store, version.name)
+        others = [each for each in store.versions(version.name) if each.number != version.number]
+        if STABLE not in store.tags(version.name) and others:
+            before = others[-1]
         if before.number == version.number:
             raise AlreadyStable(version=str(version))
         _require_free(store, version.name, known)
-        # what is stable is said from now on: until now it may have been the newest
         _tags(store, version.name, {STABLE: before.number, CANARY: version.number})
-        _save(store, version.name, replace(known, trial=trial), Decision(_now(), "tried", version.number, by))
+        decision = Decision(_now(), "tried", version.number, by, numbers={"share": trial.share})
+        _save(store, version.name, replace(known, trial=trial), decision)
+    return decision
 
 
 def promote(
-    store: Store, version: Version, *, by: By = "person", why: str = "", numbers: dict[str, object] | None = None
-) -> None:
-    """Let `version` be stable. A canary that it is, or that is in the way, ends. Raises Pinned; AlreadyStable where
-    nothing would change."""
+    store: Store,
+    version: Version,
+    *,
+    by: By = "person",
+    why: str = "",
+    numbers: dict[str, object] | None = None,
+    trial: Trial | None = None,
+) -> Decision:
+    """Let `version` be stable; with `trial` only while that runs. A canary that it is, or that is in the way, ends.
+    Raises Pinned; AlreadyStable where nothing would change; NoCanary where `trial` is over."""
     with store.writing():
         known = read(store, version.name)
-        tags = store.tags(version.name)
-        if tags.get(STABLE) == version.number and known.trial is None:
+        _require_running(version.name, known, trial)
+        if store.tags(version.name).get(STABLE) == version.number and known.trial is None:
             raise AlreadyStable(version=str(version))
         _require_free(store, version.name, known)
-        old = tags.get(STABLE) or next((each.number for each in reversed(store.versions(version.name))), 0)
-        former = (*(each for each in known.before if each != version.number), *([old] if old != version.number else []))
+        before = _former(known, stable(store, version.name).number, version.number)
         _tags(store, version.name, {STABLE: version.number, CANARY: None})
         decision = Decision(_now(), "promoted", version.number, by, why, numbers or {})
-        _save(store, version.name, replace(known, trial=None, before=former[-KEPT:]), decision)
+        _save(store, version.name, replace(known, trial=None, before=before), decision)
+    return decision
 
 
 def rollback(
-    store: Store, name: str, *, by: By = "person", why: str = "", numbers: dict[str, object] | None = None
-) -> Version:
-    """End the canary, or where there is none, let stable be what it was before; the version that is stable now. Raises
-    NothingBefore, Pinned, NotInStore."""
+    store: Store,
+    name: str,
+    *,
+    by: By = "person",
+    why: str = "",
+    numbers: dict[str, object] | None = None,
+    trial: Trial | None = None,
+) -> Decision:
+    """End the canary, or where there is none, let stable be what it was before; with `trial` only end that, while it
+    runs. Raises NothingBefore, Pinned, NotInStore; NoCanary where `trial` is over."""
     name = names.name_of(name)
-    tried = canary(store, name)
     with store.writing():
         known = read(store, name)
-        if tried is not None:
-            _tags(store, name, {CANARY: None})
-            decision = Decision(_now(), "rolled_back", tried[0].number, by, why, numbers or {})
-            _save(store, name, replace(known, trial=None), decision)
-            return stable(store, name)
-        _require_free(store, name, known)
-        now = stable(store, name)
-        there = [found for found in (_numbered(store, name, each) for each in known.before) if found is not None]
-        if not there:
-            raise NothingBefore(model=name)
-        _tags(store, name, {STABLE: there[-1].number})
-        before = tuple(each.number for each in there[:-1])
-        decision = Decision(_now(), "rolled_back", now.number, by, why, numbers or {})
-        _save(store, name, replace(known, before=before, trial=None), decision)
-        return there[-1]
+        _require_running(name, known, trial)
+        tried, now = canary(store, name), stable(store, name)
+        tags: dict[str, int | None] = {CANARY: None}
+        if tried is None:
+            _require_free(store, name, known)
+            there = [each for each in known.before if _numbered(store, name, each) is not None]
+            if not there:
+                raise NothingBefore(model=name)
+            tags[STABLE] = there[-1]
+            known = replace(known, before=tuple(there[:-1]))
+        _tags(store, name, tags)
+        gone = tried[0].number if tried is not None else now.number
+        decision = Decision(_now(), "rolled_back", gone, by, why, numbers or {})
+        _save(store, name, replace(known, trial=None), decision)
+    return decision
 
 
-def pin(store: Store, version: Version, *, on: bool) -> None:
+def pin(store: Store, version: Version, *, on: bool) -> Decision:
     """Let stable stay at `version` whatever is published, until it is let go. A canary ends."""
     with store.writing():
         known = read(store, version.name)
+        old = stable(store, version.name).number
         _tags(store, version.name, {STABLE: version.number, CANARY: None})
         decision = Decision(_now(), "pinned" if on else "unpinned", version.number)
-        _save(store, version.name, replace(known, pinned=on, trial=None), decision)
+        before = _former(known, old, version.number)
+        _save(store, version.name, replace(known, pinned=on, trial=None, before=before), decision)
+    return decision
+
+
+def _former(known: Channels, old: int, new: int) -> tuple[int, ...]:
+    """What was stable before, once `new` is and `old` was."""
+    return (*(each for each in known.before if each not in (old, new)), *([old] if old != new else []))[-KEPT:]
+
+
+def _require_running(name: str, known: Channels, trial: Trial | None) -> None:
+    if trial is not None and known.trial != trial:
+        raise NoCanary(model=name)
 
 
 def _require_free(store: Store, name: str, known: Channels) -> None:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penjing.gateway.arms import Sample, Thumb
 from penjing.operate.release.evidence import evidence, fewest, of_share
-from penjing.operate.release.judge import GATES, Judge
+from penjing.operate.release.judge import GATES, Judge, Standing
 
 Answer = Callable[[random.Random, str, float], list[Sample | Thumb]]
 
@@ -112,11 +114,44 @@ def test_the_yardstick_comes_before_a_promotion_and_may_refuse() -> None:
     judge = Judge(0.5, 1, 0.05, yardstick=True)
     judge.hear(Sample("m", "canary", 0.1))
     assert judge.verdict == "undecided"
-    judge.measured(wins=3, losses=3)
-    assert judge.verdict == "promote"
-    judge.measured(wins=0, losses=fewest(0.5, 0.05 / len(GATES)))
-    assert judge.verdict == "rollback"
+    for stable in (True, False, True, False):
+        judge.answered(stable=stable, canary=not stable)
+    judge.answered(stable=True, canary=True)  # tells nothing
+    assert judge.waits
+    judge.measured()
+    assert (judge.asked, judge.gates["yardstick"].trials, judge.verdict) == (5, 4, "promote")
+    while judge.verdict != "rollback":
+        judge.answered(stable=True, canary=False)
+    assert judge.gates["yardstick"].hits < 30
     assert [gate.name for gate in judge.refusing] == ["yardstick"]
+
+
+def test_the_fewest_that_refuse() -> None:
+    judge = Judge(0.5, 1, 0.05, yardstick=True)
+    for _ in range(fewest(0.5, 0.05 / len(GATES))):
+        assert judge.verdict == "undecided"
+        judge.answered(stable=True, canary=False)
+    assert judge.verdict == "rollback"
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60))
+def test_a_judge_that_is_stopped_goes_on_as_if_it_had_not_been(seed: int, stop: int) -> None:
+    chance, answer = random.Random(seed), like(fails=0.3)
+    whole, first = Judge(0.5, 30, 0.05, yardstick=True), Judge(0.5, 30, 0.05, yardstick=True)
+    for number in range(60):
+        if number == stop:
+            second = Judge(0.5, 30, 0.05, yardstick=True)
+            second.resume(msgspec.json.decode(msgspec.json.encode(first.standing()), type=Standing))
+            assert second.plain() == first.plain()
+            first = second
+        lot = chance.randrange(20) / 20  # conversations come again
+        for heard in answer(chance, "canary" if lot < 0.5 else "stable", lot):
+            if isinstance(heard, Thumb) or heard.failed or heard.refused:  # halves of pairs are not kept
+                heard = replace(heard, ttft=None, rate=None) if isinstance(heard, Sample) else heard
+                whole.hear(heard)
+                first.hear(heard)
+    assert first.plain() == whole.plain()
+    assert first.verdict == whole.verdict
 
 
 def test_the_share_bounds_what_may_fall_on_the_canary() -> None:

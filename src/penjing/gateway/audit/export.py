@@ -19,11 +19,14 @@ from penjing.gateway.audit.files import numbered
 COLUMNS = (
     *("n", "at", "what", "key", "peer", "dialect", "path", "model", "engine", "local", "status", "code"),
     *("prompt_tokens", "completion_tokens", "seconds", "cached", "notes", "question", "answer"),
+    *("version", "decision", "by", "why", "numbers"),
 )
+TOLD = ("answer", "leaves", "feedback", "release")
+"""Kinds of records that are of people and models; the others are the log's own."""
 
 
 def records(folders: Iterable[Path], since: str = "", until: str = "", key: str = "") -> Iterator[dict[str, Any]]:
-    """The records of requests, in order. `since` and `until` are beginnings of times as records hold them (UTC): from
+    """The records of requests and decisions, in order. `since` and `until` are beginnings of times as records hold them (UTC): from
     the first on, before the second."""
     for folder in folders:
         for _, path in numbered(folder):
@@ -34,7 +37,7 @@ def records(folders: Iterable[Path], since: str = "", until: str = "", key: str 
                     except Torn:  # verify names it
                         continue
                     at = str(said.get("at", ""))
-                    wanted = said.get("what") in ("answer", "leaves") and since <= at and (not until or at < until)
+                    wanted = said.get("what") in TOLD and since <= at and (not until or at < until)
                     if wanted and (not key or said.get("key") == key):
                         yield said
 

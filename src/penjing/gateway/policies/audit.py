@@ -74,7 +74,7 @@ class Audit:
         self._refuses = options.when_full == "refuse"
         self._house = house
         self._asking: ContextVar[Ask | None] = ContextVar("asking", default=None)
-        self.log = _opened(options)
+        self.log = opened(options)
         self._records = Counter(
             "penjing_audit_records_total", "Records written, or lost where the disk took none.", ("how",)
         )
@@ -157,16 +157,22 @@ class Audit:
         self.log.close()
 
 
-def _opened(options: AuditOptions) -> Log:
-    """The log in the folder that was named, else in the first one that no other server writes. Raises AuditInUse."""
+def opened(options: AuditOptions) -> Log:
+    """The log in the folder that was named, else in the first one that no other server writes. Raises AuditInUse,
+    AuditUnavailable."""
     secret = os.environ.get(SECRET, "").encode()
     rotation = Rotation(options.most_bytes, options.most_seconds, options.keep)
-    if options.folder is not None:
-        return Log(options.folder, secret, options.sync, rotation)
-    for number in range(1, SERVERS):
-        with suppress(AuditInUse):
-            return Log(place(home(), number), secret, options.sync, rotation)
-    return Log(place(home(), SERVERS), secret, options.sync, rotation)
+    try:
+        if options.folder is not None:
+            return Log(options.folder, secret, options.sync, rotation)
+        for number in range(1, SERVERS):
+            with suppress(AuditInUse):
+                return Log(place(home(), number), secret, options.sync, rotation)
+        return Log(place(home(), SERVERS), secret, options.sync, rotation)
+    except PenjingError:
+        raise
+    except OSError as error:
+        raise AuditUnavailable(detail=str(error)) from error
 
 
 class _Held:
@@ -196,12 +202,7 @@ def build(options: AuditOptions, house: House) -> Audit | None:
     elsewhere = any(not engine.local for engine in house.engines.values())
     if options.enabled is False or (options.enabled is None and not elsewhere):
         return None
-    try:
-        return Audit(options, house)
-    except PenjingError:
-        raise
-    except OSError as error:
-        raise AuditUnavailable(detail=str(error)) from error
+    return Audit(options, house)
 
 
 STEP = Step("audit", AuditOptions, build)

@@ -28,7 +28,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from penjing.gateway.arms import CANARY, Sample, Thumb
+from msgspec import Struct
+
+from penjing.gateway.arms import CANARY, STABLE, Sample, Thumb
 from penjing.operate.release.evidence import evidence, of_share
 
 SHARED = ("errors", "refusals", "thumbs")
@@ -77,6 +79,17 @@ class _Conversation:
     seen: set[str] = field(default_factory=set)
 
 
+class Standing(Struct, frozen=True, omit_defaults=True):
+    """All that a judge knows, to go on from: `gates` hold hits and trials, `known` the arm and what was counted of each
+    conversation, by its lot; `asked` questions of the yardstick were put."""
+
+    gates: dict[str, tuple[int, int]] = {}
+    conversations: dict[str, int] = {}
+    known: list[tuple[float, str, tuple[str, ...]]] = []
+    asked: int = 0
+    measured: bool = False
+
+
 class Judge:
     """Of one canary. `share` (0 to 1, both excluded) of the conversations are its own; `conversations` of them bound
     the trial; `risk` and `worse` as above. Without a `yardstick` that gate stays empty, else nothing is promoted before
@@ -92,12 +105,13 @@ class Judge:
         yardstick: bool = False,
     ) -> None:
         self._worse = {**WORSE, **(worse or {})}
-        self._most = conversations
+        self.most = conversations
         self.risk = risk
         self._waiting = yardstick
+        self.asked = 0
         self.gates = {name: Gate(name, of_share(share, self._worse[name])) for name in SHARED}
         self.gates |= {name: Gate(name, 0.5) for name in PAIRED}
-        self.conversations = {CANARY: 0, "stable": 0}
+        self.conversations = {CANARY: 0, STABLE: 0}
         self._known: OrderedDict[float, _Conversation] = OrderedDict()
         self._stable: dict[str, float] = {}
 
@@ -120,11 +134,20 @@ class Judge:
             conversation.seen.add("tokens")
             self._pair("tokens", on_canary, 1 / heard.rate)
 
-    def measured(self, wins: int, losses: int) -> None:
-        """What the yardstick found: questions that only the canary knows, and that only the stable version knows."""
-        gate = self.gates["yardstick"]
-        gate.hits, gate.trials = losses, wins + losses
+    def answered(self, *, stable: bool, canary: bool) -> None:
+        """One more question of the yardstick: whether each of them knew the answer."""
+        self.asked += 1
+        if stable != canary:
+            self.gates["yardstick"].see(stable)
+
+    def measured(self) -> None:
+        """The yardstick has no more questions."""
         self._waiting = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether the yardstick has more questions."""
+        return self._waiting
 
     @property
     def refusing(self) -> list[Gate]:
@@ -137,17 +160,33 @@ class Judge:
         """What is to be done now."""
         if self.refusing:
             return "rollback"
-        whole = self.conversations[CANARY] >= self._most and not self._waiting
+        whole = self.conversations[CANARY] >= self.most and not self._waiting
         return "promote" if whole else "undecided"
 
     def plain(self) -> dict[str, object]:
         """Everything for a record: conversations, gates, and the evidence at which a gate refuses."""
         return {
             "conversations": dict(self.conversations),
-            "most": self._most,
+            "most": self.most,
+            "asked": self.asked,
             "refuses_at": round(len(GATES) / self.risk, 1),
             "gates": {name: gate.plain() for name, gate in self.gates.items()},
         }
+
+    def standing(self) -> Standing:
+        """What `resume` goes on from."""
+        known = [(lot, each.arm, tuple(sorted(each.seen))) for lot, each in self._known.items()]
+        gates = {name: (gate.hits, gate.trials) for name, gate in self.gates.items()}
+        return Standing(gates, dict(self.conversations), known, self.asked, not self._waiting)
+
+    def resume(self, standing: Standing) -> None:
+        """Go on where another judge of the same trial was. Evidence keeps its meaning over any pause."""
+        for name, (hits, trials) in standing.gates.items():
+            if name in self.gates:
+                self.gates[name].hits, self.gates[name].trials = hits, trials
+        self.conversations |= standing.conversations
+        self._known = OrderedDict((lot, _Conversation(arm, set(seen))) for lot, arm, seen in standing.known)
+        self.asked, self._waiting = standing.asked, self._waiting and not standing.measured
 
     def _conversation(self, heard: Sample | Thumb) -> _Conversation:
         known = self._known.get(heard.conversation)

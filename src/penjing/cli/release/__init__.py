@@ -1,0 +1,1 @@
+"""`penjing release`: which version of a model is out."""
