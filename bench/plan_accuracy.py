@@ -1,15 +1,15 @@
 """How right plans are: what the planner predicts beside what the real engine takes and does, on models of real shapes.
 
-    python bench/plan_accuracy.py calibrate           measures this machine
     python bench/plan_accuracy.py memory              measures what there are no figures of yet
     python bench/plan_accuracy.py speed               the same; the machine must be quiet
     python bench/plan_accuracy.py                     prints predictions beside figures
     python bench/plan_accuracy.py --write             puts both tables into docs/en and docs/zh/planning.md
 
 Weights are random (`shapes`), which changes neither bytes nor time. Memory is the worker's resident memory after a
-prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers, the median of TRIES. Figures
+prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers, the median of tries. Figures
 are kept in FOLDER, one file a configuration, so that measuring may be done in turns of `--seconds` and predictions be
-made anew: nothing that is measured here is known to the planner but the calibration.
+made anew. Each turn begins with the calibration that its predictions are made from, as a person's first plan does:
+machines that are shared with strangers change from hour to hour.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from typing import Any
 
 import aiohttp
 import msgspec
-import psutil
 
 import shapes
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
@@ -40,6 +39,7 @@ from penjing.probe import calibrate, machine
 from penjing.probe import model as probe
 from penjing.probe.calibrate import Calibration
 from penjing.probe.facts import Model
+from penjing.probe.others import Others
 
 WORDS = (300, 4000)
 """Token ids that are words of the guide."""
@@ -47,9 +47,10 @@ PROMPT, ANSWER, TOGETHER = 512, 32, 64
 """Tokens of the prompt, of its answer, of each of several answers at once."""
 SHORT = 8
 """Tokens of each prompt whose answers are timed together."""
-TRIES = 3
-DISTURBED, PATIENCE = 0.08, 8
-"""Cores that other programs may take during a try, and how often it is tried."""
+LEAST_TRIES, TRIES, ENOUGH = 2, 4, 20.0
+"""Tries of each, fewer where they have taken so many seconds."""
+DISTURBED, PATIENCE = 0.08, 240
+"""Cores that other programs may take during a try, and seconds until they must have ended."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,9 @@ async def timed(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, 
 
     found: dict[str, list[float]] = {}
     for work in (alone, *[together] * (one.slots > 1), *[deep] * (one.deep > 0)):
-        for _ in range(TRIES if work is not deep else 2):
+        begun, tries = time.monotonic(), 0
+        while tries < LEAST_TRIES or (tries < TRIES and time.monotonic() - begun < ENOUGH):
+            tries += 1
             for name, rate in (await undisturbed(work, engine.pid)).items():
                 found.setdefault(name, []).append(rate)
     return found
@@ -173,23 +176,34 @@ async def timed(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, 
 
 async def undisturbed(work: Callable[[], Awaitable[dict[str, float]]], pid: int) -> dict[str, float]:
     """What `work` gives when other programs than this and `pid` hardly computed meanwhile; again until then."""
-    ours = (psutil.Process(), psutil.Process(pid))
-    for _ in range(PATIENCE):
-        began, busy = time.monotonic(), _busy(ours)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        others = Others(pid)
         found = await work()
-        others = (_busy(ours) - busy) / (time.monotonic() - began)
-        if others < DISTURBED:
+        if others.cores() < DISTURBED:
             return found
-        print(f"  other programs took {others:.2f} cores: once again", flush=True)
-    raise SystemExit("This machine is never quiet: close other programs.")
+        await asyncio.to_thread(wait, deadline, pid)
+    raise SystemExit("This machine is not quiet: close other programs.")
 
 
-def _busy(ours: tuple[psutil.Process, ...]) -> float:
-    """Seconds of processor time that others than `ours` took since the machine's start; stolen time counts."""
-    times = psutil.cpu_times()._asdict()
-    idle = sum(times.get(name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
-    mine = sum(process.cpu_times().user + process.cpu_times().system for process in ours)
-    return float(sum(times.values()) - idle - mine)
+def wait(deadline: float, *pids: int) -> None:
+    """Until other programs rest."""
+    cores = 1.0
+    while cores >= DISTURBED and time.monotonic() < deadline:
+        others = Others(*pids)
+        time.sleep(1)
+        cores = others.cores()
+
+
+def calibrated() -> Calibration:
+    """This machine's calibration, taken while nothing else ran."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        wait(deadline)
+        found = calibrate.calibrate(machine.read(gpus=False))
+        if found.load < DISTURBED:
+            return found
+    raise SystemExit("This machine is not quiet: close other programs.")
 
 
 async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
@@ -211,6 +225,7 @@ async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
 def measure(what: str, folder: Path, only: str, seconds: float) -> None:
     """Measure the configurations of which `folder` has no figures, until `seconds` are over."""
     begun = time.monotonic()
+    calibration = msgspec.to_builtins(calibrated()) if what == "speed" else None
     for one in MEMORY if what == "memory" else SPEED:
         kept = folder / f"{what} {one.name}.json"
         if kept.exists() or only not in one.name:
@@ -223,13 +238,18 @@ def measure(what: str, folder: Path, only: str, seconds: float) -> None:
             found = asyncio.run(measured(what, one, path))
         finally:
             path.unlink()
-        kept.write_bytes(msgspec.json.encode(found))
+        kept.write_bytes(msgspec.json.encode({"figures": found, "calibration": calibration}))
         print(one.name, json.dumps(found), flush=True)
 
 
 def facts(one: Configuration, folder: Path) -> Model:
     """What the planner knows of a model: its header."""
     return probe.read(shapes.write(one.shape, one.kind, folder, hollow=True))
+
+
+def figures(kept: Path) -> dict[str, Any]:
+    """What was measured."""
+    return dict(json.loads(kept.read_bytes())["figures"])
 
 
 def memory_rows(folder: Path) -> Iterator[Row]:
@@ -240,16 +260,17 @@ def memory_rows(folder: Path) -> Iterator[Row]:
         if kept.exists():
             need = memory.need(facts(one, folder), one.context, one.slots, Terms(one.kv_type, repacks=repacks))
             likely = need.resident / 1e6
-            yield Row(one.name, "", Interval(likely, likely, likely), json.loads(kept.read_bytes())["resident"] / 1e6)
+            yield Row(one.name, "", Interval(likely, likely, likely), figures(kept)["resident"] / 1e6)
 
 
-def speed_rows(folder: Path, calibration: Calibration) -> Iterator[Row]:
+def speed_rows(folder: Path) -> Iterator[Row]:
     """Tokens a second."""
     for one in SPEED:
         kept = folder / f"speed {one.name}.json"
         if not kept.exists():
             continue
-        found, model = json.loads(kept.read_bytes()), facts(one, folder)
+        found, model = figures(kept), facts(one, folder)
+        calibration = msgspec.convert(json.loads(kept.read_bytes())["calibration"], Calibration)
         loads = {
             "prefill": Load(PROMPT),
             "decode": Load(context_tokens=PROMPT + ANSWER // 2),
@@ -266,21 +287,17 @@ def speed_rows(folder: Path, calibration: Calibration) -> Iterator[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("calibrate", "memory", "speed", "show"), default="show")
+    parser.add_argument("what", nargs="?", choices=("memory", "speed", "show"), default="show")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "penjing-plan-accuracy")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--only", default="", help="configurations whose name has this in it")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    kept = given.folder / "calibration.json"
-    if given.what == "calibrate":
-        kept.write_bytes(msgspec.json.encode(calibrate.calibrate(machine.read(gpus=False))))
-    elif given.what != "show":
+    if given.what != "show":
         measure(given.what, given.folder, given.only, given.seconds)
     else:
-        calibration = msgspec.json.decode(kept.read_bytes(), type=Calibration)
-        for row in (*memory_rows(given.folder), *speed_rows(given.folder, calibration)):
+        for row in (*memory_rows(given.folder), *speed_rows(given.folder)):
             print(
                 f"{row.name:36} {row.what:13} {row.predicted.likely:9.1f} {row.measured:9.1f} {row.error:+7.1%} "
                 f"{'' if row.within else '!'}"

@@ -22,6 +22,7 @@ from penjing.probe import disk, spin
 from penjing.probe.calibrate import FEW
 from penjing.probe.ggml import row_bytes
 from penjing.probe.kernels import Kernels, Work
+from penjing.probe.others import Others
 
 TYPES = ("F16", "Q8_0", "Q4_K", "Q6_K", "Q4_0", "BF16", "Q5_K", "Q3_K", "Q2_K", "IQ4_XS", "MXFP4", "Q5_0")
 BUDGET = 9.0
@@ -115,9 +116,9 @@ def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
     """Everything of a `Calibration` but the machine's and the library's names."""
     began = time.perf_counter()
     tell("looking", 0)
-    load = psutil.cpu_percent(interval=0.5) / 100
+    others = Others()
     tell("disk", 0.05)
-    found: dict[str, object] = {"load": load, "threads": threads, "disk": disk.read_rate(folder)}
+    found: dict[str, object] = {"threads": threads, "disk": disk.read_rate(folder)}
     with Kernels(threads) as kernels:
         bench = Bench(kernels, weights(cache))
         tell("memory", 0.1)
@@ -134,7 +135,9 @@ def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
                 matmul[kind] = bench.product(kind)
     when = datetime.now(timezone.utc).isoformat(timespec="seconds")
     seconds = time.perf_counter() - began
-    return found | {"matmul": matmul, "spread": statistics.mean(bench.spreads), "seconds": seconds, "when": when}
+    load = min(1.0, others.cores() / (psutil.cpu_count() or 1))
+    spread = statistics.mean(bench.spreads)
+    return found | {"matmul": matmul, "spread": spread, "load": load, "seconds": seconds, "when": when}
 
 
 def weights(cache: int) -> int:
