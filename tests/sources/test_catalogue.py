@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,10 @@ def test_an_entry_is_sound(entry: Entry) -> None:
     assert entry.sources
     assert all(remote(place) and parse(place).scheme in ("hf", "ms") for place in entry.sources)
     assert all(size > 10_000_000 for size in entry.sizes.values())
-    figures = entry.sizes or entry.architecture or entry.parameters or entry.context
-    assert not figures or entry.evidence
+    assert entry.evidence
+    assert entry.size < entry.memory or not entry.size
+    assert all(re.fullmatch("[a-z]{2}", code) for code in entry.languages)
+    assert entry.total == 0 or entry.total > len(entry.languages)
     assert all(address.startswith("https://") for address in entry.evidence)
 
 
@@ -61,6 +64,9 @@ def test_the_second_place_is_asked_where_the_first_cannot_be_reached(
         monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         found = listing("m")
         assert (found.reference.scheme, found.reference.pick) == ("ms", "Q8_0")
+        with serving({}) as hub:  # it was removed there
+            monkeypatch.setenv("HF_ENDPOINT", hub.url)
+            assert listing("m:1b").reference.scheme == "ms"
         with serving({"o/r": Repository({"m-Q8_0.gguf": b"x"})}) as hub:
             monkeypatch.setenv("HF_ENDPOINT", hub.url)
             assert listing("m:1b").reference.scheme == "hf"

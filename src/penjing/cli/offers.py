@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from penjing.sources.catalogue import Entry
     from penjing.store.order import Order
 
-CHOSEN = "*"
-
 
 def catalogue(as_json: bool) -> None:
     """Every short name."""
@@ -28,19 +26,25 @@ def catalogue(as_json: bool) -> None:
         return
     heads = (say("NAME"), say("SIZE"), say("MEMORY"), say("CONTEXT"), say("LICENCE"), say("LANGUAGES"))
     print_rows([heads, *(_row(entry) for entry in found)])
+    talk.note("Sizes are of 4 bits a weight or the least there is, memory is about that of 4096 tokens.")
     talk.note("penjing pull NAME fetches one. Any other model: penjing pull hf:OWNER/REPO")
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    size = min(entry.sizes.values(), default=0)
     return (
         entry.name,
-        human(size) if size else "-",
-        "-",
+        (human(entry.size) if entry.sizes else f"~{human(entry.size)}") if entry.size else "-",
+        f"~{human(entry.memory)}" if entry.memory else "-",
         f"{entry.context:,}" if entry.context else "-",
         entry.licence or "-",
-        ", ".join(entry.languages) or "-",
+        _languages(entry),
     )
+
+
+def _languages(entry: Entry) -> str:
+    named = " ".join(entry.languages)
+    more = say("{count} languages", count=entry.total) if entry.total > len(entry.languages) else ""
+    return f"{named} ({more})" if named and more else named or more or "-"
 
 
 def of_model(model: str, as_json: bool) -> None:

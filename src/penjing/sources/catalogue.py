@@ -11,13 +11,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
 
 import msgspec
 
-from penjing.errors import ModelNotFound
+from penjing.errors import ModelNotFound, PenjingError
 from penjing.sources.client import Client
-from penjing.sources.faults import NetworkError
+from penjing.sources.faults import LoginNeeded, NetworkError, NoSuchRepository
 from penjing.sources.names import Reference, parse
 from penjing.sources.source import Listing, list_files
 
@@ -26,6 +25,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+USUAL_BITS = 4.85
+"""Bits a weight of llama.cpp's Q4_K_M."""
+MEMORY_SHARE, MEMORY_MORE = 1.1, 350_000_000
+"""Memory beside the weights at 4096 tokens, as a share and in bytes: within a quarter of what `plan.memory` reckons for
+eleven models of 360 million to 32 billion parameters with grouped attention (Llama 2, without, needs a third more)."""
 NEAR = 5
 NEAR_ENOUGH = 0.5
 
@@ -40,8 +44,9 @@ class NoSuchShortName(ModelNotFound):
 @dataclass(frozen=True)
 class Entry:
     """One model. `sources` in the order they are asked; `sizes` in bytes of the files by quantization; `languages` as
-    ISO 639 codes; `parameters` as its authors count them; `context` in tokens; `architecture` what plans are made of
-    (layers, heads ...), by `Model`'s names; `evidence` where these facts were read. Empty where nothing was found."""
+    ISO 639-1 codes, `total` how many there are where not all are named; `parameters` as its authors count them, each
+    of so many `bits` in what is fetched; `context` in tokens; `evidence` where these facts were read. Empty where
+    nothing was found."""
 
     name: str
     title: str
@@ -49,30 +54,42 @@ class Entry:
     licence: str = ""
     gated: bool = False
     languages: tuple[str, ...] = ()
+    total: int = 0
     parameters: int = 0
+    bits: float = USUAL_BITS
     context: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
-    architecture: Mapping[str, Any] = field(default_factory=dict)
     evidence: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     vision: bool = False
     remark: str = ""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the smallest file with 4 bits a weight or more, or what it would have; 0 where nobody knows."""
+        listed = [size for label, size in self.sizes.items() if "Q4" in label or "FP4" in label]
+        return min(listed or self.sizes.values(), default=round(self.parameters * self.bits / 8))
+
+    @property
+    def memory(self) -> int:
+        """Bytes it takes with 4096 tokens of context, about (`penjing plan` reckons it from the model's header)."""
+        return round(self.size * MEMORY_SHARE) + MEMORY_MORE if self.size else 0
+
 
 class Catalogue:
     """The source of short names: that of the place an entry names, and the next of its places where that cannot be
-    reached."""
+    reached, or no longer has the model."""
 
     async def listing(self, reference: Reference, client: Client) -> Listing:
-        """Raises NoSuchShortName, and what the entry's last place raises."""
+        """Raises NoSuchShortName, and what the entry's first place raises."""
         entry = find(reference.place)
-        failed: NetworkError | None = None
+        failed: PenjingError | None = None
         for text in entry.sources:
             place = parse(text)
             wanted = Reference(place.scheme, place.place, place.revision, reference.pick or place.pick)
             try:
                 return await list_files(wanted, client)
-            except NetworkError as error:
+            except (NetworkError, NoSuchRepository, LoginNeeded) as error:
                 failed = failed or error
         raise failed or NoSuchShortName(model=reference.place, near="-")
 
