@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from penjing.engines.engine import Engine
+from penjing.engines.engine import Address, Engine
 from penjing.errors import AccessError, ModelNotFound, PenjingError
 from penjing.gateway.answer import Answer
 from penjing.gateway.answers import Answers
@@ -20,6 +20,7 @@ from penjing.gateway.grant import OPEN, Grant
 from penjing.gateway.observe import Observed
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.pulse import Pulse
+from penjing.gateway.recent import Recent
 from penjing.gateway.reply import Incoming
 from penjing.gateway.rest import Rests
 from penjing.gateway.silence import AWAY, HERE
@@ -57,7 +58,8 @@ class House:
     lets them wait, `private` (whether its rules keep a question here) by the one that routes. `local_only`: nothing at
     all may leave. Each of `leaving` is told the engine, the path and the body of what is about to leave, and what it
     raises keeps it here: the place for a record that must be there before. `record`: where decisions are written down,
-    None where there is no log. `arms`: versions that are tried side by side; `answers`: those given lately."""
+    None where there is no log. `arms`: versions that are tried side by side; `answers`: those given lately; `recent`:
+    the last questions to each engine of this machine, so that its next version can be warmed with them."""
 
     def __init__(self, engines: Mapping[str, Engine], options: GatewayOptions) -> None:
         self.engines = dict(engines)
@@ -74,7 +76,9 @@ class House:
         self.record: Callable[[Callable[[], dict[str, object]]], None] | None = None
         self.arms = Arms()
         self.answers = Answers()
+        self.recent = Recent()
         self.pulse = Pulse()
+        self._former: list[Pool] = []
         self.rests = Rests(self.engines, lambda name: name in self.pools and self.pools[name].active > 0)
 
     def named(self, model: str) -> str:
@@ -101,6 +105,21 @@ class House:
             raise self.failed[name]
         return name, self.engines[name]
 
+    def add(self, name: str, engine: Engine) -> None:
+        """From now on requests may ask for `name`."""
+        self.engines[name] = engine
+        self.failed.pop(name, None)
+
+    def remove(self, name: str) -> Engine:
+        """From now on nobody can ask for `name`; answers under way go on (`at_work` tells until when)."""
+        self.failed.pop(name, None)
+        self._retire(name)
+        return self.engines.pop(name)
+
+    def at_work(self, address: Address) -> int:
+        """How many requests an engine works on, or is about to, under `address`."""
+        return sum(pool.active for pool in (*self.pools.values(), *self._former) if pool.address == address)
+
     async def open(self, model: str, path: str, body: bytes, *, local_only: bool) -> Answer:
         """The answer of the engine `model` to a POST, from its head on; the caller reads or cancels it. Raises
         NoSuchModel, MustStay, EngineError, InputError."""
@@ -110,6 +129,8 @@ class House:
         if not engine.local:
             for tell in self.leaving:
                 await tell(name, path, body)
+        else:
+            self.recent.add(name, path, body)
         wake = getattr(engine, "wake", None)
         if wake is not None:
             await wake()
@@ -134,12 +155,19 @@ class House:
         address = engine.address
         pool = self.pools.get(name)
         if pool is None or (pool.address is not address and pool.address != address):
-            if pool is not None:
-                pool.close()
+            self._retire(name)
             slots = engine.capabilities.slots or UNTOLD_SLOTS
             silence = self.options.silence.get(name) or (HERE if engine.local else AWAY)
             pool = self.pools[name] = Pool(name, address, slots + WAITING, slots, silence)
         return pool
+
+    def _retire(self, name: str) -> None:
+        """Let go of the links to an engine that are not at work."""
+        self._former = [pool for pool in self._former if pool.active]
+        pool = self.pools.pop(name, None)
+        if pool is not None:
+            pool.close()
+            self._former.append(pool)
 
     def close(self) -> None:
         """Let go of the links to engines."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +19,7 @@ from penjing.engines.engine import Address, Capabilities, Engine, Progress
 from penjing.errors import EngineLoading, EngineStartFailed, PenjingError
 
 SMALLER = "started again with a smaller context"
+CHANGING = "another version takes its place"
 CHECKS = 6
 """How often an engine is asked whether it is ready within the time of silence it is allowed."""
 State = Literal["stopped", "loading", "ready", "restarting", "resting", "failed"]
@@ -179,13 +180,59 @@ class Supervised:
     async def _wake(self) -> None:
         async with self._turning:
             if self._state != "resting":
-                return
+                return  # somebody else woke it, or it was exchanged meanwhile
             try:
                 await self.start()
             except (PenjingError, OSError) as error:  # memory may be short just now: the next question tries again
                 await self.engine.stop()
                 self._become("resting", str(error))
                 raise
+
+    async def take(self, new: Engine) -> Engine:
+        """Keep `new`, which runs, in place of the engine there was; that one still runs, is not watched any more, and
+        is the caller's to stop. Who asks from now on is answered by `new`. One that rests takes it as it is."""
+        async with self._turning:
+            await self._unwatched()
+            old, self.engine = self.engine, new
+            if self._state == "resting":
+                return old  # until it wakes up, what it can do is told as it was
+            self._follow(new)
+        return old
+
+    async def exchange(self, new: Engine, idle: Callable[[], Awaitable[None]]) -> None:
+        """As `take`, where both do not fit into memory at once: who asks from now on waits; when `idle` returns the old
+        engine is ended and `new` started. Where that fails the old one is started again, and the error raised."""
+        async with self._turning:
+            if self._state == "resting":
+                self.engine = new
+                return
+            self._known = self.engine.capabilities
+            self._become("resting", CHANGING)
+            await self._unwatched()
+            try:
+                await idle()
+            except BaseException:
+                self._follow(self.engine)
+                raise
+            old = self.engine
+            await old.stop()
+            try:
+                await new.start()
+            except BaseException:
+                await new.stop()
+                await old.start()
+                self._follow(old)
+                raise
+            self._follow(new)
+
+    def _follow(self, engine: Engine) -> None:
+        """`engine`, which runs, is kept from now on."""
+        self.engine = engine
+        self._endings.clear()
+        self._gave_up.clear()
+        self._resized.clear()
+        self._become("ready")
+        self._task = asyncio.create_task(self._watch(), name=f"supervise {self.name}")
 
     async def stop(self) -> None:
         """Stop watching and waking, then the engine."""
@@ -195,12 +242,15 @@ class Supervised:
             await asyncio.wait([waking])
         await self._halt()
 
-    async def _halt(self) -> None:
+    async def _unwatched(self) -> None:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    async def _halt(self) -> None:
+        await self._unwatched()
         await self.engine.stop()
         self._become("stopped")
 

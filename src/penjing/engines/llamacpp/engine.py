@@ -134,9 +134,7 @@ class LlamaCpp:
         self._stopping = False
         self._kills = await asyncio.to_thread(kills)
         self._progress = Progress(0.0, "reading")
-        await self._made()
-        ready = self._sealed.prepare if self._sealed else partial(prepare, self.model)
-        self.derived = await asyncio.to_thread(ready, self._name, self.options)
+        self.derived = await self.foresee()
         try:
             process = self._process = Process(self.derived.settings)
         except OSError as error:  # no temporary folder can be written
@@ -155,6 +153,13 @@ class LlamaCpp:
             self._let_go()
             raise
         self._progress = Progress(1.0, "ready")
+
+    async def foresee(self) -> Derived:
+        """How it would be started now. Raises ModelError (ModelTooBig where it does not fit), SettingError,
+        DeviceUnavailable."""
+        await self._made()
+        ready = self._sealed.prepare if self._sealed else partial(prepare, self.model)
+        return await asyncio.to_thread(ready, self._name, self.options)
 
     async def _made(self) -> None:
         """Make the GGUF where there is none, also after the store put it to rest. Raises what making it raises."""
