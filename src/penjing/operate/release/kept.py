@@ -33,15 +33,9 @@ class Kept(Struct, frozen=True):
     standing: Standing
 
 
-def judge_of(trial: Trial, yardstick: bool = True) -> Judge:
-    """A judge as `trial` asks for it, who has seen nothing."""
-    asked = yardstick and trial.yardstick != "none"
-    return Judge(trial.share, trial.conversations, trial.risk, trial.worse, yardstick=asked)
-
-
 def resumed(store: Store, name: str, trial: Trial) -> tuple[Judge, datetime | None]:
     """The judge of `trial` as it was kept last, and when; where nothing of this trial was kept, a new one."""
-    judge = judge_of(trial)
+    judge = Judge(trial.share, trial.conversations, trial.risk, trial.worse, yardstick=trial.yardstick != "none")
     try:
         kept = msgspec.json.decode(_place(store, name, ".json").read_bytes(), type=Kept)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -52,9 +46,9 @@ def resumed(store: Store, name: str, trial: Trial) -> tuple[Judge, datetime | No
     return judge, kept.at
 
 
-def keep(store: Store, name: str, trial: Trial, judge: Judge) -> None:
-    """Write down what `judge` knows, whole or not at all."""
-    kept = Kept(trial.number, trial.since, datetime.now(timezone.utc), judge.standing())
+def keep(store: Store, name: str, trial: Trial, standing: Standing) -> None:
+    """Write down what a judge knows, whole or not at all."""
+    kept = Kept(trial.number, trial.since, datetime.now(timezone.utc), standing)
     place = _place(store, name, ".json")
     place.parent.mkdir(parents=True, exist_ok=True)
     write_whole(place, msgspec.json.encode(kept))
