@@ -18,7 +18,7 @@ from penjing.cli.verb import Verb
 from penjing.language import catalogue
 
 SOURCE = Path(__file__).parents[2] / "src" / "penjing"
-SAYING = {"say", "note", "warn", "tell"}
+SAYING = {"say", "said", "note", "warn", "tell"}
 TABLES = {
     "penjing.settings": ("WORDS",),
     "penjing.cli.progress": ("STAGES",),
@@ -27,6 +27,11 @@ TABLES = {
     "penjing.cli.keys": ("WANTED", "MAY", "STATES"),
     "penjing.cli.store.room": ("KEPT",),
     "penjing.engines.llamacpp.derive": ("REASONS",),
+    "penjing.plan.bill": ("NAMES",),
+    "penjing.plan.quality": ("GRADES",),
+    "penjing.plan.report.memory": ("PARTS",),
+    "penjing.plan.report.page": ("TITLES", "LEGENDS"),
+    "penjing.plan.words": ("REASONS", "ASSUMED_OF", "NOTES"),
 }
 """Tables whose texts are said through a variable: their values where those are texts, else their keys."""
 UNTRANSLATED = re.compile(r"[{}\w]*|\{detail\}|\{line\}")

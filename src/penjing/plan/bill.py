@@ -83,7 +83,7 @@ def sentences(bill: Bill) -> Iterator[tuple[Said, Said]]:
     yield said("once"), once(bill)
     yield said("pays off"), pays_off(bill)
     if bill.assumed:
-        yield said("assumed"), said("{what}", what=tuple(said(NAMES[name]) for name in bill.assumed))
+        yield said("assumed"), said("{line}", line=tuple(said(NAMES[name]) for name in bill.assumed))
 
 
 def cloud(bill: Bill) -> Said:

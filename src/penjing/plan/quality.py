@@ -18,14 +18,14 @@ KNOWN_AS = {"FP16": "F16", "Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M",
 DECORATION = re.compile(r"^UD-|_X?X?L$|_MOE$")
 UNQUANTIZED = {"F32": 32.0, "BF16": 16.0}
 Basis = Literal["measured", "relative", "assumed"]
-GRADES = (
-    (0.002, "as the original"),
-    (0.02, "hardly a difference"),
-    (0.05, "small loss"),
-    (0.12, "noticeable loss"),
-    (0.5, "clear loss"),
-    (math.inf, "heavy loss"),
-)
+GRADES = {
+    "as the original": 0.002,
+    "hardly a difference": 0.02,
+    "small loss": 0.05,
+    "noticeable loss": 0.12,
+    "clear loss": 0.5,
+    "heavy loss": math.inf,
+}
 """Words for a divergence up to so many nats: our own, put where the published table has its steps."""
 
 
@@ -47,7 +47,7 @@ class Quality:
     @property
     def grade(self) -> str:
         """The divergence in words, an English template."""
-        return next(word for most, word in GRADES if self.kl <= most)
+        return next(word for word, most in GRADES.items() if self.kl <= most)
 
 
 def known(label: str) -> Quality | None:

@@ -24,10 +24,11 @@ REASONS = {
     "largest": "it is the best that fits",
     "tight": "memory is short: it leaves the most room for the conversation",
 }
-DISAGREE = (
-    "The published and the possible disagree: all weights are read once a token, and memory cannot deliver them so often. "
-    "Fewer bits or weights must have been read, or something else was counted; how it was measured is not known."
-)
+NOTES = {
+    "disagree": "The published and the possible disagree: all weights are read once a token, and memory cannot deliver "
+    "them so often. Fewer bits or weights must have been read, or something else was counted; how it was measured is "
+    "not known.",
+}
 ASSUMED_OF = {
     "memory": "memory",
     "transfers": "memory speed",
@@ -62,6 +63,8 @@ def verdict(answer: Answer) -> Said:
         )
     if row.slots > 1:
         return said("Fits: {label}, {slots} conversations of {context} tokens at once.", **facts)
+    if row.longest <= row.context:
+        return said("Fits: {label} with {context} tokens of context.", **facts)
     return said("Fits: {label} with {context} tokens of context; up to {longest}.", longest=f"{row.longest:,}", **facts)
 
 
@@ -187,4 +190,4 @@ def published(device: devices.Device) -> Iterator[Said]:
     if found:
         yield said("Published for {device}: {speeds}.", device=device.name, speeds=told)
     if any(not one.believable(device) for one in found):
-        yield said(DISAGREE)
+        yield said(NOTES["disagree"])

@@ -80,11 +80,13 @@ class PlanSettings:
     exchange: float | None = None
 
     def __post_init__(self) -> None:
-        for names, least, wanted in ((POSITIVE, math.ulp(0.0), "more than 0"), (NOT_NEGATIVE, 0.0, "at least 0")):
-            for name in names:
-                value = getattr(self, name)
-                if value is not None and not (math.isfinite(value) and value >= least):
-                    raise SettingError(name=name, value=value, wanted=f"a number of {wanted}", source="")
+        for name in (*POSITIVE, *NOT_NEGATIVE):
+            value = getattr(self, name)
+            if value is None or (math.isfinite(value) and (value > 0 or (value == 0 and name in NOT_NEGATIVE))):
+                continue
+            if name in POSITIVE:
+                raise SettingError(name=name, value=value, wanted="a number above 0", source="")
+            raise SettingError(name=name, value=value, wanted="a number of at least 0", source="")
         if not (self.currency.isalpha() and self.currency.isascii() and len(self.currency) == 3):
             raise SettingError(name="currency", value=self.currency, wanted="three letters, like USD or CNY", source="")
 

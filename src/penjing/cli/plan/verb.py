@@ -95,7 +95,7 @@ def wished(
             raise SettingError(name="bits", value=bits, wanted="4, 8, 16 or 32", source="--bits")
         quantization = quantization or MADE[int(bits)]
     if kv_type is not None and kv_type not in KV_BYTES:
-        raise SettingError(name="kv_type", value=kv_type, wanted="one of " + ", ".join(KV_BYTES), source="--kv-type")
+        raise SettingError(name="kv_type", value=kv_type, wanted=", ".join(KV_BYTES), source="--kv-type")
     return Wish(
         context=whole("context", context, "--context") if context else None,
         slots=whole("parallel", parallel, "--parallel") if parallel else 1,

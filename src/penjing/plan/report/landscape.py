@@ -1,4 +1,4 @@
-"""The map of all quantizations: size to the right, quality upwards, speed as the size and colour of the dot."""
+"""The map of all quantizations: size to the right, quality upwards, speed as the size of the dot and a number in it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from penjing.plan.report.svg import WIDTH, Scale, hint, line, picture, steps, ta
 from penjing.plan.said import said
 
 LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 132.0, 40.0, 18.0, 44.0, 380.0
-BEST = 0.0005
+BEST = 0.0008
 """Nats at the top of the picture; what loses less is put there."""
+WORST, BEYOND = 0.05, 1.8
+"""Nats that are shown at least; how much further than the worst row the picture goes."""
+LETTER, HIGH = 7.2, 13.0
+"""Width and height of a letter of a name."""
 SMALLEST, LARGEST = 5.0, 22.0
 """Radius of a dot."""
 
@@ -25,17 +29,18 @@ def draw(answer: Answer) -> str:
     sizes = [row.bytes for row in answer.rows]
     margin = max((max(sizes) - min(sizes)) * 0.12, max(sizes) * 0.06)
     across = Scale(max(0.0, min(sizes) - margin), max(sizes) + margin, LEFT, WIDTH - RIGHT)
-    worst = max(0.2, *(row.quality.kl for row in answer.rows)) * 1.6
+    worst = max(WORST, *(row.quality.kl for row in answer.rows)) * BEYOND
     up = Scale(BEST, worst, TOP + LARGEST, HEIGHT - BOTTOM, log=True)
     fastest = max(row.speed.decode_tokens_per_s.likely for row in answer.rows)
     dots = [_dot(row, across, up, fastest, row is shown) for row in reversed(answer.rows)]
+    names = _names(answer.rows, across, up, fastest, shown)
     label = said("Quality, size and speed of each quantization")
-    return picture(HEIGHT, label, *_grades(up, worst), *_sizes(across), *dots)
+    return picture(HEIGHT, label, *_grades(up, worst), *_sizes(across), *dots, *names)
 
 
 def _grades(up: Scale, worst: float) -> Iterator[str]:
     above = BEST
-    for most, word in GRADES:
+    for word, most in GRADES.items():
         if above >= worst:
             break
         below = min(most, worst)
@@ -55,10 +60,14 @@ def _sizes(across: Scale) -> Iterator[str]:
     yield text(said("size of the weights"), (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "middle", "small faint")
 
 
+def _placed(row: Row, across: Scale, up: Scale, fastest: float) -> tuple[float, float, float]:
+    """Where its dot is, and the dot's radius."""
+    share = math.sqrt(row.speed.decode_tokens_per_s.likely / fastest)
+    return across(float(row.bytes)), up(row.quality.kl), SMALLEST + (LARGEST - SMALLEST) * share
+
+
 def _dot(row: Row, across: Scale, up: Scale, fastest: float, shown: bool) -> str:
-    likely = row.speed.decode_tokens_per_s.likely
-    radius = SMALLEST + (LARGEST - SMALLEST) * math.sqrt(likely / fastest)
-    x, y = across(float(row.bytes)), up(row.quality.kl)
+    x, y, radius = _placed(row, across, up, fastest)
     told = said(
         "{label}: {size}, {rate} tokens/s, {grade}",
         label=row.label,
@@ -68,5 +77,32 @@ def _dot(row: Row, across: Scale, up: Scale, fastest: float, shown: bool) -> str
     )
     kind = {"fits": "dot", "shorter": "dot shorter", "no": "dot no"}[row.verdict]
     circle = tag("circle", hint(told), cx=x, cy=y, r=radius, class_=kind + (" shown" if shown else ""))
-    speed = text(words.rate(likely), x, y + 3.5, "middle", "tiny onDot")
-    return circle + speed + text(row.label, x, y - radius - 5, "middle", "strong" if shown else "small")
+    return circle + text(words.rate(row.speed.decode_tokens_per_s.likely), x, y + 3.5, "middle", "tiny onDot")
+
+
+def _names(rows: tuple[Row, ...], across: Scale, up: Scale, fastest: float, shown: Row | None) -> Iterator[str]:
+    """The name of each dot beside it, on the first side where it covers no other dot and no other name."""
+    dots = [_placed(row, across, up, fastest) for row in rows]
+    taken = [(x - radius, y - radius, x + radius, y + radius) for x, y, radius in dots]
+    for row, (x, y, radius) in zip(rows, dots, strict=True):
+        wide = LETTER * len(row.label)
+        sides = (
+            (x + radius + 5, y + 4, "start", 0.0),
+            (x - radius - 5, y + 4, "end", -wide),
+            (x, y - radius - 5, "middle", -wide / 2),
+            (x, y + radius + HIGH, "middle", -wide / 2),
+        )
+        boxes = [(at + shift, below - HIGH + 2, at + shift + wide, below + 2) for at, below, _, shift in sides]
+        free = [place for place, box in enumerate(boxes) if _inside(box) and not any(_over(box, one) for one in taken)]
+        place = free[0] if free else 2
+        taken.append(boxes[place])
+        at, below, anchor, _ = sides[place]
+        yield text(row.label, at, below, anchor, "label strong" if row is shown else "label small")
+
+
+def _inside(box: tuple[float, float, float, float]) -> bool:
+    return box[0] >= LEFT and box[2] <= WIDTH and box[1] >= 0
+
+
+def _over(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -11,7 +11,7 @@ from penjing.plan.said import Said, said
 
 LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 76.0, 120.0, 20.0, 44.0, 320.0
 LABELS, VALUES, ROW, BAR = 210.0, 86.0, 30.0, 18.0
-YEARS = (12, 24, 36, 60, 120)
+ENDS = (12, 24, 36, 60, 84, 120)
 BEYOND = 1.25
 """How much further than the break-even the curve goes."""
 
@@ -19,7 +19,7 @@ BEYOND = 1.25
 def curve(bill: Bill) -> str:
     """Cumulative cost of both; the break-even is marked where there is one."""
     cost, even = bill.cost, bill.cost.break_even_months
-    months = next((float(end) for end in YEARS if even is None or end >= even * BEYOND), float(YEARS[-1]))
+    months = next((float(end) for end in ENDS if even is None or end >= even * BEYOND), float(ENDS[-1]))
     most = max(cost.local_after(months), cost.cloud_after(months)) * 1.08 or 1.0
     across, up = Scale(0, months, LEFT, WIDTH - RIGHT), Scale(0, most, HEIGHT - BOTTOM, TOP)
     parts = [*_money_axis(bill, up, most), *_month_axis(across, months)]

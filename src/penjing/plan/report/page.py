@@ -33,7 +33,8 @@ TITLES = {
     "remarks": "What these figures rest on",
 }
 LEGENDS = {
-    "map": "The number in a dot is tokens a second when answering; further up is closer to the unquantized model.",
+    "map": "The number in a dot is tokens a second when answering; further up is closer to the unquantized "
+    "model. Green ones fit, amber ones with less context, grey ones do not.",
     "memory": "A bar is everything that the engine takes for the context told; pale ones do not fit.",
     "tornado": "Each figure alone, half as much (light) and half as much again (dark); the line is the plan.",
 }
@@ -99,7 +100,7 @@ def values(about: About, answer: Answer, bill: Bill | None, language: str) -> di
         "tornado": Markup(money.tornado(bill)) if bill else None,
         "price_source": bill.source if bill else "",
         "published": list(published(device)) if device is not None and not answer.place.here else [],
-        "disagree": both(said(words.DISAGREE)),
+        "disagree": both(said(words.NOTES["disagree"])),
         "remarks": [both(remark) for remark in words.remarks(answer)],
         "quality_source": shown.quality.source if shown is not None else "",
     }
