@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -61,6 +61,8 @@ class Said:
 
 
 Announce = Callable[[Said], None]
+Beside = Callable[[], Coroutine[Any, Any, None]]
+"""Work that goes on while a server runs, from the moment its engines are ready; cancelled before they are stopped."""
 
 
 def run(
@@ -71,6 +73,7 @@ def run(
     announce: Announce = lambda said: None,
     drain_seconds: float = DRAIN_SECONDS,
     reload: Callable[[], None] | None = None,
+    beside: Sequence[Beside] = (),
 ) -> None:
     """Serve until a signal; SIGHUP calls `reload`. Raises PortInUse, CannotBind, and what an engine's start raises when
     none can start."""
@@ -78,7 +81,7 @@ def run(
     _more_files()
     _settle()
     with listener:
-        _run(serve(gateway, listener, announce=announce, drain_seconds=drain_seconds, reload=reload))
+        _run(serve(gateway, listener, announce=announce, drain_seconds=drain_seconds, reload=reload, beside=beside))
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -129,6 +132,7 @@ async def serve(
     announce: Announce = lambda said: None,
     drain_seconds: float = DRAIN_SECONDS,
     reload: Callable[[], None] | None = None,
+    beside: Sequence[Beside] = (),
 ) -> None:
     """Serve on `listener` until a signal or until the task is cancelled; the engines are stopped at the end."""
     loop = asyncio.get_running_loop()
@@ -139,6 +143,7 @@ async def serve(
         announce(Said("listening", url, open=_open(listener, gateway)))
         starting = loop.create_task(_start(gateway, lambda: announce(Said("ready", url))))
         retrying = loop.create_task(_retry(gateway, starting))
+        working = [loop.create_task(_after(starting, work)) for work in beside]
         stopping = loop.create_task(stop.wait())
         try:
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +162,7 @@ async def serve(
             left = server.cut()
             if left:
                 announce(Said("cut", url, left=left))
-            await _end(starting, stopping, retrying)
+            await _end(starting, stopping, retrying, *working)
             gateway.close()
             await asyncio.gather(*(engine.stop() for engine in gateway.engines.values()))
 
@@ -178,6 +183,16 @@ async def _start(gateway: Gateway, ready: Callable[[], None]) -> None:
     if gateway.house.failed and len(gateway.house.failed) == len(gateway.engines):
         raise next(iter(gateway.house.failed.values()))
     ready()
+
+
+async def _after(starting: asyncio.Task[None], work: Beside) -> None:
+    await asyncio.wait([starting])
+    if starting.cancelled() or starting.exception() is not None:
+        return
+    try:
+        await work()
+    except Exception:  # a fault of ours: the server goes on without it
+        log.exception("work beside the server ended")
 
 
 async def _retry(gateway: Gateway, starting: asyncio.Task[None]) -> None:
