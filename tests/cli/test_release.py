@@ -38,7 +38,7 @@ def test_a_canary_from_its_beginning_to_its_end(store: Store, clean: Path, shell
         "undecided",
     )
     shown = shell("release", "status", "tiny", PENJING_LANGUAGE="zh")
-    assert "金丝雀" in shown.out
+    assert "灰度版本" in shown.out
     assert "tiny@3 (25%)" in shown.out
     assert shell("release", "promote", "tiny").status == 0
     assert json.loads(shell("release", "status", "tiny", "--json").out)["stable"] == 3

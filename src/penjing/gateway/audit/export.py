@@ -21,7 +21,7 @@ COLUMNS = (
     *("prompt_tokens", "completion_tokens", "seconds", "cached", "notes", "question", "answer"),
     *("version", "decision", "by", "why", "numbers"),
 )
-TOLD = ("answer", "leaves", "feedback", "release")
+TOLD = ("answer", "leaves", "feedback", "release", "upgrade")
 """Kinds of records that are of people and models; the others are the log's own."""
 
 

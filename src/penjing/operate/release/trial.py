@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from penjing.engines.engine import Engine
+from penjing.engines.llamacpp import LlamaCpp
 from penjing.errors import EngineError, PenjingError
 from penjing.gateway.arms import Sample, Split, Thumb
 from penjing.gateway.house import House
@@ -24,6 +25,7 @@ from penjing.operate.release.asking import asked
 from penjing.operate.release.judge import Judge, Verdict
 from penjing.operate.release.record import record
 from penjing.operate.release.yardstick import of_version
+from penjing.operate.upgrade import as_large
 from penjing.store import channels
 from penjing.store.channels import Decision, NoCanary, Trial
 from penjing.store.version import Version
@@ -102,6 +104,7 @@ class Running:
 
     async def _begin(self) -> None:
         try:
+            self._ask_for_as_much()
             await self._engine.start()
         except (PenjingError, OSError) as error:
             self._fail(str(error))
@@ -110,6 +113,14 @@ class Running:
         await self._take_the_bench()
         self._spawn(self._keep())
         self._spawn(self._watch())
+
+    def _ask_for_as_much(self) -> None:
+        """Context and slots as the stable version has them, or it does not start: a smaller one would be no fair
+        comparison, and people would meet its bounds."""
+        new = getattr(self._engine, "engine", self._engine)
+        stable = self._place.house.engines[self.name]
+        if isinstance(new, LlamaCpp):
+            new.options = as_large(new, getattr(stable, "engine", stable))
 
     async def _take_the_bench(self) -> None:
         """Judge, where nobody else does; in any case the canary gets its share."""
