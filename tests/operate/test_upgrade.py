@@ -80,14 +80,17 @@ def version(path: Path, options: EngineOptions = OPTIONS) -> LlamaCpp:
     return LlamaCpp(path, "m", options)
 
 
-@pytest.mark.parametrize("beside", ["always", "never"])
-async def test_nobody_notices_but_by_the_words(second: Path, beside: Any) -> None:
+@pytest.mark.parametrize(
+    ("beside", "many", "times"),
+    [("always", 4, 4), ("never", 4, 4), pytest.param("always", 16, 50, marks=pytest.mark.extras)],
+)
+async def test_nobody_notices_but_by_the_words(second: Path, beside: Any, many: int, times: int) -> None:
     async with running() as (gateway, client):
         turn = Upgrade(gateway.house, UpgradeOptions(beside=beside))
         stop = asyncio.Event()
-        heard: list[list[str]] = [[] for _ in range(4)]
+        heard: list[list[str]] = [[] for _ in range(many)]
         clients = [asyncio.create_task(asking(client, stop, each)) for each in heard]
-        for number in range(4):
+        for number in range(times):
             until = [len(each) + 1 for each in heard]
             while any(len(each) < least for each, least in zip(heard, until, strict=True)):
                 await asyncio.sleep(0.01)
@@ -104,7 +107,7 @@ async def test_nobody_notices_but_by_the_words(second: Path, beside: Any) -> Non
         assert {tuple(version_of(text)) for each in heard for text in each} == {(1,), (2,)}
         metrics = await (await client.get("/metrics")).text()
         result = "beside" if beside == "always" else "after"
-        assert f'penjing_upgrades_total{{model="m",result="{result}"}} 4' in metrics
+        assert f'penjing_upgrades_total{{model="m",result="{result}"}} {times}' in metrics
 
 
 async def test_a_new_worker_that_is_killed_while_it_warms_up_changes_nothing(

@@ -109,6 +109,7 @@ def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings
     import logging
 
     from penjing.cli.engines import prices
+    from penjing.cli.following import followed, following
     from penjing.gateway.app import Gateway
     from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import run
@@ -122,14 +123,17 @@ def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings
         prices=prices(engines),
         tags={name: each.tags for name, each in engines.items()},
         silence={name: each.silence for name, each in engines.items() if each.silence is not None},
+        released=tuple(followed(engines)),
     )
     gateway = Gateway({name: each.engine for name, each in engines.items()}, options)
+    follow = following(gateway.house, engines, policies)
     run(
         gateway,
         settings.host,
         settings.port,
         announce=partial(tell, gateway),
         reload=partial(_reload, gateway),
+        beside=() if follow is None else (follow.run,),
     )
 
 

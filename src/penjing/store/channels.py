@@ -111,8 +111,9 @@ def path(store: Store, name: str) -> Path:
 
 
 def stamp(store: Store, name: str) -> tuple[object, ...]:
-    """Changes whenever a channel of `name` may have changed: two `stat`s."""
-    return tuple(_stat(each) for each in (path(store, name), path(store, name).with_name(shelf.NAME)))
+    """Changes whenever what `name` means may have changed, by a channel, a tag or a new version: three `stat`s."""
+    place = path(store, name)
+    return tuple(_stat(each) for each in (place, place.with_name(shelf.NAME), place.parent))
 
 
 def read(store: Store, name: str) -> Channels:
