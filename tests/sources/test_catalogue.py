@@ -12,6 +12,7 @@ from model_hub import Repository, serving
 from penjing.sources import catalogue
 from penjing.sources.catalogue import Entry, NoSuchShortName, entries, find
 from penjing.sources.client import Patience
+from penjing.sources.faults import LoginNeeded
 from penjing.sources.names import parse, remote
 from penjing.sources.source import listing
 
@@ -71,3 +72,24 @@ def test_the_second_place_is_asked_where_the_first_cannot_be_reached(
             monkeypatch.setenv("HF_ENDPOINT", hub.url)
             assert listing("m:1b").reference.scheme == "hf"
             assert listing("m:1b:Q4_0").reference.pick == "Q4_0"
+
+
+def test_a_place_that_does_not_answer_soon_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(catalogue, "HEAD_START", 0.1)
+    monkeypatch.setattr(catalogue, "entries", lambda: {"m:1b": Entry("m:1b", "M", ("hf:o/r", "ms:o/r"))})
+    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path))
+    with modelscope_server.serving({"m-Q8_0.gguf": b"x"}) as there, serving({}) as hub:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", there.url)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.faults.statuses = [("hub", 503, {"Retry-After": "100"})]
+        assert listing("m:1b").reference.scheme == "ms"
+
+
+def test_what_the_first_place_said_is_said_where_none_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(catalogue, "entries", lambda: {"m:1b": Entry("m:1b", "M", ("hf:o/r", "ms:p/q"))})
+    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path))
+    with modelscope_server.serving({}) as there, serving({}) as hub:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", there.url)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        with pytest.raises(LoginNeeded, match="o/r"):
+            listing("m:1b")

@@ -17,13 +17,19 @@ import pytest
 import modelscope_server
 from model_hub import COMMIT, Hub, Repository, git_digest, serving
 from penjing.errors import DiskFull, ModelCorrupt
+from penjing.manifest import Manifest
 from penjing.progress import Progress
+from penjing.sources import source as sources
+from penjing.sources.client import Client
 from penjing.sources.faults import Gated, NoSuchQuantization, SourceFailed, WrongLength
+from penjing.sources.names import Reference
 from penjing.sources.patience import Patience
+from penjing.sources.source import Listing, RemoteFile
 from penjing.store.download import WrongDigest
 from penjing.store.order import order
 from penjing.store.pull import Pulled, Way, WouldOverwrite, pull
 from penjing.store.resolve import resolve
+from penjing.store.version import Version
 from penjing.store.versions import Store
 from tiny_checkpoint import write_checkpoint
 from tiny_model import Shape, split_gguf, write_tiny_gguf
@@ -281,3 +287,26 @@ def test_a_name_of_ones_own(hub: Hub) -> None:
 def test_a_quantization_that_is_not_there(hub: Hub) -> None:
     with pytest.raises(NoSuchQuantization, match="Q2_K"):
         order("hf:o/r-GGUF:Q2_K")
+
+
+class Bringing:
+    """A source that keeps versions itself."""
+
+    def __init__(self, made: Version) -> None:
+        self.made = made
+
+    async def listing(self, reference: Reference, client: Client) -> Listing:
+        return Listing(reference, "7", (RemoteFile("m.gguf", 1, "http://127.0.0.1:9/m.gguf"),))
+
+    def bring(self, reference: Reference, store: Store, report: object) -> tuple[Version, int]:
+        assert reference.scheme == "hub"
+        return self.made, 5
+
+
+def test_a_source_that_brings_versions_itself_does_so(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Store().add({"m.gguf": write_tiny_gguf(tmp_path / "m.gguf")}, Manifest(name="mine", version=""))
+    monkeypatch.setattr(sources, "source", lambda reference: Bringing(made))
+    done = pulled("hub:mine")
+    assert (done.version, done.moved, done.path) == (made, 5, made.path)

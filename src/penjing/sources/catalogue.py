@@ -5,6 +5,7 @@ Does not know: this machine; what is at the places it names (that is asked when 
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import functools
 import sys
@@ -14,7 +15,7 @@ from importlib import resources
 
 import msgspec
 
-from penjing.errors import ModelNotFound, PenjingError
+from penjing.errors import ModelNotFound
 from penjing.sources.client import Client
 from penjing.sources.faults import LoginNeeded, NetworkError, NoSuchRepository
 from penjing.sources.names import Reference, parse
@@ -30,6 +31,10 @@ USUAL_BITS = 4.85
 MEMORY_SHARE, MEMORY_MORE = 1.1, 350_000_000
 """Memory beside the weights at 4096 tokens, as a share and in bytes: within a quarter of what `plan.memory` reckons for
 eleven models of 360 million to 32 billion parameters with grouped attention (Llama 2, without, needs a third more)."""
+HEAD_START = 6.0
+"""Seconds that one place is waited for before the next is asked too."""
+ELSEWHERE = (NetworkError, NoSuchRepository, LoginNeeded)
+"""What lets another place be asked."""
 NEAR = 5
 NEAR_ENOUGH = 0.5
 
@@ -77,21 +82,35 @@ class Entry:
 
 
 class Catalogue:
-    """The source of short names: that of the place an entry names, and the next of its places where that cannot be
-    reached, or no longer has the model."""
+    """The source of short names: that of the place an entry names, and the next of its places where that does not
+    answer soon, or no longer has the model."""
 
     async def listing(self, reference: Reference, client: Client) -> Listing:
         """Raises NoSuchShortName, and what the entry's first place raises."""
         entry = find(reference.place)
-        failed: PenjingError | None = None
-        for text in entry.sources:
-            place = parse(text)
-            wanted = Reference(place.scheme, place.place, place.revision, reference.pick or place.pick)
-            try:
-                return await list_files(wanted, client)
-            except (NetworkError, NoSuchRepository, LoginNeeded) as error:
-                failed = failed or error
-        raise failed or NoSuchShortName(model=reference.place, near="-")
+        left = [_place(text, reference.pick) for text in entry.sources]
+        asked: list[asyncio.Task[Listing]] = []
+        try:
+            while left or not all(task.done() for task in asked):
+                if left:
+                    asked.append(asyncio.ensure_future(list_files(left.pop(0), client)))
+                running = [task for task in asked if not task.done()]
+                done, _ = await asyncio.wait(
+                    running, timeout=HEAD_START if left else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    if not isinstance(task.exception(), ELSEWHERE):
+                        return task.result()
+            return asked[0].result()
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+
+def _place(text: str, pick: str) -> Reference:
+    place = parse(text)
+    return Reference(place.scheme, place.place, place.revision, pick or place.pick)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 from urllib.parse import unquote, urlsplit
 
 from penjing import manifest as manifests
@@ -19,8 +20,10 @@ from penjing.errors import InputError
 from penjing.files import require_room
 from penjing.manifest import File, Manifest
 from penjing.progress import Report
+from penjing.sources import source as sources
 from penjing.sources.client import Client
 from penjing.sources.loop import Loop
+from penjing.sources.names import Reference
 from penjing.sources.patience import Patience
 from penjing.sources.source import RemoteFile
 from penjing.store import neighbours, places, staging
@@ -44,6 +47,15 @@ class WouldOverwrite(InputError):
     template = "{path} is there already and has another content."
     hint = "Move it away, or choose another folder: --output DIR"
     code = "would_overwrite"
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A source that brings whole versions by their chunks, with signatures, as a hub does. It says so by `bring`."""
+
+    def bring(self, reference: Reference, store: Store, report: Report | None) -> tuple[Version, int]:
+        """The version that `reference` means, kept in `store` under its own name with its own tags, and how many bytes
+        came over the network. Raises what `delta.assemble` raises, NetworkError, what its trust refuses."""
 
 
 @dataclass(frozen=True)
@@ -75,32 +87,58 @@ USUAL = Way()
 
 def pull(wanted: Order, *, store: Store | None = None, output: Path | None = None, way: Way = USUAL) -> Pulled:
     """Bring the files of `wanted` into the store, or into the folder `output`. Where it is stopped, by whatever, the
-    next call goes on. Raises DiskFull, WrongDigest, ModelCorrupt, WouldOverwrite, NetworkError, AccessError; the report
-    stops it by raising."""
+    next call goes on. Raises DiskFull, WrongDigest, ModelCorrupt, WouldOverwrite, NetworkError, AccessError, and what a
+    `Keeper` raises; the report stops it by raising."""
     store = store or Store()
     if output is not None:
-        _require_free(output, wanted)
-    elif (known := _known(store, wanted)) is not None:
+        return _into_folder(store, wanted, output, way)
+    keeper = sources.source(wanted.listing.reference)
+    if isinstance(keeper, Keeper):
+        kept, moved = keeper.bring(wanted.listing.reference, store, way.report)
+        return Pulled(wanted, store.path(kept, way.report), kept.manifest, kept, moved, known=not moved)
+    known = _known(store, wanted)
+    if known is not None:
         _tag(store, wanted, known)
         return Pulled(wanted, store.path(known, way.report), known.manifest, known, known=True)
-    with _gathering(store, output, wanted) as folder:
-        linked = _from_here(store, wanted, folder, sharing=output is None)
-        require_room(folder, wanted.bytes - _arrived(folder, wanted))
-        download = Download(
-            wanted.files,
-            wanted.listing.headers,
-            folder,
-            version=_version(wanted),
-            connections=way.connections,
-            report=way.report,
-        )
-        manifest = _manifest(wanted, folder, _run(download, way))
-        files = {file.path: folder / file.path for file in wanted.files}
-        if output is not None:
-            return Pulled(wanted, _delivered(wanted, files, output, manifest), manifest, None, download.moved, linked)
-        kept = store.add(files, manifest, taking="move", report=way.report, origin=str(wanted.source))
+    with _gathering(store, None, wanted) as folder:
+        came = _fetched(store, wanted, folder, way, sharing=True)
+        kept = store.add(came.files, came.manifest, taking="move", report=way.report, origin=str(wanted.source))
         _tag(store, wanted, kept)
-        return Pulled(wanted, kept.path, kept.manifest, kept, download.moved, linked)
+        return Pulled(wanted, kept.path, kept.manifest, kept, came.moved, came.linked)
+
+
+def _into_folder(store: Store, wanted: Order, output: Path, way: Way) -> Pulled:
+    _require_free(output, wanted)
+    with _gathering(store, output, wanted) as folder:
+        came = _fetched(store, wanted, folder, way, sharing=False)
+        path = _delivered(wanted, came.files, output, came.manifest)
+        return Pulled(wanted, path, came.manifest, None, came.moved, came.linked)
+
+
+@dataclass(frozen=True)
+class Came:
+    """What is here now, each file where it was gathered."""
+
+    files: Mapping[str, Path]
+    manifest: Manifest
+    moved: int
+    linked: int
+
+
+def _fetched(store: Store, wanted: Order, folder: Path, way: Way, sharing: bool) -> Came:
+    """Gather the files in `folder`, each checked."""
+    linked = _from_here(store, wanted, folder, sharing)
+    require_room(folder, wanted.bytes - _arrived(folder, wanted))
+    download = Download(
+        wanted.files,
+        wanted.listing.headers,
+        folder,
+        version=_version(wanted),
+        connections=way.connections,
+        report=way.report,
+    )
+    manifest = _manifest(wanted, folder, _run(download, way))
+    return Came({file.path: folder / file.path for file in wanted.files}, manifest, download.moved, linked)
 
 
 def _run(download: Download, way: Way) -> list[str]:
