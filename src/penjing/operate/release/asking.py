@@ -17,6 +17,8 @@ from penjing.errors import PenjingError
 from penjing.gateway.house import House
 from penjing.operate.release.yardstick import Question, said
 
+MOST = 300
+"""Questions; of more, these many are drawn."""
 PATH = "/v1/chat/completions"
 TRIES = 3
 PAUSE = 1.0
@@ -32,7 +34,7 @@ async def asked(
     answered it right."""
     order = list(questions)
     random.Random(seed).shuffle(order)
-    for number, question in enumerate(order[begin:], begin):
+    for number, question in enumerate(order[begin:MOST], begin):
         names = (stable, canary) if number % 2 else (canary, stable)
         right = {name: await _right(house, name, question) for name in names}
         yield right[stable], right[canary]

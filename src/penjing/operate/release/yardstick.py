@@ -5,8 +5,9 @@ A file of JSON lines (at most 4 MiB), of which a program may write more than is 
     {"messages": [{"role": "user", "content": "..."}], "key": [["Paris"]]}
     {"question": "...", "key": [["four", "4"], ["apples"]], "not": ["five"]}
 
-An answer is right where every group of `key` has at least one of its words in it, in any case, and none of `not`. A
-number is not found within a longer one. Answers are greedy and at most `MOST_TOKENS` long.
+A last message of the assistant is not put: it shows what is meant. An answer is right where every group of `key` has at
+least one of its words in it, in any case, and none of `not`. A number is not found within a longer one. Answers are
+greedy and at most `MOST_TOKENS` long.
 
 Does not know: engines, what follows from right and wrong.
 """
@@ -22,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from penjing.errors import InputError
+from penjing.store.resolve import GUIDE
 from penjing.store.version import Version
 
 NAME = "yardstick.jsonl"
@@ -54,6 +56,8 @@ class Question(Struct, frozen=True, omit_defaults=True):
     def body(self, model: str) -> bytes:
         """What an engine is asked in OpenAI's dialect; its answer to it is always the same."""
         asked = self.messages or (_Message("user", self.question),)
+        if asked[-1].role == "assistant":
+            asked = asked[:-1]
         return msgspec.json.encode(
             {
                 "model": model,
@@ -101,12 +105,13 @@ def read(path: Path) -> tuple[Question, ...]:
 
 
 def of_version(version: Version, wanted: str) -> tuple[Question, ...]:
-    """The questions for a canary: of the file `wanted`, else of the model itself, else the built-in ones. Raises
-    NotAYardstick."""
+    """The questions for a canary: of the file `wanted`, else of the model itself (one that is called `guide` has the
+    built-in model's), else what any model may be asked. Raises NotAYardstick."""
     if wanted:
         return read(Path(wanted))
     own = version.folder / NAME
-    return read(own if own.is_file() else Path(str(resources.files("penjing") / "data" / NAME)))
+    ours = Path(str(resources.files("penjing") / "data"))
+    return read(own if own.is_file() else (ours / GUIDE if version.name == GUIDE else ours) / NAME)
 
 
 def _question(line: bytes, path: Path, number: int) -> Question:
@@ -114,7 +119,7 @@ def _question(line: bytes, path: Path, number: int) -> Question:
         found = msgspec.json.decode(line, type=Question)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotAYardstick(path=path, line=number, detail=str(error)) from error
-    if not found.messages and not found.question:
+    if not found.question and not any(each.role == "user" for each in found.messages):
         raise NotAYardstick(path=path, line=number, detail="it has neither messages nor a question")
     if not found.key or not all(group and all(group) for group in found.key):
         raise NotAYardstick(path=path, line=number, detail="it has no key, or an empty one")
