@@ -141,16 +141,16 @@ def judge(candidate: Candidate, place: Place, wish: Wish, wanted: int, least: in
     model = candidate.model
     terms = Terms(kv_type=wish.kv_type, repacks=repacking(place.machine))
     trained = model.context or UNTRAINED
-    longest = largest_context(model, place.budget, wish.slots, terms, most=trained)
-    verdict: Verdict = "fits" if longest >= least else "shorter" if longest else "no"
-    context = min(longest, wanted) if longest else wanted
+    most = largest_context(model, place.budget, wish.slots, terms, most=trained)
+    verdict: Verdict = "fits" if most >= least else "shorter" if most else "no"
+    context = min(most, wanted) if most else wanted
     load = Load(PROMPT, context_tokens=min(PROMPT, context), together=wish.slots, kv_type=wish.kv_type)
     return Row(
         candidate=candidate,
         verdict=verdict,
         context=context,
         slots=wish.slots,
-        longest=longest,
+        longest=most,
         need=need(model, context, wish.slots, terms),
         speed=speed.predict(model, place.calibration, load),
         quality=quality.of(candidate.label, model.bits_per_weight),
@@ -194,6 +194,13 @@ def rank(row: Row) -> tuple[float, int]:
 def decode(row: Row) -> float:
     """Tokens a second of one answer."""
     return row.speed.decode_tokens_per_s.likely / row.slots
+
+
+def longest(answer: Answer, row: Row, kv_type: str) -> int:
+    """The longest context of a row, in tokens, if the cache had another number type."""
+    model = row.candidate.model
+    terms = Terms(kv_type=kv_type, repacks=repacking(answer.place.machine))
+    return largest_context(model, answer.place.budget, row.slots, terms, most=model.context or UNTRAINED)
 
 
 def same(label: str, wanted: str) -> bool:

@@ -57,10 +57,11 @@ def money(amount: float, currency: str) -> str:
     """An amount with its currency, as many digits as say something.
 
     >>> money(1234.5, "USD"), money(0.00275, "CNY"), money(-8, "CHF")
-    ('$1,234', '¥0.0027', '-CHF 8.00')
+    ('$1,234', '¥0.0027', '-CHF 8')
     """
     size = abs(amount)
-    digits = f"{size:,.0f}" if size >= 1000 else f"{size:.2f}" if size >= 0.1 or size == 0 else f"{size:.2g}"
+    whole = size >= 1000 or size == round(size)
+    digits = f"{size:,.0f}" if whole else f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"
     symbol = SYMBOLS.get(currency, f"{currency} ")
     return ("-" if amount < 0 else "") + symbol + digits
 

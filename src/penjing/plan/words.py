@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 from penjing.files import human
 from penjing.plan import devices
-from penjing.plan.answer import COMFORTABLE, Answer, Row
+from penjing.plan.answer import COMFORTABLE, Answer, Row, longest
 from penjing.plan.layers import assumptions
 from penjing.plan.place import Place
 from penjing.plan.said import Said, said
 from penjing.plan.speed import Interval
 
+SMALLER = "q8_0"
+"""The type of keys and values that is proposed where room is short: next to nothing is lost with it."""
 REASONS = {
     "asked": "you asked for it",
     "only": "it is the only one there is",
@@ -81,6 +83,11 @@ def _not(answer: Answer) -> Said:
 
 def nearest(answer: Answer) -> Iterator[Said]:
     """What would do, where it does not fit or not with the wished context."""
+    row = answer.chosen
+    if row is not None and answer.verdict == "shorter" and answer.wish.kv_type in ("f16", "bf16", "f32"):
+        more = longest(answer, row, SMALLER)
+        if more > row.longest:
+            yield said("With --kv-type {kind}: {context} tokens.", kind=SMALLER, context=f"{more:,}")
     if answer.nearest is not None:
         row = answer.nearest
         yield said(
@@ -155,15 +162,24 @@ def remarks(answer: Answer) -> Iterator[Said]:
     """What a reader should know about these figures; everything that is assumed is named."""
     place = answer.place
     if place.here and place.device is not None:
-        yield said("Speeds are assumed, as of {device}: this machine has not been measured.", device=place.device.name)
+        yield said(
+            "Speeds are assumed, as of {device}: this machine has not been measured. Measure it: penjing probe "
+            "--calibrate",
+            device=place.device.name,
+        )
     elif place.device is not None and place.assumed:
         names = dict.fromkeys(ASSUMED_OF[name] for name in place.assumed)
         yield said("Assumed of {device}: {what}.", device=place.device.name, what=tuple(map(said, names)))
         yield said("Speeds are those of its processor cores; they are assumed, nothing was measured there.")
     if place.here and place.calibration.noisy:
-        yield said("Other programs ran while this machine was measured: it may be faster.")
+        yield said(
+            "Other programs ran while this machine was measured: it may be faster. Again: penjing probe --calibrate"
+        )
     if place.here and any(not gpu.shared for gpu in place.machine.gpus):
         yield said("Speeds are those of the processor; a GPU is faster.")
+    trained = answer.rows[0].candidate.model.context
+    if trained and answer.wish.context is not None and answer.wish.context > trained:
+        yield said("The model was trained for {tokens} tokens; more is not planned.", tokens=f"{trained:,}")
     for words in assumptions(answer.rows[0].candidate.model):
         yield said(words)
     if any(row.quality.basis == "assumed" for row in answer.rows):

@@ -30,10 +30,14 @@ class NotAPage(InputError):
     code = "not_a_page"
 
 
-def write(path: Path, subject: Subject, answer: Answer, bill: Bill | None) -> None:
-    """Whole or not at all. Raises NotAPage, DiskFull."""
+def require_page(path: Path) -> None:
+    """Raises NotAPage."""
     if path.suffix.lower() not in ENDINGS:
         raise NotAPage(path=str(path))
+
+
+def write(path: Path, subject: Subject, answer: Answer, bill: Bill | None) -> None:
+    """Whole or not at all. Raises DiskFull."""
     about = About(
         title=subject.title,
         name=subject.name,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MADE = {4: "Q4_K_M", 8: "Q8_0", 16: "F16", 32: "F32"}
 """What --bits means (shrink.quantize)."""
+FEW = 3
+"""Names of smaller models that are told."""
 WIDE = ("F16", "BF16", "F32")
 
 
@@ -114,6 +116,16 @@ def elsewhere(name: str, reference: Reference) -> Subject:
     candidates = published(model, sample, ggufs) if ggufs else quantizations(model)
     title = model.name or found.name
     return Subject(name, title, model, candidates, remote=True, page=found.page, licence=found.licence)
+
+
+def smaller(name: str, budget: int) -> tuple[str, ...]:
+    """Short names of the same family that should fit `budget` bytes, the largest first."""
+    from penjing.sources import catalogue
+
+    family = name.partition(":")[0].lower()
+    fitting = [entry for entry in catalogue.entries().values() if entry.name.partition(":")[0] == family]
+    fitting = [entry for entry in fitting if entry.name != name.lower() and 0 < entry.memory <= budget]
+    return tuple(entry.name for entry in sorted(fitting, key=lambda entry: -entry.memory)[:FEW])
 
 
 def with_quantization(subject: Subject, label: str) -> Subject:

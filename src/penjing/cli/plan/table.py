@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from penjing.cli import talk
-from penjing.cli.plan.subject import Subject
+from penjing.cli.plan.subject import Subject, smaller
 from penjing.cli.table import print_rows
 from penjing.files import human
 from penjing.language import say
@@ -25,6 +25,8 @@ def show(subject: Subject, answer: Answer, bill: Bill | None) -> None:
     talk.data(f"{sign} {words.verdict(answer).words()}")
     for line in words.nearest(answer):
         talk.data(f"  {line.words()}")
+    if answer.chosen is None and (names := smaller(subject.name, answer.place.budget)):
+        talk.data("  " + say("Smaller ones that should fit: {names}", names=", ".join(names)))
     talk.data("")
     shown = answer.chosen or answer.nearest
     if shown is not None:

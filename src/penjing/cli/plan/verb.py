@@ -23,6 +23,8 @@ EXAMPLES = (
     ("penjing plan qwen3:4b --report plan.html", "All of it on a page, with pictures."),
 )
 GUIDE = "guide"
+BUSY = 50.0
+"""Percent of the processor."""
 
 
 @verb("plan", help="Show what of a model fits, how fast, and what it costs, before it is fetched.", examples=EXAMPLES)
@@ -59,6 +61,8 @@ def plan(
 
     require_known_sections()
     speaking(lang)
+    if report:
+        pages.require_page(expanded(report))
     money = figures.figures({name: given.pop(name) for name in FIELDS})
     wish = wished(**given)
     place = there(device) if device else None
@@ -126,10 +130,17 @@ def here(measure: bool) -> Place:
 
     found = machine.read()
     known = calibrate.kept(found)
-    if known is None and measure:
+    if known is None and measure and not busy():
         with shown() as report:
             known = calibrate.calibrate(found, report)
     return place.here(found, known, _gpu_memory() if any(not gpu.shared for gpu in found.gpus) else 0)
+
+
+def busy() -> bool:
+    """Whether other programs take so much of the processor that measuring would take long and tell little."""
+    import psutil
+
+    return bool(psutil.cpu_percent(interval=0.3) > BUSY)
 
 
 def _gpu_memory() -> int:

@@ -73,7 +73,7 @@ def tornado(bill: Bill) -> str:
     rows = "".join(_swing(bill, swing, scale, TOP + ROW * place) for place, swing in enumerate(swings))
     axis = [
         text(bill.money(value), scale(value), bottom + 18, "middle", "small")
-        for value in steps(scale.high, scale.low, count=4)
+        for value in steps(scale.high, scale.low, count=6)
     ]
     label = said("Saved after {months:g} months when one figure changes by half", months=bill.cost.months)
     middle = line(scale(base), TOP - 8, scale(base), bottom + 4, "mark")
