@@ -26,6 +26,8 @@ TABLES = {
     "penjing.cli.engines": ("MEANINGS",),
     "penjing.cli.keys": ("WANTED", "MAY", "STATES"),
     "penjing.cli.store.room": ("KEPT",),
+    "penjing.cli.trust.keys": ("POLICIES",),
+    "penjing.cli.trust.models": ("STATES",),
     "penjing.engines.llamacpp.derive": ("REASONS",),
     "penjing.plan.bill": ("NAMES",),
     "penjing.plan.quality": ("GRADES",),

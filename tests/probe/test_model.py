@@ -112,6 +112,7 @@ def test_missing_safetensors_shards_are_named(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", faults.LfsPointer),
         (b"PK\x03\x04 archive/data.pkl", faults.ZipArchive),
         (b"\x80\x02}q\x00X", faults.PickleFile),
+        (b"PJSEAL\x00\x01rest", faults.SealedFile),
         (b"tjgg\x03\x00\x00\x00", faults.OldFormat),
         (b"FUGG\x00\x00\x00\x03", faults.WrongByteOrder),
         (b"\x7fELF\x02\x01", faults.NotAModel),

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from penjing.cli.model import CHOSEN, ENGINE, LOCAL, REMOTE, SERVER, Chosen, Misplaced, chosen, is_url
-from penjing.engines.llamacpp import EngineOptions, LlamaCpp
+from penjing.cli import local
+from penjing.cli.local import Care
+from penjing.cli.model import CARE, CHOSEN, ENGINE, LOCAL, REMOTE, SERVER, Chosen, Misplaced, chosen, is_url
+from penjing.engines.llamacpp import EngineOptions
 from penjing.engines.remote import Remote
 from penjing.errors import InputError
 from penjing.gateway.cost import Prices
 from penjing.gateway.silence import AWAY, HERE, Silence
-from penjing.operate.supervise import Supervised
 from penjing.plan.prices import Price, listed
 from penjing.settings import DEFAULT, Loaded, entries, load
 from penjing.store.resolve import Found, find
@@ -115,8 +116,8 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Served:
-    """One engine, not started, and what is said of it. `url` is a server's; `found` and `options` are of a model on
-    this machine."""
+    """One engine, not started, and what is said of it. `url` is a server's; `found`, `options`, `care` and `bits`
+    belong to a model on this machine."""
 
     engine: Engine
     url: str = ""
@@ -125,6 +126,8 @@ class Served:
     silence: Silence | None = None
     found: Found | None = None
     options: EngineOptions = field(default_factory=EngineOptions)
+    care: Care = field(default_factory=Care)
+    bits: int | None = None
 
     @property
     def name(self) -> str:
@@ -135,18 +138,27 @@ class Served:
 Hear = Callable[["Change"], None]
 
 
+@dataclass(frozen=True)
+class Common:
+    """What counts for every engine of this machine: how much care is taken, who hears when one ends."""
+
+    care: Care
+    hear: Hear | None
+
+
 def served(words: Iterable[str], given: Mapping[str, Any], hear: Hear | None = None) -> dict[str, Served]:
     """The engines by name. `given` are the options of the command line; they count for every model of this machine.
     Raises Misplaced, NamedTwice, ModelError, SettingError and the errors above."""
     known = entries(SECTION)
     names = tuple(words)
     base = load(EngineOptions, "engine", {name: given.get(name) for name in ENGINE})
+    common = Common(local.care(given), hear)
     one = load(Chosen, "model") if not names else None
     if one is not None and known:
         names = (*((one.value.name,) if one.sources["name"] != DEFAULT else ()), *known)
     engines: dict[str, Served] = {}
     for word in names or ("",):
-        new = _of_table(word, base, given, hear) if word in known else _of_word(word, base.value, given, hear)
+        new = _of_table(word, base, given, common) if word in known else _of_word(word, base.value, given, common)
         if new.name in engines:
             raise NamedTwice(name=new.name)
         engines[new.name] = new
@@ -159,7 +171,7 @@ def prices(engines: Mapping[str, Served]) -> Prices:
     return Prices({name: each.price for name, each in engines.items() if each.price is not None})
 
 
-def _of_word(word: str, options: EngineOptions, given: Mapping[str, Any], hear: Hear | None) -> Served:
+def _of_word(word: str, options: EngineOptions, given: Mapping[str, Any], common: Common) -> Served:
     """A name, a path or a URL; "" for the one of the settings."""
     meant = CHOSEN if not word else REMOTE if is_url(word) else ("bits",)
     alone = chosen({"model": word or None, **{name: given.get(name) for name in meant}})
@@ -167,10 +179,11 @@ def _of_word(word: str, options: EngineOptions, given: Mapping[str, Any], hear: 
         name = alone.remote_model or "remote"
         server = Remote(alone.name, name, alone.remote_key, alone.remote_model)
         return _server(server, Entry(url=alone.name, remote_model=alone.remote_model))
-    return _here(find(alone.name, bits=alone.bits), "", options, Entry(), hear)
+    found = find(alone.name, bits=alone.bits, allow=common.care.allow)
+    return replace(_here(found, "", options, Entry(), common), bits=alone.bits)
 
 
-def _of_table(name: str, base: Loaded[EngineOptions], given: Mapping[str, Any], hear: Hear | None) -> Served:
+def _of_table(name: str, base: Loaded[EngineOptions], given: Mapping[str, Any], common: Common) -> Served:
     section = (SECTION, name)
     ours, theirs = ([each.name for each in fields(kind)] for kind in (Entry, EngineOptions))
     loaded = load(Entry, section, {"bits": given.get("bits")}, beside=theirs)
@@ -196,7 +209,8 @@ def _of_table(name: str, base: Loaded[EngineOptions], given: Mapping[str, Any], 
     typed = {each for each, source in base.sources.items() if source.startswith(("--", "PENJING_"))}
     options = replace(base.value, **{each: getattr(own.value, each) for each in asked if each not in typed})
     chosen_bits = Chosen(entry.model, entry.bits).bits
-    return _here(find(entry.model, bits=chosen_bits), name, options, entry, hear)
+    found = find(entry.model, bits=chosen_bits, allow=common.care.allow)
+    return replace(_here(found, name, options, entry, common), bits=chosen_bits)
 
 
 def _key(name: str, entry: Entry) -> str:
@@ -214,8 +228,9 @@ def _server(engine: Remote, entry: Entry) -> Served:
     return Served(engine, entry.url, entry.tags, price, entry.silence(local=engine.local))
 
 
-def _here(found: Found, name: str, options: EngineOptions, entry: Entry, hear: Hear | None) -> Served:
-    """A model of this machine. A checkpoint is converted when the engine starts, and /health tells how far that is."""
+def _here(found: Found, name: str, options: EngineOptions, entry: Entry, common: Common) -> Served:
+    """A model of this machine. Its signatures are looked at, and a checkpoint is converted, when the engine starts;
+    /health tells how far that is."""
 
     def make(report: Report) -> Path:
         from penjing.cli.progress import shown
@@ -228,9 +243,8 @@ def _here(found: Found, name: str, options: EngineOptions, entry: Entry, hear: H
 
             return found.make(both)
 
-    engine = LlamaCpp(found.source, name or found.name, options, make)
-    kept = Supervised(engine, hear=hear)
-    return Served(kept, "", entry.tags, entry.price, entry.silence(local=True), found, options)
+    engine = local.engine(found, name or found.name, options, common.care, make, common.hear)
+    return Served(engine, "", entry.tags, entry.price, entry.silence(local=True), found, options, common.care)
 
 
 def _require_none(useless: Iterable[str], sources: Mapping[str, str], model: str, why: str) -> None:
@@ -251,6 +265,6 @@ def _require_use(given: Mapping[str, Any], engines: Iterable[Served]) -> None:
 
 def _idle(here: bool, elsewhere: bool) -> Iterator[tuple[str, str]]:
     if not here:  # a server embeds or not whatever is said here, so --embeddings is true or told by its first answer
-        yield from ((name, SERVER) for name in ("bits", *ENGINE) if name != "embeddings")
+        yield from ((name, SERVER) for name in ("bits", *ENGINE, *CARE) if name != "embeddings")
     if not elsewhere:
         yield from ((name, LOCAL) for name in REMOTE)

@@ -12,9 +12,9 @@ from penjing.files import human
 from penjing.language import say
 
 if TYPE_CHECKING:
+    from penjing.cli.local import Care
     from penjing.engines.llamacpp import EngineOptions
     from penjing.engines.llamacpp.derive import Derived
-    from penjing.store.resolve import Found
 
 EXAMPLES = (
     ("penjing explain", "The built-in model."),
@@ -28,34 +28,26 @@ EXAMPLES = (
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(**given: Any) -> None:
     """The door."""
+    from penjing.cli import local
     from penjing.cli.model import chosen, engine_options, require_known_sections
 
     require_known_sections()
-    show(chosen(given), engine_options(given), as_json=given["as_json"])
+    show(chosen(given), engine_options(given), local.care(given), as_json=given["as_json"])
 
 
-def show(chosen: Chosen, options: EngineOptions, *, as_json: bool) -> None:
-    """Print every choice with its reason. Raises NotHere for a URL, ModelError, SettingError, DeviceUnavailable."""
+def show(chosen: Chosen, options: EngineOptions, care: Care, *, as_json: bool) -> None:
+    """Print every choice with its reason. Raises NotHere for a URL, and what `local.derive` raises."""
     if chosen.remote:
         raise NotHere(model=chosen.name)
+    from penjing.cli.local import derive
     from penjing.store.resolve import find
 
-    derived = derive(find(chosen.name, bits=chosen.bits), options)
+    found = find(chosen.name, bits=chosen.bits, allow=care.allow)
+    derived = derive(found, options, found.name, care)
     if as_json:
         talk.data_json(as_document(derived))
     else:
         print_table(derived)
-
-
-def derive(found: Found, options: EngineOptions, name: str = "") -> Derived:
-    """How a model would be run as `name`, its own where empty; a checkpoint is converted first. Raises ModelError,
-    SettingError, DeviceUnavailable."""
-    from penjing.cli.progress import shown
-    from penjing.engines.llamacpp.prepare import prepare
-
-    with shown() as report:
-        path = found.make(report)
-    return prepare(path, name or found.name, options)
 
 
 def as_document(derived: Derived) -> dict[str, Any]:

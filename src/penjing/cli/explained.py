@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
-from penjing.cli.explain import as_document, derive, print_table
+from penjing.cli.explain import as_document, print_table
+from penjing.cli.local import derive
 from penjing.cli.model import NotHere
 from penjing.cli.table import print_rows
 from penjing.gateway.routing.rules import Rule, listed
@@ -38,7 +39,7 @@ def show(engines: Mapping[str, Served], route: RouteOptions, *, as_json: bool) -
 def print_engine(each: Served, *, alone: bool) -> None:
     """One engine, and what is said of it."""
     if each.found is not None:
-        print_table(derive(each.found, each.options, each.name))
+        print_table(derive(each.found, each.options, each.name, each.care))
     else:
         talk.data(f"{each.name}  {each.url}")
     rows = [("tags", ", ".join(each.tags))] if each.tags else []
@@ -97,7 +98,11 @@ def document(engines: Mapping[str, Served], route: RouteOptions) -> dict[str, An
 
 def described(each: Served) -> dict[str, Any]:
     """One engine; `choices` and `memory` where it is a model on this machine."""
-    how = as_document(derive(each.found, each.options, each.name)) if each.found is not None else {"url": each.url}
+    how = (
+        as_document(derive(each.found, each.options, each.name, each.care))
+        if each.found is not None
+        else {"url": each.url}
+    )
     cost = None
     if each.price is not None:
         cost = {"input": each.price.input, "output": each.price.output, "cached": each.price.cached}

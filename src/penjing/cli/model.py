@@ -2,6 +2,7 @@
 
     MODEL, --bits, --remote-key  ->  [model]   `Chosen`
     --max-context, --threads ... ->  [engine]  `EngineOptions`
+    --allow-untrusted, --key-... ->            `local.Care`
 
 Does not know: what is done with the engine.
 """
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from penjing.cli.local import Care
     from penjing.engines.engine import Engine
     from penjing.engines.llamacpp import EngineOptions
     from penjing.operate.supervise import Change
     from penjing.progress import Progress
 
-SECTIONS = ("model", "engine", "engines", "serve", "chat", "bench", "plan")
+SECTIONS = ("model", "engine", "engines", "serve", "chat", "bench", "plan", "trust", "seal", "upgrade")
 
 
 class Misplaced(InputError):
@@ -145,11 +147,15 @@ _OPTIONS = (
     ),
     option("--mmap/--no-mmap", default=None, help="Map the model's file instead of reading it into memory."),
     option("--lora", metavar="PATH[=WEIGHT]", multiple=True, help="A LoRA adapter (GGUF); may be given again."),
+    option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered."),
+    option("--key-command", metavar="COMMAND", help="Prints the key of a sealed model; it may ask a KMS."),
+    option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase of a sealed model."),
     option("--remote-key", metavar="KEY", help="The key a URL asks for."),
     option("--remote-model", metavar="NAME", help="Which of a URL's models."),
     option("--log-level", metavar="LEVEL", help="error, warning, info or debug."),
 )
 REMOTE = ("remote_key", "remote_model")
+CARE = ("allow_untrusted", "key_command", "passphrase_file")
 CHOSEN = ("bits", *REMOTE)
 ENGINE = [
     "max_context",
@@ -174,7 +180,7 @@ def chosen(given: dict[str, Any]) -> Chosen:
     kind of model has no use for; a setting of this kind rests until there is one that has."""
     found = load(Chosen, "model", {"name": given.get("model"), **{name: given.get(name) for name in CHOSEN}}).value
     # a server embeds or not whatever is said here, so --embeddings is true or told by its first answer
-    useless = {"bits", *ENGINE} - {"embeddings"} if found.remote else set(REMOTE)
+    useless = {"bits", *ENGINE, *CARE} - {"embeddings"} if found.remote else set(REMOTE)
     for name, value in given.items():
         if name in useless and value is not None and value != ():
             option = "--" + name.replace("_", "-")
@@ -196,11 +202,13 @@ def open_engine(
     options: EngineOptions,
     hear: Callable[[Change], None] | None = None,
     stop: Event | None = None,
+    care: Care | None = None,
 ) -> Opened:
     """An engine for the model, not started; a checkpoint is converted first, with its progress on stderr, until `stop`
-    is set from another thread. `hear` is told when the engine ends and comes back.
+    is set from another thread. `hear` is told when the engine ends and comes back. Without `care` nothing untrusted is
+    loaded and nobody is asked for passphrases.
 
-    Raises ModelError, SettingError, DiskFull before anything runs.
+    Raises ModelError, SettingError, DiskFull and what `local.engine` raises before anything runs.
     """
     if chosen.remote:
         from penjing.engines.remote import Remote
@@ -209,11 +217,12 @@ def open_engine(
             chosen.name, name=chosen.remote_model or "remote", key=chosen.remote_key, model=chosen.remote_model
         )
         return Opened(remote, chosen, options=options)
+    from penjing.cli import local
     from penjing.cli.progress import shown
-    from penjing.engines.llamacpp import LlamaCpp
-    from penjing.operate.supervise import Supervised
-    from penjing.store.resolve import resolve
+    from penjing.store.resolve import find
 
+    care = care or local.care({}, alone=False)
+    found = find(chosen.name, bits=chosen.bits, allow=care.allow)
     with shown() as show:
 
         def report(progress: Progress) -> None:
@@ -221,6 +230,6 @@ def open_engine(
                 raise KeyboardInterrupt
             show(progress)
 
-        found = resolve(chosen.name, bits=chosen.bits, progress=report)
-    engine = Supervised(LlamaCpp(found.path, found.name, options), hear=hear)
-    return Opened(engine, chosen, found.path, found.source, options)
+        path = found.make(report)
+    engine = local.engine(found, found.name, options, care, path, hear)
+    return Opened(engine, chosen, path, found.source, options)

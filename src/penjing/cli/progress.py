@@ -41,6 +41,8 @@ STAGES = {
     "assembling": "Putting it together",
     "packing": "Packing",
     "checking": "Checking",
+    "sealing": "Sealing",
+    "unsealing": "Decrypting",
     "exporting": "Exporting",
     "looking": "Looking what else is running",
     "disk": "Reading from the disk",

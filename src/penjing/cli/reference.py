@@ -136,6 +136,8 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.cli.model import Chosen
     from penjing.cli.serve import ServeSettings
     from penjing.engines.llamacpp import EngineOptions
+    from penjing.store.seal.keys import SealSettings
+    from penjing.store.trust.admit import TrustSettings
 
     return {
         "model": Chosen,
@@ -143,6 +145,8 @@ def kinds() -> dict[str, type[Any]]:
         "engines": Entry,
         "serve": ServeSettings,
         "chat": ChatSettings,
+        "trust": TrustSettings,
+        "seal": SealSettings,
         **policies(),
     }
 
@@ -157,6 +161,7 @@ def fields_of(section: str, kind: type[Any]) -> Iterator[list[str]]:
     hints = get_type_hints(kind, include_extras=True)
     meanings = {option.name: option.help or "" for name in VERBS for option in verb(name).params if is_option(option)}
     meanings["name"] = "A name, a .gguf file, a checkpoint folder, or a URL."
+    meanings["require"] = "Whether models must be signed; where not given, those from a hub."
     meanings["image_hosts"] = "Hosts that pictures may be fetched from; * for all, none where not given."
     if section in policies():
         meanings = POLICIES[section]

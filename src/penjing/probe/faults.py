@@ -12,7 +12,8 @@
     │   └── RenamedShard
     └── DamagedConfig
     ModelUnsupported
-    ├── NotAModel         NotAFile  HtmlPage  LfsPointer  PickleFile  ZipArchive  OldFormat
+    ├── NotAModel         NotAFile  HtmlPage  LfsPointer  PickleFile  SealedFile
+    │                     ZipArchive  OldFormat
     ├── WrongByteOrder
     ├── UnknownFormatVersion
     ├── UnknownTensorType
@@ -133,6 +134,13 @@ class PickleFile(NotAModel):
 
     template = "{path} is a PyTorch pickle, which can run any program when it is loaded; penjing does not open it."
     hint = "Take the model's .safetensors files, or save it as such: model.save_pretrained(FOLDER) in transformers."
+
+
+class SealedFile(NotAModel):
+    """Facts: `path`."""
+
+    template = "{path} is a sealed model: without its key nobody can look into it."
+    hint = "penjing chat {path} asks for the key; penjing unseal {path} --output FILE writes the plain model."
 
 
 class ZipArchive(NotAModel):

@@ -17,11 +17,14 @@ from penjing.probe.faults import (
     NotAModel,
     OldFormat,
     PickleFile,
+    SealedFile,
     WrongByteOrder,
     ZipArchive,
 )
 
 START = 64
+SEALED = b"PJSEAL\0"
+"""How sealed files begin (`store.seal.form`)."""
 OLD = {b"lmgg": "GGML", b"fmgg": "GGMF", b"tjgg": "GGJT", b"algg": "GGLA"}  # little-endian u32 magics
 
 
@@ -44,6 +47,8 @@ def _fault(path: Path, start: bytes) -> Exception:
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
         return EmptyFile(path=name)
+    if start.startswith(SEALED):
+        return SealedFile(path=name)
     if start.startswith(b"FUGG"):
         return WrongByteOrder(path=name, order="big")
     if start in (b"G", b"GG", b"GGU"):

@@ -1,10 +1,11 @@
 """From the MODEL a person types to a `.gguf` file an engine can load.
 
 `guide` is the built-in model, a `.gguf` file is itself (or a smaller copy of itself, with `bits`), a checkpoint
-folder is converted once into the cache, and what is no path is a name in the store (`NAME`, `NAME:TAG`,
-`NAME@VERSION`, or the place it was fetched from: `hf:OWNER/REPO`).
+folder is converted once into the cache, a sealed file stays sealed, and what is no path is a name in the store
+(`NAME`, `NAME:TAG`, `NAME@VERSION`, or the place it was fetched from: `hf:OWNER/REPO`). Whatever it is, nothing is made
+of what may not be loaded here (`admitting`).
 
-Does not know: URLs (those are `engines.remote`'s), engines, downloads.
+Does not know: URLs (those are `engines.remote`'s), engines, downloads, keys.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from penjing.probe.facts import Model
 from penjing.progress import Report
 from penjing.shrink.bits import BITS
 from penjing.store import cache, names
+from penjing.store.admitting import of_version, require_admitted
 from penjing.store.faults import BadName, NotInStore
+from penjing.store.seal.faults import NotWhileSealed
+from penjing.store.seal.form import is_sealed
+from penjing.store.seal.sealing import SUFFIX
+from penjing.store.trust.admit import Allow
 from penjing.store.version import Version
 
 GUIDE = "guide"
@@ -35,28 +41,30 @@ DEFAULT_BITS = 16
 LABELS = {4: ("Q4", "IQ4"), 8: ("Q8",), 16: ("F16", "BF16"), 32: ("F32",)}
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d{2,5}(/\S*)?")
 PAGES = ("*.json", "*.jinja", "tokenizer.model")
+Kind = Literal["guide", "gguf", "checkpoint", "sealed"]
 
 
 @dataclass(frozen=True)
 class Found:
-    """As `Resolved`, but nothing is made yet: `make(progress)` makes the file where there is none, and says where.
-    `version` is what the store calls it, where it comes from there."""
+    """As `Resolved`, but nothing is made yet: `make(progress)` makes the file where there is none, and says where; it
+    raises what may not be loaded here. `version` is what the store calls it, where it comes from there."""
 
     name: str
     source: Path
-    kind: Literal["guide", "gguf", "checkpoint"]
+    kind: Kind
     make: Callable[[Report | None], Path]
     version: Version | None = None
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """`path` is the file an engine loads, `source` what the person named, `kind` what that was."""
+    """`path` is the file an engine loads (a sealed one: after it was opened), `source` what the person named, `kind`
+    what that was."""
 
     name: str
     path: Path
     source: Path
-    kind: Literal["guide", "gguf", "checkpoint"]
+    kind: Kind
 
 
 class NoSuchModel(ModelNotFound):
@@ -86,17 +94,20 @@ class NotALanguageModel(ModelUnsupported):
     hint = "Name the .gguf file of the model it belongs to."
 
 
-def resolve(name: str, *, bits: int | None = None, progress: Report | None = None) -> Resolved:
+def resolve(
+    name: str, *, bits: int | None = None, allow: Allow | None = None, progress: Report | None = None
+) -> Resolved:
     """The engine-ready file of `name`. `bits` (4, 8, 16 or 32) chooses the quantization; None means 16 for a
-    checkpoint and leaves a `.gguf` as it is. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, DiskFull,
-    SettingError; `progress` cancels by raising."""
-    found = find(name, bits=bits)
+    checkpoint and leaves a `.gguf` as it is. `allow` hears of what would be refused. Raises ModelNotFound,
+    ModelCorrupt, ModelUnsupported, Distrusted, NotWhileSealed, DiskFull, SettingError; `progress` cancels by
+    raising."""
+    found = find(name, bits=bits, allow=allow)
     return Resolved(found.name, found.make(progress), found.source, found.kind)
 
 
-def find(name: str, *, bits: int | None = None) -> Found:
-    """As `resolve`, without converting anything yet. Raises ModelNotFound, ModelCorrupt, ModelUnsupported,
-    SettingError."""
+def find(name: str, *, bits: int | None = None, allow: Allow | None = None) -> Found:
+    """As `resolve`, without checking signatures or converting anything yet. Raises ModelNotFound, ModelCorrupt,
+    ModelUnsupported, NotWhileSealed, SettingError."""
     if bits is not None and bits not in BITS:
         raise SettingError(name="bits", value=bits, wanted="4, 8, 16 or 32", source="--bits")
     if name == GUIDE:
@@ -106,12 +117,35 @@ def find(name: str, *, bits: int | None = None) -> Found:
         kept = _kept(name)
         if kept is None:
             raise _not_found(name, source)
-        return Found(name.lower(), kept.path, _kind(kept), partial(_of_store, kept, bits), kept)
+        return Found(name.lower(), kept.path, _kind(kept), partial(_of_store, kept, bits, allow), kept)
+    if is_sealed(source):
+        _require_as_it_is(source, bits)
+        return Found(bare(source), source, "sealed", partial(_admitted, source, allow, lambda report: source))
     found = probe.read(source)
     if found.format == "gguf":
         _require_whole(found)
-        return Found(found.path.stem, source, "gguf", partial(_smaller, found, bits))
-    return Found(found.name, source, "checkpoint", partial(_converted, found, bits or DEFAULT_BITS))
+    name, kind = _seen(found)
+    return Found(name, source, kind, partial(_admitted, found.path, allow, partial(_made, found, bits)))
+
+
+def _seen(found: Model) -> tuple[str, Kind]:
+    return (found.path.stem, "gguf") if found.format == "gguf" else (found.name, "checkpoint")
+
+
+def bare(sealed: Path) -> str:
+    """What a sealed file's model is called: as the plain file's would be."""
+    return sealed.name.removesuffix(SUFFIX).removesuffix(".gguf")
+
+
+def _require_as_it_is(path: Path, bits: int | None) -> None:
+    """Raises NotWhileSealed."""
+    if bits is not None:
+        raise NotWhileSealed(option="--bits", model=str(path), detail="a smaller copy would lie on disk unsealed.")
+
+
+def _admitted(source: Path, allow: Allow | None, make: Callable[[Report | None], Path], report: Report | None) -> Path:
+    require_admitted(source, allow, report)
+    return make(report)
 
 
 def _kept(name: str) -> Version | None:
@@ -154,14 +188,20 @@ def _elsewhere(name: str) -> bool:
         return False
 
 
-def _kind(kept: Version) -> Literal["gguf", "checkpoint"]:
-    return "gguf" if kept.path.suffix == ".gguf" else "checkpoint"
+def _kind(kept: Version) -> Kind:
+    kinds: dict[str, Kind] = {".gguf": "gguf", SUFFIX: "sealed"}
+    return kinds.get(kept.path.suffix, "checkpoint")
 
 
-def _of_store(kept: Version, bits: int | None, progress: Report | None) -> Path:
+def _of_store(kept: Version, bits: int | None, allow: Allow | None, progress: Report | None) -> Path:
     from penjing.store.versions import Store
 
-    return _made(probe.read(Store().path(kept, progress)), bits, progress)
+    path = Store().path(kept, progress)
+    require_admitted(of_version(kept), allow, progress)
+    if is_sealed(path):
+        _require_as_it_is(path, bits)
+        return path
+    return _made(probe.read(path), bits, progress)
 
 
 def _made(model: Model, bits: int | None, progress: Report | None) -> Path:

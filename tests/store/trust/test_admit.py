@@ -13,7 +13,7 @@ from penjing.manifest import Manifest
 from penjing.store.resolve import guide
 from penjing.store.trust import admit, book, digests, keys
 from penjing.store.trust.admit import Subject, Verdict
-from penjing.store.trust.faults import Altered, KeyDamaged, KeyNameTaken, NoSuchKey, UnknownSigner, Unsigned
+from penjing.store.trust.faults import Altered, Distrusted, KeyDamaged, KeyNameTaken, NoSuchKey, UnknownSigner, Unsigned
 from penjing.store.trust.sign import identity, signed
 
 HUB = "hub:http://hub.example"
@@ -72,7 +72,9 @@ def test_files_that_were_changed(folder: Path) -> None:
     path.write_bytes(b"GGUf" * 5000)
     with pytest.raises(Altered, match="its SHA-256 is"):
         admit.admit(admit.subject(path), require=False)
-    assert admit.admit(admit.subject(path), allow=True).state == "altered"
+    told: list[Distrusted] = []
+    assert admit.admit(admit.subject(path), allow=told.append).state == "altered"
+    assert [type(each) for each in told] == [Altered]
     path.unlink()
     path.mkdir()
     assert admit.judge(Subject("m", folder, manifests.load(folder), ("model.gguf",))).detail == "it is missing"
@@ -106,7 +108,9 @@ def test_files_of_one_s_own(tmp_path: Path) -> None:
     assert admit.admit(admit.subject(own)).state == "none"
     with pytest.raises(Unsigned, match=r"\[trust\] require"):
         admit.admit(admit.subject(own), require=True)
-    assert admit.admit(admit.subject(own), require=True, allow=True).state == "none"
+    told: list[Distrusted] = []
+    assert admit.admit(admit.subject(own), require=True, allow=told.append).state == "none"
+    assert [type(each) for each in told] == [Unsigned]
 
 
 def test_the_built_in_model_loads_under_its_manifest() -> None:

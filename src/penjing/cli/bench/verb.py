@@ -112,6 +112,7 @@ def written(outcome: Outcome, kind: str) -> str:
 
 def _opened(given: dict[str, Any], wanted: Wanted) -> list[Opened]:
     """What is measured, nothing started. Raises Misplaced, and what `open_engine` raises."""
+    from penjing.cli.local import care
     from penjing.cli.model import chosen, engine_options, open_engine
 
     other = given["vs"] or ""
@@ -121,9 +122,10 @@ def _opened(given: dict[str, Any], wanted: Wanted) -> list[Opened]:
     context = -(-wanted.tokens // ROUND) * ROUND
     first = chosen(given)
     options = engine_options(given if not first.remote else {}, parallel=wanted.together, max_context=context)
-    found = [open_engine(first, options)]
+    careful = care(given)
+    found = [open_engine(first, options, care=careful)]
     if other:
         own = {"remote_key": given["vs_key"], "remote_model": given["vs_model"]}
         second = chosen({"model": other, **own} if is_url(other) else {**given, "model": other, **dict.fromkeys(own)})
-        found.append(open_engine(second, options))
+        found.append(open_engine(second, options, care=careful))
     return found

@@ -65,6 +65,7 @@ def chat(**given: Any) -> int:
     """The door: settings, the question, the engine. Returns the exit status."""
     from penjing.cli.chat.keys import kept
     from penjing.cli.chat.session import ChatSettings, Session
+    from penjing.cli.local import care
     from penjing.cli.model import chosen, engine_options, open_engine, require_known_sections
     from penjing.settings import load
 
@@ -72,7 +73,8 @@ def chat(**given: Any) -> int:
     settings = load(ChatSettings, "chat", {name: given[name] for name in TURN}).value
     question = _question(given["prompt"], as_json=given["as_json"])
     loaded = _loaded(given["load"], given["system"])
-    session = Session(open_engine(chosen(given), engine_options(given, parallel=1)), settings)
+    opened = open_engine(chosen(given), engine_options(given, parallel=1), care=care(given))
+    session = Session(opened, settings)
     session.conversation = loaded or session.conversation
     with kept() if question is None else nullcontext():
         try:

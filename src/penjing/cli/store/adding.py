@@ -52,7 +52,11 @@ def _described(source: Path, name: str | None) -> tuple[dict[str, Path], Manifes
     from penjing import manifest as manifests
     from penjing.probe import model as probe
     from penjing.store.names import suggested
+    from penjing.store.resolve import bare
+    from penjing.store.seal.form import is_sealed
 
+    if is_sealed(source):
+        return {source.name: source}, manifests.Manifest(name=name or suggested(bare(source)), version="")
     model = probe.read(source)
     if source.is_dir() and (source / manifests.NAME).is_file():
         given = manifests.load(source)

@@ -11,6 +11,8 @@
     ├── NoPassphrase
     ├── KeyCommandFailed
     ├── KeyCommandRubbish
+    ├── KeyChanges
+    ├── NoWayToOpen
     ├── CommandOfAFolder
     ├── NoKeyring
     ├── ManyFiles
@@ -97,8 +99,24 @@ class KeyCommandRubbish(InputError):
     """What it printed is never repeated: it may be a secret. Facts: `command`, `bytes`."""
 
     template = "The key command printed {bytes} bytes that are no key: {command}"
-    hint = "It must print 32 bytes as 64 hexadecimal digits or as base64, such as: openssl rand -hex 32"
+    hint = "It must print the same 32 bytes each time, as 64 hexadecimal digits or as base64."
     code = "key_command_failed"
+
+
+class KeyChanges(InputError):
+    """What was sealed does not open again. Facts: `way`."""
+
+    template = "The key differs from one time to the next ({way}); nothing was sealed."
+    hint = "A key command prints a key that is kept somewhere, it does not make one."
+    code = "wrong_key"
+
+
+class NoWayToOpen(InputError):
+    """Facts: none."""
+
+    template = "Say what shall open the sealed model."
+    hint = "Give --passphrase-file FILE, --key-command COMMAND or --keyring, or type a passphrase on a terminal."
+    code = "value_missing"
 
 
 class CommandOfAFolder(InputError):
@@ -121,7 +139,7 @@ class ManyFiles(InputError):
     """Facts: `path`."""
 
     template = "{path} is not one file; sealed is one .gguf file at a time."
-    hint = "Merge shards first (llama-gguf-split --merge); convert a checkpoint folder with penjing export."
+    hint = "Name one .gguf file; shards become one with: llama-gguf-split --merge FIRST OUTPUT"
     code = "not_sealable"
 
 

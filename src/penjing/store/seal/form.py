@@ -26,23 +26,25 @@ import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
+from penjing.probe.looks import SEALED
 from penjing.store.seal.faults import NotSealed, SealDamaged, SealedCut, WrongSealKey
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-MAGIC, VERSION = b"PJSEAL\0", 1
+MAGIC, VERSION = SEALED, 1
 START = MAGIC + bytes([VERSION])
 LENGTH, MAC, TAG, KEY, ID = 4, 32, 16, 32, 16
 LONGEST = 64 << 10
 """Bytes a header may have."""
 CHUNK = 1 << 20
 Cipher = Literal["aes-256-gcm", "chacha20-poly1305"]
+CIPHERS: tuple[Cipher, ...] = get_args(Cipher)
 HEADER_INFO, CHUNKS_INFO, SLOT_INFO = (f"penjing seal {what} v1".encode() for what in ("header", "chunks", "slot"))
 
 

@@ -11,15 +11,18 @@ import binascii
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from penjing.errors import PenjingError
 from penjing.probe.faults import CannotOpen
 from penjing.store.seal import form
 from penjing.store.seal.faults import (
     CommandOfAFolder,
+    KeyChanges,
     KeyCommandFailed,
     KeyCommandRubbish,
     NoKeyring,
@@ -156,6 +159,17 @@ def file_key(sealed: Sealed, means: SealSettings, ask: Ask | None = None) -> byt
         if key is not None:
             return _opened(sealed, slot, key)
     raise refusal or NoSealKey(path=str(sealed.path), ways=", ".join(map(form.way, sealed.header.slots)) or "-")
+
+
+def require_opens(sealed: Sealed, means: SealSettings, ask: Ask | None = None) -> None:
+    """Each slot of a file that was just sealed opens by the means it was made with. Raises KeyChanges, and what the
+    ways themselves raise."""
+    for slot in sealed.header.slots:
+        alone = replace(sealed, header=msgspec.structs.replace(sealed.header, slots=(slot,)))
+        try:
+            file_key(alone, means, ask)
+        except WrongSealKey as error:
+            raise KeyChanges(way=form.way(slot)) from error
 
 
 def _order(slot: Slot) -> int:

@@ -12,6 +12,7 @@ Does not know: where models are kept, doors.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,8 @@ ORIGIN = "origin"
 HUB = "hub:"
 PARTS = ("*.safetensors", "*.gguf", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 State = Literal["none", "unsigned", "unknown", "signed", "altered"]
+Allow = Callable[[Distrusted], None]
+"""Hears why a model would be refused that is loaded all the same."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,16 @@ def subject(path: Path, model: str = "") -> Subject:
 
 
 def admit(
-    subject: Subject, *, allow: bool = False, require: bool | None = None, report: Report | None = None
+    subject: Subject, *, allow: Allow | None = None, require: bool | None = None, report: Report | None = None
 ) -> Verdict:
-    """Judge `subject` and refuse it where the policy does, unless `allow`. Raises Altered, Unsigned, UnknownSigner."""
+    """Judge `subject` and refuse it where the policy does; with `allow` that is only told. Raises Altered, Unsigned,
+    UnknownSigner."""
     verdict = judge(subject, report=report)
     refusal = refused(subject, verdict, require)
-    if refusal is not None and not allow:
-        raise refusal
+    if refusal is not None:
+        if allow is None:
+            raise refusal
+        allow(refusal)
     return verdict
 
 
@@ -125,11 +131,11 @@ def judge(subject: Subject, *, known: bool = True, report: Report | None = None)
     for each in ours:
         if not good(each, keys[each.key].public, content):
             return Verdict("altered", names, manifests.NAME, f"the signature of {keys[each.key].name} is not of it")
-    wrong = _differs(subject, known=known, report=report)
+    wrong = differs(subject, known=known, report=report)
     return Verdict("altered", names, *wrong) if wrong else Verdict("signed", names)
 
 
-def _differs(subject: Subject, *, known: bool, report: Report | None) -> tuple[str, str] | None:
+def differs(subject: Subject, *, known: bool, report: Report | None) -> tuple[str, str] | None:
     """The first file that is not as its manifest says, and how. Sizes are looked at first: they cost nothing."""
     said = {entry.path: entry for entry in subject.manifest.files} if subject.manifest else {}
     for name in subject.wanted:

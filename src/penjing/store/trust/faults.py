@@ -6,8 +6,10 @@
     ├── NoSuchKey
     ├── KeyNameTaken
     ├── KeyLocked
+    ├── KeyDamaged
     ├── NotSignable
-    └── NothingToSign
+    ├── NothingToSign
+    └── PolicyOfAFolder
     ModelError
     └── Distrusted            a model that may not be loaded, a release that may not be followed (HTTP 403)
         ├── Unsigned
@@ -93,6 +95,14 @@ class NothingToSign(InputError):
     template = "{path} has no manifest that says what it is."
     hint = "Name a .gguf file, a folder with manifest.json, or a version in the store."
     code = "nothing_to_sign"
+
+
+class PolicyOfAFolder(InputError):
+    """A folder that was merely entered must not lower what this machine demands. Facts: `source`."""
+
+    template = "{source}, a file of the current folder, says that models need no signature."
+    hint = "Put [trust] require = false into PENJING_HOME/config.toml, or give --allow-untrusted this once."
+    code = "invalid_setting"
 
 
 class Distrusted(ModelError):

@@ -1,0 +1,118 @@
+"""A model of this machine becomes an engine: its signatures are looked at, a seal is opened.
+
+    --allow-untrusted                   what would be refused is told instead
+    --key-command, --passphrase-file    what opens a sealed model, as [seal] does; else a person is asked
+
+Does not know: servers elsewhere, what is done with the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from penjing.cli import talk
+from penjing.cli.passphrase import person, typed
+from penjing.store.admitting import require_admitted
+from penjing.store.seal.keys import Ask, SealSettings, settings
+from penjing.store.seal.opening import Opened, open_sealed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penjing.engines.llamacpp import EngineOptions
+    from penjing.engines.llamacpp.derive import Derived
+    from penjing.operate.supervise import Change, Supervised
+    from penjing.progress import Report
+    from penjing.store.resolve import Found
+    from penjing.store.trust.admit import Allow
+    from penjing.store.trust.faults import Distrusted
+
+KEYS = ("key_command", "passphrase_file")
+"""Options that open seals."""
+
+
+@dataclass(frozen=True)
+class Care:
+    """How much care is taken with models. `allow` hears of one that would be refused; without it that one is refused.
+    `means` and `ask` open seals."""
+
+    allow: Allow | None = None
+    means: SealSettings = field(default_factory=SealSettings)
+    ask: Ask | None = None
+
+
+def care(given: Mapping[str, Any], *, alone: bool = True) -> Care:
+    """From the command line and the settings; a person is asked for passphrases where there is one and penjing has the
+    terminal `alone`. Raises CommandOfAFolder, SettingError."""
+    means = settings({name: given.get(name) for name in KEYS})
+    return Care(_told if given.get("allow_untrusted") else None, means, typed if alone and person() else None)
+
+
+def _told(refusal: Distrusted) -> None:
+    talk.warn("Loaded all the same (--allow-untrusted): {detail}", detail=refusal.message())
+
+
+def engine(
+    found: Found,
+    name: str,
+    options: EngineOptions,
+    care: Care,
+    file: Path | Callable[[Report], Path],
+    hear: Callable[[Change], None] | None = None,
+) -> Supervised:
+    """An engine for `found`, not started, called `name`. `file` is what it loads, or makes that at its first start. A
+    sealed model is opened here and now, since that may need a person, but decrypted only when the engine starts.
+
+    Raises NotSealed, SealDamaged, NoSealKey, WrongSealKey and what they come with; Distrusted for an adapter."""
+    from penjing.engines.llamacpp import LlamaCpp
+    from penjing.operate.supervise import Supervised
+
+    _require_adapters(options, care)
+    sealed = opened(found, care, None if callable(file) else file)
+    if sealed is not None:
+        inner = LlamaCpp(sealed.path, name, options, sealed=sealed)
+    elif callable(file):
+        inner = LlamaCpp(found.source, name, options, file)
+    else:
+        inner = LlamaCpp(file, name, options)
+    return Supervised(inner, hear=hear)
+
+
+def opened(found: Found, care: Care, path: Path | None = None) -> Opened | None:
+    """A sealed model with its key, None for a plain one; `path` is what `found` made, where that was done. Raises as
+    `engine` does, and Distrusted."""
+    from penjing.cli.progress import shown
+
+    if found.kind != "sealed":
+        return None
+    if path is None:
+        with shown() as report:
+            path = found.make(report)
+    return open_sealed(path, care.means, care.ask)
+
+
+def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Derived:
+    """How it would be run as `name`; a checkpoint is converted first. Raises ModelError, SettingError,
+    DeviceUnavailable, and what `engine` raises."""
+    from penjing.cli.progress import shown
+    from penjing.engines.llamacpp.prepare import prepare
+    from penjing.engines.llamacpp.unsealed import Unsealed
+
+    _require_adapters(options, care)
+    sealed = opened(found, care)
+    if sealed is not None:
+        return Unsealed(sealed).prepare(name, options)
+    with shown() as report:
+        path = found.make(report)
+    return prepare(path, name, options)
+
+
+def _require_adapters(options: EngineOptions, care: Care) -> None:
+    """They change a model as much as its weights do."""
+    from pathlib import Path
+
+    for path, _ in options.adapters:
+        if Path(path).is_file():  # else the engine says what is wrong
+            require_admitted(Path(path), care.allow)

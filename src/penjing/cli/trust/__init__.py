@@ -1,0 +1,1 @@
+"""The verb `trust` and its verbs."""
