@@ -84,17 +84,19 @@ def predict(model: Model, calibration: Calibration, load: Load = USUAL) -> Speed
     seconds = line.prefill_seconds(load.prompt_tokens, load.past_tokens)
     prefill = load.prompt_tokens / seconds
     decode = load.together / line.decode_seconds(load.context_tokens, load.together)
+    cached = load.together / line.decode_seconds(load.context_tokens, load.together, cached=True)
     return Speed(
         prefill_tokens_per_s=around(prefill, ASSUMED_MARGIN if assumed else PREFILL_MARGIN, noise),
-        decode_tokens_per_s=around(decode, ASSUMED_MARGIN if assumed else DECODE_MARGIN, noise),
+        decode_tokens_per_s=around(decode, ASSUMED_MARGIN if assumed else DECODE_MARGIN, noise, best=cached),
         prefill_seconds=seconds,
         assumed=assumed,
     )
 
 
-def around(likely: float, margin: float, noise: float) -> Interval:
-    """From `margin` below to as much above; a noisy calibration is too low, never too high."""
-    return Interval(likely * (1 - margin), likely, likely * (1 + margin + noise))
+def around(likely: float, margin: float, noise: float, best: float = 0.0) -> Interval:
+    """From `margin` below to as much above, or above `best` where that is more; a noisy calibration is too low, never
+    too high."""
+    return Interval(likely * (1 - margin), likely, max(likely, best) * (1 + margin + noise))
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,13 @@ class Roofline:
             done += batch
         return seconds
 
-    def decode_seconds(self, context: int = 0, together: int = 1) -> float:
-        """Seconds of one step, in which each of `together` answers grows by a word."""
+    def decode_seconds(self, context: int = 0, together: int = 1, *, cached: bool = False) -> float:
+        """Seconds of one step, in which each of `together` answers grows by a word. `cached`: what weights fit a cache
+        are read from there, which they are while no other program needs it."""
         share = touched_share(self.model, together) / used_share(self.model)
         weights = active(self.model)
         moved = sum(size for size, _ in weights.values()) * share
-        gain = self._cached(moved)
+        gain = self._cached(moved) if cached else 1.0
         seconds = sum(self._few(kind, size * share, together, gain) for kind, (size, _) in weights.items())
         seconds += together * self._attended(context) * F16 / self.calibration.attention.decode
         return seconds + self._starting() + together * (self._elementwise() + self.model.vocabulary * CHOOSING)
@@ -142,8 +145,8 @@ class Roofline:
         return size * (1 / (product.decode * gain) + further * (tokens - 1))
 
     def _cached(self, size: float) -> float:
-        """How much faster than memory `size` bytes are read over and over."""
-        return reading(self.calibration.reading, size) / self.calibration.bandwidth
+        """How much faster than from memory `size` bytes are read over and over."""
+        return max(1.0, reading(self.calibration.reading, size) / self.calibration.bandwidth)
 
     def _output(self, tokens: int) -> float:
         """The next word of each of `tokens`: the output's matrix, and choosing."""
