@@ -7,7 +7,7 @@ import pytest
 
 import penjing
 from penjing.cli import progress, talk
-from penjing.progress import Progress
+from penjing.progress import Progress, Transfer
 
 SILENT = {"resting", "ready", "stopped"}  # nobody waits in these
 
@@ -42,3 +42,29 @@ def test_a_bar_on_a_terminal_is_taken_away(capsys: pytest.CaptureFixture[str]) -
     assert bar.bar.tasks[0].percentage == 25
     bar.close()
     assert not bar.bar.live.is_started
+
+
+def test_each_tenth_of_a_transfer_is_a_line_with_speed_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
+    lines = progress.Lines()
+    for done in (100, 150, 310, 380):
+        lines(Transfer(done / 1000, "downloading", done, 1000, before=100))
+    assert capsys.readouterr().err.splitlines() == [
+        "Downloading ...",
+        "Downloading: 31 % of 1.0 KB, 21 B/s, 0:00:33 left",
+    ]
+
+
+def test_the_bar_of_a_transfer_counts_bytes_and_gives_way_to_the_next_stage() -> None:
+    bar = progress.Drawn()
+    bar(Transfer(0.5, "downloading", 500, 1000, before=400))
+    assert bar.bar is not None
+    assert (bar.bar.tasks[0].completed, bar.bar.tasks[0].total) == (500, 1000)
+    first = bar.bar
+    bar(Progress(0.25, "hashing"))
+    assert not first.live.is_started
+    assert bar.bar.tasks[0].percentage == 25
+    bar.close()
