@@ -1,4 +1,4 @@
-"""Where benches put their figures: a part of docs/en and docs/zh/performance.md between two marks, with the machine.
+"""Where benches put their figures: a part of a page in docs/en and docs/zh between two marks, with the machine.
 
 Does not know: what was measured.
 """
@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TITLES = {"en": "# Performance\n", "zh": "# 性能\n"}
+TITLES = {
+    "performance": {"en": "# Performance\n", "zh": "# 性能\n"},
+    "planning": {"en": "# Planning\n", "zh": "# 规划\n"},
+}
 
 
 def machine() -> dict[str, object]:
@@ -20,14 +23,15 @@ def machine() -> dict[str, object]:
     return {"cpu": found.cpu, "cores": found.physical_cores, "memory": f"{found.memory_total / 1e9:.0f} GB"}
 
 
-def write(script: str, texts: Mapping[str, str]) -> None:
-    """Replace what `script` wrote before in each language's page with `texts`; append it where there is nothing."""
+def write(script: str, texts: Mapping[str, str], name: str = "performance") -> None:
+    """Replace what `script` wrote before in each language's page `name` with `texts`; append it where there is
+    nothing."""
     from penjing.files import write_whole
 
     begin, end = f"<!-- {script} -->", f"<!-- end of {script} -->"
     for language, text in texts.items():
-        page = ROOT / "docs" / language / "performance.md"
-        old = page.read_text(encoding="utf-8") if page.exists() else TITLES[language]
+        page = ROOT / "docs" / language / f"{name}.md"
+        old = page.read_text(encoding="utf-8") if page.exists() else TITLES[name][language]
         part = f"{begin}\n{text}\n{end}"
         before, mark, rest = old.partition(begin)
         whole = f"{before}{part}{rest.partition(end)[2]}" if mark else f"{old}\n{part}\n"

@@ -8,8 +8,8 @@
 Weights are random (`shapes`), which changes neither bytes nor time. Memory is the worker's resident memory after a
 prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers, the median of tries. Figures
 are kept in FOLDER, one file a configuration, so that measuring may be done in turns of `--seconds` and predictions be
-made anew. Each turn begins with the calibration that its predictions are made from, as a person's first plan does:
-machines that are shared with strangers change from hour to hour.
+made anew. Calibrations alternate with configurations, and each is predicted from the mean of the two beside it: a
+machine that is shared with strangers is up to a fifth faster or slower a few minutes later, which is not the planner's.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 
+import page
 import shapes
+from accuracy import HEADINGS, PHRASES, Row, summaries, table
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.plan import memory, speed
 from penjing.plan.memory import Terms
@@ -39,6 +42,7 @@ from penjing.probe import calibrate, machine
 from penjing.probe import model as probe
 from penjing.probe.calibrate import Calibration
 from penjing.probe.facts import Model
+from penjing.probe.native import library_version
 from penjing.probe.others import Others
 
 WORDS = (300, 4000)
@@ -109,24 +113,6 @@ SPEED = (
     Configuration("deepseek-lite", "Q4_K", 2048, slots=4),
     Configuration("llama-7b", "Q4_0", 2048, slots=2),
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One prediction beside its figure, in `unit`."""
-
-    name: str
-    what: str
-    predicted: Interval
-    measured: float
-
-    @property
-    def error(self) -> float:
-        return self.predicted.likely / self.measured - 1
-
-    @property
-    def within(self) -> bool:
-        return self.predicted.low <= self.measured <= self.predicted.high
 
 
 class Asking:
@@ -225,7 +211,7 @@ async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
 def measure(what: str, folder: Path, only: str, seconds: float) -> None:
     """Measure the configurations of which `folder` has no figures, until `seconds` are over."""
     begun = time.monotonic()
-    calibration = msgspec.to_builtins(calibrated()) if what == "speed" else None
+    before = calibrated() if what == "speed" else None
     for one in MEMORY if what == "memory" else SPEED:
         kept = folder / f"{what} {one.name}.json"
         if kept.exists() or only not in one.name:
@@ -238,8 +224,20 @@ def measure(what: str, folder: Path, only: str, seconds: float) -> None:
             found = asyncio.run(measured(what, one, path))
         finally:
             path.unlink()
-        kept.write_bytes(msgspec.json.encode({"figures": found, "calibration": calibration}))
+        after = calibrated() if before else None
+        kept.write_bytes(msgspec.json.encode({"figures": found, "calibration": before and after and [before, after]}))
+        before = after
         print(one.name, json.dumps(found), flush=True)
+
+
+def mean(*values: Any) -> Any:
+    """The mean of what JSON made of calibrations, number by number; of anything else the first."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {name: mean(*(value[name] for value in values)) for name in first if all(name in one for one in values)}
+    if isinstance(first, list):
+        return [mean(*parts) for parts in zip(*values, strict=True)]
+    return statistics.fmean(values) if isinstance(first, float) else first
 
 
 def facts(one: Configuration, folder: Path) -> Model:
@@ -260,7 +258,8 @@ def memory_rows(folder: Path) -> Iterator[Row]:
         if kept.exists():
             need = memory.need(facts(one, folder), one.context, one.slots, Terms(one.kv_type, repacks=repacks))
             likely = need.resident / 1e6
-            yield Row(one.name, "", Interval(likely, likely, likely), figures(kept)["resident"] / 1e6)
+            predicted = Interval(likely, likely, likely)
+            yield Row(one.name, "memory", {}, predicted, figures(kept)["resident"] / 1e6, one.fitted)
 
 
 def speed_rows(folder: Path) -> Iterator[Row]:
@@ -270,19 +269,38 @@ def speed_rows(folder: Path) -> Iterator[Row]:
         if not kept.exists():
             continue
         found, model = figures(kept), facts(one, folder)
-        calibration = msgspec.convert(json.loads(kept.read_bytes())["calibration"], Calibration)
+        calibration = msgspec.convert(mean(*json.loads(kept.read_bytes())["calibration"]), Calibration)
         loads = {
             "prefill": Load(PROMPT),
-            "decode": Load(context_tokens=PROMPT + ANSWER // 2),
             "deep_prefill": Load(one.deep),
+            "decode": Load(context_tokens=PROMPT + ANSWER // 2),
             "deep_decode": Load(context_tokens=one.deep + ANSWER // 2),
             "together": Load(context_tokens=SHORT + TOGETHER // 2, together=one.slots),
         }
         for what, load in loads.items():
             if what in found:
                 told = speed.predict(model, calibration, load)
-                rate = told.prefill_tokens_per_s if "prefill" in what else told.decode_tokens_per_s
-                yield Row(one.name, what, rate, statistics.median(found[what]))
+                kind = "prefill" if "prefill" in what else "decode"
+                rate = told.prefill_tokens_per_s if kind == "prefill" else told.decode_tokens_per_s
+                words = {each: phrase.format(**asdict(load)) for each, phrase in PHRASES[what].items()}
+                yield Row(one.name, kind, words, rate, statistics.median(found[what]), one.fitted)
+
+
+def show(folder: Path, *, write: bool) -> None:
+    """Both tables, and with `write` into the pages."""
+    of_memory, of_speed = list(memory_rows(folder)), list(speed_rows(folder))
+    for name, rows, goals in (
+        ("memory-accuracy", of_memory, {"memory": 0.05}),
+        ("speed-accuracy", of_speed, {"decode": 0.15, "prefill": 0.25}),
+    ):
+        texts: dict[str, str] = {}
+        for language in ("en", "zh") if rows else ():
+            about = page.machine() | {"date": date.today().isoformat(), "library": library_version()}
+            lines = [HEADINGS[name][language].format(**about), "", table(rows, language), ""]
+            texts[language] = "\n".join([*lines, *summaries(rows, goals, language)])
+        print(texts.get("en", f"{name}: nothing is measured yet"), end="\n\n")
+        if write and texts:
+            page.write(name, texts, "planning")
 
 
 def main() -> None:
@@ -294,14 +312,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    if given.what != "show":
-        measure(given.what, given.folder, given.only, given.seconds)
+    if given.what == "show":
+        show(given.folder, write=given.write)
     else:
-        for row in (*memory_rows(given.folder), *speed_rows(given.folder)):
-            print(
-                f"{row.name:36} {row.what:13} {row.predicted.likely:9.1f} {row.measured:9.1f} {row.error:+7.1%} "
-                f"{'' if row.within else '!'}"
-            )
+        measure(given.what, given.folder, given.only, given.seconds)
 
 
 if __name__ == "__main__":
