@@ -64,9 +64,11 @@ def test_without_a_quantization_one_is_chosen_and_the_reason_said(hub: Hub, shel
 
 def test_what_there_is(hub: Hub, shell: Shell) -> None:
     shown = shell("pull", "hf:o/r", "--list")
-    assert all(label in shown.out for label in ("F32", "Q8_0", "t-F32.gguf"))
+    assert all(label in shown.out for label in ("F32", "Q8_0", "t-F32.gguf", "512 tokens"))
     told = json.loads(shell("pull", "hf:o/r", "--list", "--json").out)
-    assert {each["quantization"] for each in told["variants"]} == {"F32", "Q8_0"}
+    assert {(each["quantization"], each["context"]) for each in told["variants"]} == {("F32", 512), ("Q8_0", 512)}
+    gated = json.loads(shell("pull", "hf:o/gated", "--list", "--json").out)
+    assert (gated["gated"], [each["context"] for each in gated["variants"]]) == (True, [None, None])
     names = shell("pull", "--list").out
     assert all(name in names for name in entries())
     assert {each["name"] for each in json.loads(shell("pull", "--list", "--json").out)} == set(entries())
@@ -133,7 +135,7 @@ def test_killed_again_and_again_it_ends_whole(hub: Hub, whole: bytes) -> None:
         step = hub.moved + chance.randrange(len(whole) // 3)
         while child.poll() is None and hub.moved < step:
             time.sleep(0.005)
-        if child.poll() is None and killed < 6:
+        if child.poll() is None and killed < 4:
             os.kill(child.pid, signal.SIGKILL)
             child.communicate()
             killed += 1
@@ -141,7 +143,7 @@ def test_killed_again_and_again_it_ends_whole(hub: Hub, whole: bytes) -> None:
         _, said = child.communicate()
         assert child.returncode == 0, said
         break
-    assert killed == 6
+    assert killed == 4
     assert Store().find("o/r").path.read_bytes() == whole
     assert hub.moved < 3 * len(whole)
     assert len(Store().versions()) == 1

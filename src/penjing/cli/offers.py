@@ -10,7 +10,11 @@ from penjing.files import human
 from penjing.language import say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from penjing.sources.catalogue import Entry
+    from penjing.sources.source import Listing
+    from penjing.sources.variants import Variant
     from penjing.store.order import Order
 
 
@@ -48,18 +52,20 @@ def _languages(entry: Entry) -> str:
 
 
 def of_model(model: str, as_json: bool) -> None:
-    """What there is of `model`, and which of it would be fetched here. Raises as `order`."""
+    """What there is of `model`, and how much context fits beside each here. Raises as `order`."""
     from penjing.cli.pull import waiting
     from penjing.sources.names import parse
     from penjing.store.order import offered
 
     found, known = offered(parse(model), waiting)
+    fits = _fits(found, known)
     if as_json:
         rows = [
             {
                 "quantization": each.label,
                 "kind": each.kind,
                 "bytes": each.total,
+                "context": fits.get(each.files[0].path),
                 "files": [file.path for file in (*each.files, *each.beside)],
             }
             for each in known
@@ -67,14 +73,34 @@ def of_model(model: str, as_json: bool) -> None:
         source = str(found.reference)
         talk.data_json({"source": source, "licence": found.licence, "gated": found.gated, "variants": rows})
         return
-    heads = (say("QUANTIZATION"), say("SIZE"), say("FILES"))
-    print_rows([heads, *((each.label, human(each.total), _names(each.files)) for each in known)])
+    heads = (say("QUANTIZATION"), say("SIZE"), say("CONTEXT THAT FITS"), say("FILES"))
+    rows_shown = [(each.label, human(each.total), _room(fits.get(each.files[0].path)), _names(each)) for each in known]
+    print_rows([heads, *rows_shown])
     talk.note("penjing pull {model}:QUANTIZATION fetches one of them.", model=model.partition("#")[0])
 
 
-def _names(files: tuple[object, ...]) -> str:
-    paths = [str(getattr(file, "path", "")) for file in files]
-    return paths[0] if len(paths) == 1 else say("{first} and {count} more", first=paths[0], count=len(paths) - 1)
+def _fits(found: Listing, known: Sequence[Variant]) -> Mapping[str, int]:
+    """Nothing where the header may not be read, or cannot."""
+    from penjing.errors import AccessError, ModelError
+    from penjing.sources.faults import NetworkError
+    from penjing.store.choosing import contexts
+
+    try:
+        return contexts(found, known)
+    except (AccessError, ModelError, NetworkError):
+        return {}
+
+
+def _room(context: int | None) -> str:
+    """Tokens of context, or that it does not fit."""
+    if context is None:
+        return "-"
+    return say("{tokens} tokens", tokens=f"{context:,}") if context else say("does not fit")
+
+
+def _names(variant: Variant) -> str:
+    first, more = variant.files[0].path, len(variant.files) - 1
+    return say("{first} and {count} more", first=first, count=more) if more else first
 
 
 def files(wanted: Order) -> None:

@@ -130,8 +130,8 @@ class Drawn:
         bar = parts.Progress(*columns, parts.TimeRemainingColumn(), console=Console(stderr=True), transient=True)
         bar.start()
         if isinstance(progress, Transfer):  # what was there before says nothing of the speed
-            return bar, bar.add_task("", total=progress.total, completed=progress.before)
-        return bar, bar.add_task("", total=1.0)
+            return bar, bar.add_task(stage(progress), total=progress.total, completed=progress.before)
+        return bar, bar.add_task(stage(progress), total=1.0)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -77,10 +77,25 @@ def choose(listing: Listing, known: Sequence[Variant], here: Machine | None = No
     if len(ggufs) == 1:
         return Choice(ggufs[0], "only")
     here = here or machine.read()
-    sample = next((variant for variant in ggufs if variant.label == "Q4_K_M"), ggufs[0])
-    model = remote.read(listing, sample)
+    model = header(listing, ggufs)
     on_gpu = _on_gpu(ggufs, model, here)
     return on_gpu or among(listing, ggufs, model, here.memory_available, _rate(model, here))
+
+
+def header(listing: Listing, known: Sequence[Variant]) -> Model:
+    """What the header of one of the GGUF variants `known` says, which holds for all of them but for their sizes."""
+    return remote.read(listing, next((variant for variant in known if variant.label == "Q4_K_M"), known[0]))
+
+
+def contexts(listing: Listing, known: Sequence[Variant], here: Machine | None = None) -> dict[str, int]:
+    """How many tokens of context fit beside each GGUF variant in free memory, by its first file; 0 where it does not
+    fit. Raises what `remote.read` raises."""
+    ggufs = [variant for variant in known if variant.kind == "gguf"]
+    if not ggufs:
+        return {}
+    model = header(listing, ggufs)
+    budget = int((here or machine.read(gpus=False)).memory_available * (1 - SPARE))
+    return {variant.files[0].path: Fit.of(model, variant, budget).context for variant in ggufs}
 
 
 def among(listing: Listing, known: Sequence[Variant], model: Model, free: int, rate: float = 0.0) -> Choice:
