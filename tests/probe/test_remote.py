@@ -74,7 +74,8 @@ def write_long(path: Path, kind: str, layers: int = 24) -> Path:
     writer.add_file_type(7)
     for layer in range(layers):
         for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_up", "ffn_down"):
-            writer.add_tensor(f"blk.{layer}.{part}.weight", np.ones((64, 64), np.float32))
+            rows = 32 if part in ("attn_k", "attn_v") else 64
+            writer.add_tensor(f"blk.{layer}.{part}.weight", np.ones((rows, 64), np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from penjing.probe import safetensors
+from penjing.probe.agreement import check
 from penjing.probe.facts import Model, commonest, count
 from penjing.probe.faults import (
     DamagedConfig,
@@ -106,7 +107,7 @@ def assemble(
     name: str,
     template: str = "",
 ) -> Model:
-    """The model that `config` and the headers of its weights describe."""
+    """The model that `config` and the headers of its weights describe. Raises ModelCorrupt."""
     nested = config.get("text_config")
     text: dict[str, Any] = {**config, **nested} if isinstance(nested, dict) else config
     heads = count(text, "num_attention_heads", "n_head")
@@ -114,7 +115,7 @@ def assemble(
     width = count(text, "head_dim") or (embedding // heads if heads else 0)
     parameters = sum(tensor.elements for tensor in tensors)
     size = sum(tensor.bytes for tensor in tensors)
-    return Model(
+    found = Model(
         path=folder,
         format="safetensors",
         architecture=str(config.get("model_type", "")),
@@ -140,6 +141,7 @@ def assemble(
         has_vision="vision_config" in config,
         metadata={key: value for key, value in config.items() if isinstance(value, (str, int, float, bool))},
     )
+    return check(found)
 
 
 def chat_template(folder: Path) -> str:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from penjing.probe import gguf
+from penjing.probe.agreement import check
 from penjing.probe.facts import Model, commonest, count
 from penjing.probe.faults import DamagedHeader, MissingShards, RenamedShard
 from penjing.probe.ggml import MIXES
@@ -45,7 +46,7 @@ def assemble(paths: tuple[Path, ...], headers: list[gguf.Header]) -> Model:
         raise DamagedHeader(
             path=str(paths[0]), word="the number of tensors", name="", value=promised, wanted=f"== {len(tensors)}"
         )
-    return _model(paths, first, tensors)
+    return check(_model(paths, first, tensors))
 
 
 def _shards(path: Path) -> tuple[Path, ...]:
