@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from penjing.errors import MachineError
 from penjing.files import home, write_whole
+from penjing.probe import apart
 from penjing.probe.machine import Machine
 from penjing.probe.native import library_version
-from penjing.progress import Progress, Report
+from penjing.progress import Report
 
 FORMAT = 2
 """Raised when the numbers come to mean something else: what was kept is then measured again."""
@@ -130,38 +127,8 @@ def calibrate(machine: Machine, report: Report | None = None) -> Calibration:
 
 
 def _run(threads: int, cache: int, report: Report) -> dict[str, object]:
-    """What the measuring process found. It is a process of its own: the library's threads and memory end with it."""
+    """What the measuring process found."""
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
     command = (*COMMAND, "--threads", str(threads), "--cache", str(cache), "--folder", str(folder))
-    found: dict[str, object] = {}
-    with tempfile.TemporaryFile() as complaints:
-        try:
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints)
-        except OSError as error:
-            raise CalibrationFailed(detail=str(error)) from error
-        patience = threading.Timer(PATIENCE, child.kill)
-        patience.start()
-        try:
-            for line in child.stdout or ():
-                said = json.loads(line)
-                if "stage" in said:
-                    report(Progress(said["fraction"], said["stage"]))
-                else:
-                    found = said
-            child.wait()
-        finally:
-            patience.cancel()
-            child.kill()
-            child.wait()
-            if child.stdout:
-                child.stdout.close()
-        if child.returncode:
-            raise CalibrationFailed(detail=_last_words(complaints, child.returncode))
-    return found
-
-
-def _last_words(complaints: IO[bytes], status: int) -> str:
-    complaints.seek(0)
-    lines = complaints.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"exit status {status}"
+    return apart.run(command, patience=PATIENCE, report=report, failed=lambda detail: CalibrationFailed(detail=detail))

@@ -90,7 +90,7 @@ class Kernels:
         """Matrices [height, width] of ggml type `kind`. Each of `runs` is a pair (copies, columns): so many of them,
         each multiplied with one f32 [width, columns]."""
         with ExitStack() as stack:
-            weights_room = stack.enter_context(_room())
+            weights_room = stack.enter_context(descriptions())
             weights = [_tensor(weights_room, kind, width, height) for _ in range(max(copies for copies, _ in runs))]
             data = _rows(kind, width, height)
             stack.enter_context(_allocated(weights_room, self._home(kind, width, height)))
@@ -108,7 +108,7 @@ class Kernels:
     @contextmanager
     def _multiplying(self, weights: list[int], width: int, columns: int) -> Iterator[Callable[[], float]]:
         """A graph of the products of each of `weights` with one matrix of `columns`."""
-        with _room() as room:
+        with descriptions() as room:
             vector = _tensor(room, "F32", width, columns)
             multiply = function("ggml_mul_mat", POINTER, POINTER, POINTER, POINTER)
             results = [multiply(room, matrix, vector) for matrix in weights]
@@ -122,7 +122,7 @@ class Kernels:
         """`layers` times flash attention of `columns` tokens over `cells` cached ones: f16 keys and values of `heads`
         heads of `head` numbers, a query head for each."""
         with ExitStack() as stack:
-            room = stack.enter_context(_room())
+            room = stack.enter_context(descriptions())
             caches = [[_tensor(room, "F16", head, cells, heads) for _ in "kv"] for _ in range(layers)]
             query = _tensor(room, "F32", head, columns, heads)
             mask = _tensor(room, "F16", cells, columns)
@@ -139,17 +139,35 @@ class Kernels:
             yield Work(lambda: self._timed(graph), moved, moved * columns)
 
     @contextmanager
-    def chain(self, operations: int) -> Iterator[Work]:
-        """`operations` tiny ones, each waiting for the one before: what starting and ending one takes."""
-        with _room() as room:
+    def chain(self, operations: int, callback: object = None) -> Iterator[Work]:
+        """`operations` tiny ones, each waiting for the one before: what starting and ending one takes. With a
+        `callback` (ggml-backend.h, `ggml_backend_sched_eval_callback`) each is computed alone."""
+        with descriptions() as room:
             value = first = _tensor(room, "F32", 32, 1)
             add = function("ggml_add", POINTER, POINTER, POINTER, POINTER)
             for _ in range(operations):
                 value = add(room, value, first)
-            with _allocated(room, self._usual):
+            with _allocated(room, self._usual), self._computing(callback) as compute:
                 _fill(first, _noise(32))
                 graph = _graph(room, [value])
-                yield Work(lambda: self._timed(graph), 0, 0)
+                yield Work(lambda: _seconds(lambda: compute(graph)), 0, 0)
+
+    @contextmanager
+    def _computing(self, callback: object) -> Iterator[Callable[[int], None]]:
+        """What computes a graph, as the engine does it under an evaluation callback where there is one."""
+        if callback is None:
+            compute = function("ggml_backend_graph_compute", INT, POINTER, POINTER)
+            yield lambda graph: compute(self._backend, graph)
+            return
+        backends, types = (POINTER * 1)(self._backend), (POINTER * 1)(self._usual)
+        make = function("ggml_backend_sched_new", POINTER, POINTER, POINTER, INT, SIZE, ctypes.c_bool, ctypes.c_bool)
+        schedule = make(backends, types, 1, NODES, False, False)
+        try:
+            function("ggml_backend_sched_set_eval_callback", None, POINTER, POINTER, POINTER)(schedule, callback, None)
+            compute = function("ggml_backend_sched_graph_compute", INT, POINTER, POINTER)
+            yield lambda graph: compute(schedule, graph)
+        finally:
+            function("ggml_backend_sched_free", None, POINTER)(schedule)
 
     def home(self, kind: str, width: int, height: int) -> str:
         """The name of the buffer type where llama.cpp puts a matrix [height, width] of ggml type `kind`."""
@@ -160,7 +178,7 @@ class Kernels:
         """The buffer type itself."""
         supports = function("ggml_backend_dev_supports_op", ctypes.c_bool, POINTER, POINTER)
         for buffer_type in self._preferred:
-            with _room() as room, _room() as elsewhere:  # a vector in that buffer type would be refused
+            with descriptions() as room, descriptions() as elsewhere:  # a vector in that buffer type would be refused
                 matrix, vector = _tensor(room, kind, width, height), _tensor(elsewhere, "F32", width, 1)
                 result = function("ggml_mul_mat", POINTER, POINTER, POINTER, POINTER)(elsewhere, matrix, vector)
                 with _allocated(room, buffer_type):
@@ -170,13 +188,18 @@ class Kernels:
 
     def _timed(self, graph: int) -> float:
         """Seconds that one computation of `graph` takes."""
-        begun = time.perf_counter()
-        function("ggml_backend_graph_compute", INT, POINTER, POINTER)(self._backend, graph)
-        return time.perf_counter() - begun
+        compute = function("ggml_backend_graph_compute", INT, POINTER, POINTER)
+        return _seconds(lambda: compute(self._backend, graph))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 @contextmanager
-def _room() -> Iterator[int]:
+def descriptions() -> Iterator[int]:
     """A context for descriptions of tensors, without their data."""
     context = function("ggml_init", POINTER, _Room)(_Room(DESCRIPTIONS, None, True))
     try:

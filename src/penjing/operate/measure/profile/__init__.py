@@ -1,0 +1,1 @@
+"""Where the time goes: what each operation of prefill and decode takes on the real engine."""
