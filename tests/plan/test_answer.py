@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -10,20 +8,10 @@ from penjing.plan.answer import INVISIBLE, Answer, Candidate, Wish, recommend
 from penjing.plan.mixes import USUAL, quantized
 from penjing.plan.place import Place
 from penjing.probe.facts import Model
+from planned_answers import EIGHT, LAPTOP, PHONE, candidates, with_budget
 from planned_models import llama
 
 GIB = 1 << 30
-PHONE = place.there(devices.find("8GB Android phone"))
-LAPTOP = place.there(devices.find("Laptop DDR4"))
-EIGHT = llama(36, 4096, 32, 8, 12288, parameters=8_190_000_000, vocabulary=151_936, context=40_960)
-
-
-def candidates(model: Model, labels: tuple[str, ...] = USUAL) -> list[Candidate]:
-    return [Candidate(label, quantized(model, label), "published") for label in labels]
-
-
-def with_budget(where: Place, budget: int) -> Place:
-    return dataclasses.replace(where, budget=budget)
 
 
 def loss(answer: Answer) -> float:

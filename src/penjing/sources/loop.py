@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from penjing.sources.client import Client
+    from penjing.sources.patience import Patience
 
 T = TypeVar("T")
 
@@ -41,11 +42,11 @@ class Loop:
             raise
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
+    def client(self, patience: Patience | None = None) -> Iterator[Client]:
         """A `Client` that is open in the block."""
         from penjing.sources.client import Client
 
-        client = self.run(Client().__aenter__())
+        client = self.run(Client(patience).__aenter__())
         try:
             yield client
         finally:

@@ -18,6 +18,7 @@ from penjing.sources.client import Client
 from penjing.sources.faults import UnknownScheme
 from penjing.sources.loop import Loop
 from penjing.sources.names import Reference, parse
+from penjing.sources.patience import Patience
 
 GROUP = "penjing.sources"
 OTHER_SPELLINGS = {"http": "https"}
@@ -87,10 +88,10 @@ async def list_files(reference: Reference, client: Client) -> Listing:
     return await source(reference).listing(reference, client)
 
 
-def listing(reference: Reference | str) -> Listing:
+def listing(reference: Reference | str, patience: Patience | None = None) -> Listing:
     """As `list_files`, for callers without an event loop. Raises NotAReference too."""
     wanted = parse(reference) if isinstance(reference, str) else reference
-    with Loop() as loop, loop.client() as client:
+    with Loop() as loop, loop.client(patience) as client:
         return loop.run(list_files(wanted, client))
 
 

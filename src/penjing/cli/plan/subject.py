@@ -20,6 +20,7 @@ from penjing.plan.mixes import USUAL, quantized
 from penjing.plan.quality import known
 from penjing.probe import model as header
 from penjing.probe.facts import Model
+from penjing.progress import Progress, Report
 
 if TYPE_CHECKING:
     from penjing.sources.names import Reference
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MADE = {4: "Q4_K_M", 8: "Q8_0", 16: "F16", 32: "F32"}
 """What --bits means (shrink.quantize)."""
+ATTEMPTS = 3
+"""How often a source is asked: whoever plans would rather know at once that there is no way to it."""
 FEW = 3
 """Names of smaller models that are told."""
 WIDE = ("F16", "BF16", "F32")
@@ -54,14 +57,14 @@ class Subject:
     licence: str = ""
 
 
-def find(name: str) -> Subject:
+def find(name: str, report: Report = lambda progress: None) -> Subject:
     """What `name` means. Raises ModelNotFound, ModelCorrupt, ModelUnsupported, NotAReference, NoSuchQuantization,
     NetworkError, AccessError."""
     from penjing.sources import catalogue, names
     from penjing.sources.faults import NotAReference
 
     if names.remote(name) and not expanded(name).exists():
-        return elsewhere(name, names.parse(name))
+        return elsewhere(name, names.parse(name), report)
     try:
         return local(name)
     except ModelNotFound as missing:
@@ -71,7 +74,7 @@ def find(name: str) -> Subject:
             raise missing from None
         if not catalogue.known(reference.place):
             raise
-        return elsewhere(name, reference)
+        return elsewhere(name, reference, report)
 
 
 def local(name: str) -> Subject:
@@ -99,14 +102,16 @@ def quantizations(model: Model) -> tuple[Candidate, ...]:
     return tuple(found.values())
 
 
-def elsewhere(name: str, reference: Reference) -> Subject:
+def elsewhere(name: str, reference: Reference, report: Report) -> Subject:
     """What a source has. Raises what `sources` and `probe.remote` raise."""
     from penjing.probe import remote
     from penjing.probe.faults import NoWeights
+    from penjing.sources.patience import Patience
     from penjing.sources.source import listing
     from penjing.sources.variants import pick, variants
 
-    found = listing(reference)
+    report(Progress(0.0, "connecting"))
+    found = listing(reference, Patience(attempts=ATTEMPTS, connect=5.0, silence=10.0, longest=5.0))
     there = [pick(found, reference.pick)] if _pick(reference) else list(variants(found))
     if not there:
         raise NoWeights(model=name, path=name)

@@ -56,6 +56,7 @@ def plan(
     from penjing.cli.model import require_known_sections
     from penjing.cli.plan import figures, pages, subject, table
     from penjing.cli.plan.document import document
+    from penjing.cli.progress import shown
     from penjing.files import expanded
     from penjing.plan.answer import recommend
 
@@ -66,7 +67,8 @@ def plan(
     money = figures.figures({name: given.pop(name) for name in FIELDS})
     wish = wished(**given)
     place = there(device) if device else None
-    found = subject.with_quantization(subject.find(model or GUIDE), wish.quantization)
+    with shown() as progress:
+        found = subject.with_quantization(subject.find(model or GUIDE, progress), wish.quantization)
     answer = recommend(found.candidates, place or here(measure), wish)
     bill = money.bill(answer)
     if report:
