@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -14,17 +13,16 @@ from typing import Any
 import aiohttp
 import pytest
 
+from operate.living import ask, living
 from penjing.engines.engine import Address
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.gateway.app import Gateway
-from penjing.gateway.serve import bind, serve, url_of
 from penjing.operate import upgrade
 from penjing.operate.supervise import Supervised
 from penjing.operate.upgrade import NotUpgraded, Upgrade, UpgradeOptions
 from penjing.store.resolve import guide
 from second_guide import version_of, write_second_guide
 
-QUESTION = "What is quantization?"
 OPTIONS = EngineOptions(parallel=2, max_context=256)
 
 
@@ -35,40 +33,10 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def running() -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
-    """A gateway with the built-in model as `m`."""
+    """The built-in model as `m`."""
     gateway = Gateway({"m": Supervised(LlamaCpp(guide(), "m", OPTIONS))})
-    ready = asyncio.Event()
-    listener = bind("127.0.0.1", 0)
-    url = url_of(listener)
-    with listener:
-        task = asyncio.create_task(
-            serve(gateway, listener, announce=lambda said: ready.set() if said.event == "ready" else None)
-        )
-        await asyncio.wait([task, waiting := asyncio.ensure_future(ready.wait())], return_when="FIRST_COMPLETED")
-        waiting.cancel()
-        try:
-            async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(60)) as client:
-                yield gateway, client
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-async def ask(client: aiohttp.ClientSession, **more: Any) -> str:
-    """A streamed answer, whole; what is wrong with it is an assertion."""
-    body = {"messages": [{"role": "user", "content": QUESTION}], "stream": True, "temperature": 0, **more}
-    async with client.post("/v1/chat/completions", json=body) as answer:
-        assert answer.status == 200, await answer.text()
-        text, last = "", b""
-        async for line in answer.content:
-            if line.startswith(b"data: {"):
-                event = json.loads(line[6:])
-                assert "error" not in event, event
-                for choice in event["choices"]:
-                    text += choice["delta"].get("content") or ""
-            last = line if line.strip() else last
-        assert last.strip() == b"data: [DONE]"
-        return text
+    async with living(gateway) as client:
+        yield gateway, client
 
 
 async def asking(client: aiohttp.ClientSession, stop: asyncio.Event, heard: list[str]) -> None:

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from penjing.cli.engines import Served
     from penjing.gateway.app import Gateway
     from penjing.gateway.serve import Said
+    from penjing.operate.residency import ResidencyOptions
     from penjing.operate.supervise import Change
 
+MEMORY = ("budget", "preload", "pin", "idle_unload")
 EXAMPLES = (
     ("penjing serve", "Serve the built-in model on http://127.0.0.1:8000/v1."),
     ("penjing serve ./model.gguf --parallel 4", "A model of your own, four conversations at once."),
     ("penjing serve ./checkpoint --bits 4", "A checkpoint folder, quantized to 4 bits."),
     ("penjing serve guide ./model.gguf", "Several models; a request names one."),
+    ("penjing serve a b c --memory 8GB --pin a", "More models than memory: who is asked is loaded."),
     ("penjing serve --host 0.0.0.0 --api-key KEY", "For the whole network, with a key."),
     ("penjing serve --explain", "What it would run with, and why."),
 )
@@ -73,6 +76,10 @@ class ServeSettings:
     show_envvar=True,
     help="A key that requests must carry; may be given again.",
 )
+@option("--memory", "budget", metavar="SIZE", help="For all models together, as 8GB; what is free where not given.")
+@option("--preload", metavar="NAME,...", help="Load these at the start, or none; those that fit where not given.")
+@option("--pin", metavar="NAME,...", help="Never unload these.")
+@option("--idle-unload", metavar="TIME", help="Unload a model that nobody asked for so long, as 10m.")
 @option("--cors-origin", "cors", metavar="ORIGIN", multiple=True, help="Let pages of this origin call; '*' for all.")
 @option("--explain", is_flag=True, help="Print each choice with its reason, and exit.")
 @option("--json", "as_json", is_flag=True, help="With --explain: print JSON.")
@@ -80,6 +87,7 @@ def serve(**given: Any) -> None:
     """The door."""
     from penjing.cli.engines import served
     from penjing.cli.model import require_known_sections
+    from penjing.operate.residency import ResidencyOptions
     from penjing.settings import load
 
     require_known_sections()
@@ -93,7 +101,8 @@ def serve(**given: Any) -> None:
         show(engines, policies["route"], as_json=given["as_json"])
         return
     settings = load(ServeSettings, "serve", {name: given[name] for name in ("host", "port", "api_keys", "cors")}).value
-    _run(engines, policies, settings)
+    residency = load(ResidencyOptions, "memory", {name: given[name] for name in MEMORY}).value
+    _run(engines, policies, settings, residency)
 
 
 def policy_options() -> dict[str, Any]:
@@ -105,7 +114,9 @@ def policy_options() -> dict[str, Any]:
     return {step.name: load(step.options, step.name).value for step in steps()}
 
 
-def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings: ServeSettings) -> None:
+def _run(
+    engines: Mapping[str, Served], policies: Mapping[str, object], settings: ServeSettings, memory: ResidencyOptions
+) -> None:
     import logging
 
     from penjing.cli.engines import prices
@@ -113,6 +124,8 @@ def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings
     from penjing.gateway.app import Gateway
     from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import run
+    from penjing.operate.residency import Residency, wanted
+    from penjing.probe import machine
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     options = GatewayOptions(
@@ -127,6 +140,8 @@ def _run(engines: Mapping[str, Served], policies: Mapping[str, object], settings
     )
     gateway = Gateway({name: each.engine for name, each in engines.items()}, options)
     follow = following(gateway.house, engines, policies)
+    if wanted(memory, gateway.engines.values()):
+        Residency(gateway.house, memory, machine.read().memory_available)
     run(
         gateway,
         settings.host,

@@ -7,6 +7,7 @@ Does not know: dialects, policies.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ class House:
         self.arms = Arms()
         self.answers = Answers()
         self.recent = Recent()
+        self.asked: dict[str, float] = {}
+        """When each engine was asked last, on the loop's clock."""
         self.pulse = Pulse()
         self._former: list[Pool] = []
         self.rests = Rests(self.engines, lambda name: name in self.pools and self.pools[name].active > 0)
@@ -133,6 +136,7 @@ class House:
             self.recent.add(name, path, body)
         wake = getattr(engine, "wake", None)
         if wake is not None:
+            self.asked[name] = asyncio.get_running_loop().time()
             await wake()
         answer = await self.pool(name, engine).ask("POST", path, body)
         if answer.status == 200:

@@ -25,6 +25,8 @@ class Rests:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._spans: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.pinned: set[str] = set()
+        """Engines that never rest."""
 
     def used(self, name: str, seconds: float | None) -> None:
         """The engine has just been asked. `seconds`: how long it shall stay when nobody asks, infinity for ever, 0 to
@@ -37,7 +39,7 @@ class Rests:
         self._arm(name, self._spans.get(name, math.inf) if seconds is None else seconds)
 
     def _arm(self, name: str, seconds: float) -> None:
-        if math.isfinite(seconds) and hasattr(self._engines.get(name), "rest"):
+        if math.isfinite(seconds) and name not in self.pinned and hasattr(self._engines.get(name), "rest"):
             self._timers[name] = asyncio.get_running_loop().call_later(seconds, self._due, name)
 
     def told(self, name: str) -> bool:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from penjing.engines.engine import Address, Capabilities, Engine, Progress
 from penjing.errors import EngineLoading, EngineStartFailed, PenjingError
@@ -56,8 +56,22 @@ class Change:
     restarts: int = 0
 
 
+class Room(Protocol):
+    """Whoever decides which engines are in memory (`residency`)."""
+
+    async def first(self, engine: Supervised) -> bool:
+        """Whether `engine`, whose server starts, is loaded at once rather than when it is asked. Raises ModelTooBig."""
+
+    async def make(self, engine: Supervised) -> None:
+        """Return when there is room for `engine`. Raises ModelTooBig where there cannot be."""
+
+    def loaded(self, engine: Supervised, seconds: float) -> None:
+        """It took so long."""
+
+
 class Supervised:
-    """`engine`, kept alive. `state` and `restarts` tell how it fares; `hear` is called with every Change."""
+    """`engine`, kept alive. `state` and `restarts` tell how it fares; `hear` is called with every Change. With `room`
+    it is loaded when somebody asks it, not when it is started."""
 
     def __init__(
         self, engine: Engine, patience: Patience | None = None, hear: Callable[[Change], None] | None = None
@@ -74,6 +88,7 @@ class Supervised:
         self._gave_up: asyncio.Event = asyncio.Event()
         self._resized: asyncio.Event = asyncio.Event()
         self._known: Capabilities | None = None
+        self.room: Room | None = None
         self._turning = asyncio.Lock()
         self._waking: asyncio.Task[None] | None = None
 
@@ -126,6 +141,30 @@ class Supervised:
         """Start the engine and watch over it. The first start is not repeated: what it raises is for the caller."""
         if self._task is not None:
             return
+        if self.room is not None and self._state == "stopped":
+            self._become("loading")
+            await self._lie_down(self.room)
+            return
+        await self._load()
+
+    async def _lie_down(self, room: Room) -> None:
+        """Be ready to be loaded, or loaded at once where `room` wants it."""
+        try:
+            self._known = await self._expected()
+            at_once = await room.first(self)
+        except BaseException as error:
+            self._become("failed", str(error))
+            raise
+        self._become("resting")
+        if at_once:
+            await self.wake()
+
+    async def _expected(self) -> Capabilities:
+        engine: Any = self.engine  # whoever gives a room knows that this kind of engine has a plan
+        found: Capabilities = await engine.expected()
+        return found
+
+    async def _load(self) -> None:
         self._endings.clear()
         self._gave_up.clear()
         self._become("loading")
@@ -158,12 +197,19 @@ class Supervised:
         self._resized.set()
         return True
 
-    async def rest(self) -> None:
-        """Free what the engine holds until somebody needs it again (`wake`); nothing where it is not ready."""
+    async def rest(self, idle: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Free what the engine holds until somebody needs it again (`wake`); nothing where it is not ready. Who asks
+        from now on waits and wakes it up; what is under way ends before `idle` returns, or breaks without it."""
         async with self._turning:
             if self._state == "ready":
                 self._known = self.engine.capabilities
-                self._become("resting")  # before it stops: who asks from now on waits and wakes it up
+                self._become("resting")
+                try:
+                    if idle is not None:
+                        await idle()
+                except BaseException:
+                    self._become("ready")
+                    raise
                 await self._halt()
                 self._become("resting")
 
@@ -182,7 +228,12 @@ class Supervised:
             if self._state != "resting":
                 return  # somebody else woke it, or it was exchanged meanwhile
             try:
-                await self.start()
+                if self.room is not None:
+                    await self.room.make(self)
+                began = time.monotonic()
+                await self._load()
+                if self.room is not None:
+                    self.room.loaded(self, time.monotonic() - began)
             except (PenjingError, OSError) as error:  # memory may be short just now: the next question tries again
                 await self.engine.stop()
                 self._become("resting", str(error))

@@ -71,11 +71,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Derived:
-    """The worker's `settings`, the `choices` that led to them in reading order, and the memory they need."""
+    """The worker's `settings`, the `choices` that led to them in reading order, the memory they need, and the model's
+    chat template."""
 
     settings: Settings
     choices: tuple[Choice, ...]
     need: memory.Need
+    template: str = field(default="", repr=False)
 
     @property
     def unheeded(self) -> tuple[Choice, ...]:
@@ -123,7 +125,7 @@ def derive(
         gpu_layers=_gpu_layers(sheet, model, options, gpus, fit, terms),
         cache_ram=_cache_ram(sheet, free - fit.need.total),
     )
-    return Derived(settings, tuple(sheet.choices), fit.need)
+    return Derived(settings, tuple(sheet.choices), fit.need, model.chat_template)
 
 
 def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOptions) -> Settings:

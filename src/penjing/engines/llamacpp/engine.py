@@ -78,6 +78,8 @@ class LlamaCpp:
         self._is_made = False
         self._lease: Lease | None = None  # while it runs nobody removes the file from the store
         self._kills = 0
+        self.budget = 0
+        """Bytes of memory it may take; 0 for all that is free."""
         self.starved = False
         """Whether it ended for want of memory the last time."""
 
@@ -159,7 +161,15 @@ class LlamaCpp:
         DeviceUnavailable."""
         await self._made()
         ready = self._sealed.prepare if self._sealed else partial(prepare, self.model)
-        return await asyncio.to_thread(ready, self._name, self.options)
+        return await asyncio.to_thread(ready, self._name, self.options, most=self.budget)
+
+    async def expected(self) -> Capabilities:
+        """What it will be able to do, from its header alone; where it will start with less than was asked for, so much.
+        From then on it is always started with this context and these slots. Raises as `foresee` does."""
+        self.derived = await self.foresee()
+        settings = self.derived.settings
+        self.options = dataclasses.replace(self.options, max_context=settings.context, parallel=settings.slots)
+        return foreseen(self._name, self.derived)
 
     async def _made(self) -> None:
         """Make the GGUF where there is none, also after the store put it to rest. Raises what making it raises."""
@@ -296,6 +306,24 @@ def client(place: Address) -> aiohttp.ClientSession:
     connector = aiohttp.UnixConnector(place.socket) if place.socket else aiohttp.TCPConnector()
     patience = aiohttp.ClientTimeout(total=PATIENCE)
     return aiohttp.ClientSession(place.url, connector=connector, headers=place.headers, timeout=patience)
+
+
+def foreseen(name: str, derived: Derived) -> Capabilities:
+    """As `capabilities`, before there is a worker to ask."""
+    settings, template = derived.settings, derived.template
+    return Capabilities(
+        model=name,
+        context=settings.context,
+        slots=settings.slots,
+        chat=bool(template),
+        version=version(settings),
+        schema_gaps=GAPS,
+        embeddings=settings.embeddings and settings.pooling != RANK,
+        rerank=settings.pooling == RANK,
+        reasoning="enable_thinking" in template or "<think>" in template,
+        hears_leaving=False,
+        metadata={"pool": settings.pool},
+    )
 
 
 def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabilities:

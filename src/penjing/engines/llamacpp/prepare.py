@@ -15,9 +15,10 @@ from penjing.errors import ModelNotFound
 from penjing.probe import machine, model
 
 
-def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0) -> Derived:
+def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0, most: int = 0) -> Derived:
     """Settings for the GGUF at `path` on this machine now, with reasons (`penjing serve --explain`). `held`: bytes of
-    its weights that this process has in memory already, so that they are not counted twice.
+    its weights that this process has in memory already, so that they are not counted twice. `most`: bytes of memory
+    that it may count on at most, 0 for all that is free.
 
     Raises ModelError, DeviceUnavailable or SettingError before anything is loaded.
     """
@@ -25,6 +26,8 @@ def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0) -> 
     here = machine.read(gpus=options.device != "cpu")
     if held:
         here = dataclasses.replace(here, memory_available=here.memory_available + held)
+    if most:
+        here = dataclasses.replace(here, memory_available=min(here.memory_available, most))
     for adapter, _ in options.adapters:
         if not Path(adapter).is_file():
             raise ModelNotFound(model=adapter)

@@ -34,13 +34,13 @@ class Unsealed:
         """The sealed file."""
         return self.opened.path
 
-    def prepare(self, name: str, options: EngineOptions) -> Derived:
+    def prepare(self, name: str, options: EngineOptions, *, most: int = 0) -> Derived:
         """As `prepare.prepare`, without decrypting more than the model's header. Raises what that raises, and
         NotWhileSealed, ChunkAltered, NoMemoryFile."""
         require_possible(name, options)
         source = self.memory or self.opened.head()
         try:
-            derived = prepare(source.path, name, options, held=self.memory.size if self.memory else 0)
+            derived = prepare(source.path, name, options, held=self.memory.size if self.memory else 0, most=most)
         except PenjingError as error:
             if error.facts.get("path") != str(source.path):
                 raise
