@@ -57,7 +57,6 @@ class Entry:
     title: str
     sources: tuple[str, ...]
     licence: str = ""
-    gated: bool = False
     languages: tuple[str, ...] = ()
     total: int = 0
     parameters: int = 0
