@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from penjing import manifest as manifests
 from penjing.errors import InputError
@@ -216,7 +216,9 @@ def _from_here(store: Store, wanted: Order, folder: Path, sharing: bool) -> int:
 
 def _local(file: RemoteFile, here: Mapping[str, Path]) -> Path | None:
     if file.url.startswith("file:"):
-        return Path(unquote(urlsplit(file.url).path))
+        from urllib.request import url2pathname
+
+        return Path(url2pathname(urlsplit(file.url).path))
     if not file.sha256:
         return None
     return here.get(file.sha256) or neighbours.by_digest(file.sha256, file.bytes)
