@@ -1,4 +1,4 @@
-"""What the settings of policies mean, a sentence each, for the page of all settings."""
+"""What settings mean that are no options of a verb, a sentence each, for the page of all settings."""
 
 from __future__ import annotations
 
@@ -60,5 +60,15 @@ POLICIES: dict[str, dict[str, str]] = {
         "summary_tokens": "The longest summary of older turns.",
         "preset": "The prompt preset of requests that name none.",
         "presets": "More presets: tables [context.presets.NAME] with system, language, markdown.",
+    },
+}
+
+OPERATE: dict[str, dict[str, str]] = {
+    "upgrade": {
+        "beside": "Whether the old and the new version are in memory together for a while; where they fit if auto.",
+        "pinned": "System prompts that a new version reads before it is asked.",
+        "warm": "So many of the latest conversations as well.",
+        "warm_seconds": "How many seconds that may take.",
+        "finish_seconds": "How many seconds the old version may take to finish its answers; 0 for ever.",
     },
 }

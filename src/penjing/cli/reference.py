@@ -136,6 +136,9 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.cli.model import Chosen
     from penjing.cli.serve import ServeSettings
     from penjing.engines.llamacpp import EngineOptions
+    from penjing.operate.measure.wanted import Wanted
+    from penjing.operate.residency import ResidencyOptions
+    from penjing.operate.upgrade import UpgradeOptions
     from penjing.store.seal.keys import SealSettings
     from penjing.store.trust.admit import TrustSettings
 
@@ -145,6 +148,9 @@ def kinds() -> dict[str, type[Any]]:
         "engines": Entry,
         "serve": ServeSettings,
         "chat": ChatSettings,
+        "bench": Wanted,
+        "memory": ResidencyOptions,
+        "upgrade": UpgradeOptions,
         "trust": TrustSettings,
         "seal": SealSettings,
         **policies(),
@@ -156,13 +162,16 @@ def fields_of(section: str, kind: type[Any]) -> Iterator[list[str]]:
     from typing import get_type_hints
 
     from penjing.cli.engines import MEANINGS
-    from penjing.cli.meanings import POLICIES
+    from penjing.cli.meanings import OPERATE, POLICIES
 
     hints = get_type_hints(kind, include_extras=True)
-    meanings = {option.name: option.help or "" for name in VERBS for option in verb(name).params if is_option(option)}
+    own = [section] if section in VERBS else []  # its own verb's word counts, whatever others mean by that name
+    options = [option for name in (*VERBS, *own) for option in verb(name).params if is_option(option)]
+    meanings = {option.name: option.help or "" for option in options}
     meanings["name"] = "A name, a .gguf file, a checkpoint folder, or a URL."
     meanings["require"] = "Whether models must be signed; where not given, those from a hub."
     meanings["image_hosts"] = "Hosts that pictures may be fetched from; * for all, none where not given."
+    meanings |= OPERATE.get(section, {})
     if section in policies():
         meanings = POLICIES[section]
     if section in TABLES:
