@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
             if not self.write_paused:
                 self.deadline = self.server.now() + self.server.limits.idle_seconds
             if self.server.draining:
-                self.transport.close()
+                self.part(self.server.grace)
             return
         incoming, keep, chunked = self._waiting.popleft()
         self.head_only = incoming.method == "HEAD"
@@ -280,6 +280,14 @@ class Connection(asyncio.Protocol):
             self.deadline = self.server.now() + self.server.limits.stall_seconds
             self.transport.close()
 
+    def part(self, grace: float) -> None:
+        """Nothing is being answered, and the server takes no more requests: close, where there is no `grace` at once. A
+        request of which something has arrived is still answered then."""
+        if not grace:
+            self.transport.close()
+        elif not (self._head_size or self._in_body):
+            self.deadline = min(self.deadline, self.server.now() + grace)
+
     def expire(self, now: float) -> None:
         """Close if the client kept us waiting too long."""
         if now < self.deadline or (self.busy and not self.write_paused):
@@ -311,6 +319,7 @@ class Server:
         """Paths that are also WebSockets."""
         self.connections: set[Connection | SocketConnection] = set()
         self.draining = False
+        self.grace = 0.0
         self.date = _date()
         self._loop = asyncio.get_running_loop()
         self._empty: asyncio.Future[None] | None = None
@@ -337,14 +346,22 @@ class Server:
 
     async def drain(self, seconds: float) -> int:
         """Let running answers finish for up to `seconds`, then cut; returns how many were cut."""
-        self.draining = True
+        await self._emptied(seconds, 0.0)
+        return self.cut()
+
+    async def part(self, grace: float) -> None:
+        """As `drain`, without a limit: clients are told that their connections end, and those at rest are closed after
+        `grace` seconds only. Taking `draining` back makes it take requests again."""
+        await self._emptied(None, grace)
+
+    async def _emptied(self, seconds: float | None, grace: float) -> None:
+        self.draining, self.grace = True, grace
         for connection in list(self.connections):
             if not connection.busy:
-                connection.transport.close()
+                connection.part(grace)
         if self.connections:
             self._empty = self._loop.create_future()
             await asyncio.wait([self._empty], timeout=seconds)
-        return self.cut()
 
     def cut(self) -> int:
         """Break every connection at once; returns how many there were."""

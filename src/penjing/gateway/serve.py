@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -27,11 +28,11 @@ from penjing.engines.remote import Unreachable
 from penjing.errors import EngineStartFailed, MachineError, PenjingError, PortInUse
 from penjing.gateway.app import Gateway
 from penjing.gateway.dialects.openai.errors import protocol_refusal
+from penjing.gateway.hold import BACKLOG, GRACE, Hold
 from penjing.gateway.http import Server
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 4096
 FILES = 65536
 YOUNG = 20_000
 """New objects after which the collector looks at the youngest."""
@@ -63,6 +64,10 @@ class Said:
 Announce = Callable[[Said], None]
 Beside = Callable[[], Coroutine[Any, Any, None]]
 """Work that goes on while a server runs, from the moment its engines are ready; cancelled before they are stopped."""
+Before = Callable[[], Coroutine[Any, Any, None]]
+"""What a server that takes over waits for before it starts its engines. It accepts nothing until they are ready."""
+Relieved = Callable[[Hold], Coroutine[Any, Any, None]]
+"""Work that may let another process take over."""
 
 
 def run(
@@ -74,14 +79,28 @@ def run(
     drain_seconds: float = DRAIN_SECONDS,
     reload: Callable[[], None] | None = None,
     beside: Sequence[Beside] = (),
+    listener: socket.socket | None = None,
+    before: Before | None = None,
+    relieved: Relieved | None = None,
 ) -> None:
-    """Serve until a signal; SIGHUP calls `reload`. Raises PortInUse, CannotBind, and what an engine's start raises when
-    none can start."""
-    listener = bind(host, port)
+    """Serve until a signal; SIGHUP calls `reload`. `listener` is one that another process hands over. Raises PortInUse,
+    CannotBind, and what an engine's start raises when none can start."""
+    listener = listener or bind(host, port)
     _more_files()
     _settle()
     with listener:
-        _run(serve(gateway, listener, announce=announce, drain_seconds=drain_seconds, reload=reload, beside=beside))
+        _run(
+            serve(
+                gateway,
+                listener,
+                announce=announce,
+                drain_seconds=drain_seconds,
+                reload=reload,
+                beside=beside,
+                before=before,
+                relieved=relieved,
+            )
+        )
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -133,42 +152,74 @@ async def serve(
     drain_seconds: float = DRAIN_SECONDS,
     reload: Callable[[], None] | None = None,
     beside: Sequence[Beside] = (),
+    before: Before | None = None,
+    relieved: Relieved | None = None,
 ) -> None:
-    """Serve on `listener` until a signal or until the task is cancelled; the engines are stopped at the end."""
+    """Serve on `listener` until a signal, until another process has taken over, or until the task is cancelled; the
+    engines are stopped at the end."""
     loop = asyncio.get_running_loop()
     server = Server(gateway, protocol_refusal, _log_broken, gateway.house.options.limits, gateway.table.sockets)
-    url, stop, cut = url_of(listener), asyncio.Event(), asyncio.Event()
-    with _signals(loop, stop, cut, reload):
-        accepting = await loop.create_server(server.connection, sock=listener, backlog=BACKLOG)
-        announce(Said("listening", url, open=_open(listener, gateway)))
-        starting = loop.create_task(_start(gateway, lambda: announce(Said("ready", url))))
+    hold = Hold(gateway, server, listener)
+    url = url_of(listener)
+
+    async def ready() -> None:
+        await hold.open()
+        announce(Said("ready", url))
+
+    with _signals(loop, hold, reload):
+        if before is None:
+            await hold.open()
+            announce(Said("listening", url, open=_open(listener, gateway)))
+        starting = loop.create_task(_start(gateway, ready, before))
         retrying = loop.create_task(_retry(gateway, starting))
         working = [loop.create_task(_after(starting, work)) for work in beside]
-        stopping = loop.create_task(stop.wait())
+        ending = loop.create_task(hold.ending())
+        relieving = [loop.create_task(_after(starting, partial(relieved, hold)))] if relieved else []
         try:
-            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
-            await stopping
-            accepting.close()
-            announce(Said("draining", url, left=sum(each.busy for each in server.connections)))
-            draining = loop.create_task(server.drain(drain_seconds))
-            cutting = loop.create_task(cut.wait())
-            await asyncio.wait([draining, cutting], return_when=asyncio.FIRST_COMPLETED)
-            cutting.cancel()
-            draining.cancel()
+            await ending
+            await _drained(hold, server, working, drain_seconds, partial(Said, "draining", url), announce)
         finally:
-            accepting.close()
+            hold.close()
             left = server.cut()
             if left:
                 announce(Said("cut", url, left=left))
-            await _end(starting, stopping, retrying, *working)
+            await _end(starting, ending, retrying, *working, *relieving)
             gateway.close()
             await asyncio.gather(*(engine.stop() for engine in gateway.engines.values()))
 
 
-async def _start(gateway: Gateway, ready: Callable[[], None]) -> None:
+async def _drained(
+    hold: Hold,
+    server: Server,
+    working: Sequence[asyncio.Task[None]],
+    seconds: float,
+    draining: Callable[..., Said],
+    announce: Announce,
+) -> None:
+    """No new connections; running answers are finished or cut. Where another process answers the rest, they may take
+    as long as they like."""
+    loop = asyncio.get_running_loop()
+    hold.close()
+    announce(draining(left=sum(each.busy for each in server.connections)))
+    if hold.leaving.is_set():
+        await _end(*working)
+        hold.left.set()
+        emptying: asyncio.Task[Any] = loop.create_task(server.part(GRACE))
+    else:
+        emptying = loop.create_task(server.drain(seconds))
+    cutting = loop.create_task(hold.cutting.wait())
+    await asyncio.wait([emptying, cutting], return_when=asyncio.FIRST_COMPLETED)
+    cutting.cancel()
+    emptying.cancel()
+
+
+async def _start(gateway: Gateway, ready: Callable[[], Coroutine[Any, Any, None]], before: Before | None) -> None:
     """Start every engine; raises when none could be started."""
+    if before is not None:
+        await before()
 
     async def one(name: str, engine: Engine) -> None:
         try:
@@ -182,7 +233,7 @@ async def _start(gateway: Gateway, ready: Callable[[], None]) -> None:
     await asyncio.gather(*(one(name, engine) for name, engine in gateway.engines.items()))
     if gateway.house.failed and len(gateway.house.failed) == len(gateway.engines):
         raise next(iter(gateway.house.failed.values()))
-    ready()
+    await ready()
 
 
 async def _after(starting: asyncio.Task[None], work: Beside) -> None:
@@ -218,14 +269,12 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
 
 
 @contextmanager
-def _signals(
-    loop: asyncio.AbstractEventLoop, stop: asyncio.Event, cut: asyncio.Event, reload: Callable[[], None] | None
-) -> Iterator[None]:
-    """SIGINT and SIGTERM set `stop`, the second one `cut`; SIGHUP calls `reload`."""
+def _signals(loop: asyncio.AbstractEventLoop, hold: Hold, reload: Callable[[], None] | None) -> Iterator[None]:
+    """SIGINT and SIGTERM stop, the second one cuts; SIGHUP calls `reload`."""
     with ExitStack() as undo:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                _on_signal(loop, number, lambda: (cut if stop.is_set() else stop).set(), undo)
+                _on_signal(loop, number, partial(hold.signalled, number), undo)
             if reload is not None and sys.platform != "win32":
                 _on_signal(loop, signal.SIGHUP, reload, undo)
         yield

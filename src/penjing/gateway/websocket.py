@@ -141,7 +141,7 @@ class SocketConnection(asyncio.Protocol):
         if reply is not None and not reply.ended:
             self.transport.abort()
         elif self.server.draining:
-            self.close(CloseReason.GOING_AWAY, "the server stops")
+            self.part(self.server.grace)
         else:
             self.deadline = self.server.now() + self.server.limits.idle_seconds
             self._next()
@@ -161,6 +161,10 @@ class SocketConnection(asyncio.Protocol):
 
     def hang_up(self) -> None:
         """Nothing: the next message may come."""
+
+    def part(self, grace: float) -> None:
+        """Nothing is being answered, and the server takes no more: a WebSocket says so before it closes."""
+        self.close(CloseReason.GOING_AWAY, "the server stops")
 
     def expire(self, now: float) -> None:
         """Close if the client kept us waiting too long."""
