@@ -40,7 +40,7 @@ def test_key_changes_with_the_source(tmp_path: Path) -> None:
     assert cache.key(moved, [moved], "8").place != first.place
 
 
-KEY = cache.Key("x", "1")
+KEY = cache.Key("x", "1", Path("/"))
 
 
 def test_made_once() -> None:
@@ -63,8 +63,8 @@ def test_a_damaged_entry_is_made_again() -> None:
 
 def test_an_older_version_makes_room() -> None:
     older = cache.made(KEY, write_tiny_gguf)
-    other = cache.made(cache.Key("y", "1"), write_tiny_gguf)
-    newer = cache.made(cache.Key("x", "2"), write_tiny_gguf)
+    other = cache.made(cache.Key("y", "1", Path("/")), write_tiny_gguf)
+    newer = cache.made(cache.Key("x", "2", Path("/")), write_tiny_gguf)
     assert not older.exists()
     assert newer.exists()
     assert other.exists()
@@ -138,9 +138,9 @@ def test_killed_in_mid_conversion(tmp_path: Path) -> None:
     process.wait(10)
     process.stdout.close()
     kinds = {path.suffix for path in cache.folder().iterdir()}
-    assert kinds == {".lock", ".part"}
+    assert kinds == {".lock", ".part", ".source"}
     started = time.monotonic()
     path = resolve(str(folder), bits=16).path
     assert time.monotonic() - started < 20  # the dead one's lock does not hold
-    assert {entry.suffix for entry in cache.folder().iterdir()} == {".gguf", ".lock"}
+    assert {entry.suffix for entry in cache.folder().iterdir()} == {".gguf", ".lock", ".source"}
     assert list(cache.folder().glob("*.gguf")) == [path]

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penjing.errors import ModelCorrupt, ModelUnsupported
-from penjing.files import home
 from penjing.probe import model as probe
 from penjing.progress import Progress, Report
+from penjing.store import cached
 from penjing.store.lock import held, held_now
 
 VERSION = 2  # raise it when a conversion would come out differently
@@ -30,10 +30,11 @@ LONGEST_NAME = 48
 
 @dataclass(frozen=True)
 class Key:
-    """`place` is where and how, `identity` which version of it."""
+    """`place` is where and how, `identity` which version of it, `source` what it is made of."""
 
     place: str
     identity: str
+    source: Path
 
     @property
     def path(self) -> Path:
@@ -48,7 +49,7 @@ class Key:
 
 def folder() -> Path:
     """Where the converted models are."""
-    return home() / "cache" / "gguf"
+    return cached.folders()[0]
 
 
 def key(source: Path, files: Iterable[Path], recipe: str) -> Key:
@@ -61,7 +62,7 @@ def key(source: Path, files: Iterable[Path], recipe: str) -> Key:
     for path in sorted(files):
         facts = path.stat()
         identity.update(json.dumps([path.name, facts.st_size, facts.st_mtime_ns]).encode())
-    return Key(f"{readable}-{place}", identity.hexdigest()[:IDENTITY_LENGTH])
+    return Key(f"{readable}-{place}", identity.hexdigest()[:IDENTITY_LENGTH], whole)
 
 
 def made(key: Key, make: Callable[[Path], object], report: Report | None = None) -> Path:
@@ -73,10 +74,11 @@ def made(key: Key, make: Callable[[Path], object], report: Report | None = None)
     with held(key.lock, waiting):
         if not _whole(key.path):
             sweep(key.lock)
-            make(key.path)
+            with cached.noted(key.path, key.source):
+                make(key.path)
             for older in folder().glob(f"{key.place}-*.gguf"):
                 if older != key.path:
-                    older.unlink(missing_ok=True)
+                    cached.forget(older)
     return key.path
 
 

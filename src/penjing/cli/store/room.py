@@ -25,13 +25,14 @@ class StoreDamaged(ModelCorrupt):
 def usage(as_json: bool) -> None:
     """The door."""
     from penjing.files import human
+    from penjing.store import cached
     from penjing.store.versions import Store
 
-    used = Store().usage()
+    used, conversions = Store().usage(), cached.usage()
     if as_json:
         versions = [{"version": str(each.version), "bytes": each.bytes, "frees": each.frees} for each in used.versions]
         sizes = {name: getattr(used, name) for name in ("disk", "packs", "unfinished", "apart")}
-        talk.data_json({"versions": versions, **sizes})
+        talk.data_json({"versions": versions, **sizes, "conversions": conversions})
         return
     if used.versions:
         heads = (say("VERSION"), say("SIZE"), say("REMOVING IT FREES"))
@@ -42,13 +43,15 @@ def usage(as_json: bool) -> None:
             (say("of that, chunks of versions at rest"), human(used.packs)),
             (say("of that, unfinished"), human(used.unfinished)),
             (say("each version by itself would take"), human(used.apart)),
+            (say("conversions, beside the store"), human(conversions)),
         ]
     )
 
 
 @verb(
     "gc",
-    help="Free room: old versions without a tag keep only what is their own, and are put together when asked for.",
+    help="Free room: old versions without a tag keep only what is their own, and are put together when asked for. "
+    "Conversions of models that are gone are removed.",
     examples=(
         ("penjing store gc --dry-run", "What would rest, and what that frees."),
         ("penjing store gc --unfinished", "Give up interrupted fetches too."),
@@ -61,18 +64,27 @@ def gc(dry: bool, unfinished: bool, as_json: bool) -> None:
     """The door."""
     from penjing.cli.progress import shown
     from penjing.files import human
+    from penjing.store import cached
     from penjing.store.versions import Store
 
     with shown() as report:
         done = Store().gc(unfinished=unfinished, dry=dry, report=report)
+    every = cached.collect(dry=dry)
+    dropped = [each for each in every if not each.used]
+    freed = done.freed + sum(each.bytes for each in dropped)
+    kept = {**done.kept, **{each.path.name: "in use" for each in every if each.used}}
     if as_json:
-        talk.data_json({"rested": list(done.rested), "kept": done.kept, "freed": done.freed})
+        removed = [{"path": str(each.path), "source": each.source, "bytes": each.bytes} for each in dropped]
+        talk.data_json({"rested": list(done.rested), "kept": kept, "conversions": removed, "freed": freed})
         return
-    for each in done.rested:
-        talk.data(say("{version}: would rest" if dry else "{version}: at rest", version=each))
-    for version, why in done.kept.items():
+    for version in done.rested:
+        talk.data(say("{version}: would rest" if dry else "{version}: at rest", version=version))
+    for each in dropped:
+        told = "{path}: would go, {source} is not what it was" if dry else "{path}: gone, {source} is not what it was"
+        talk.data(say(told, path=each.path.name, source=each.source or "?"))
+    for version, why in kept.items():
         talk.data(say("{version}: stays, it is {detail}", version=version, detail=KEPT[why]))
-    talk.note("{size} would be freed." if dry else "{size} freed.", size=human(done.freed))
+    talk.note("{size} would be freed." if dry else "{size} freed.", size=human(freed))
 
 
 @verb("verify", help="Read everything in the store and compare it with what was promised.")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from penjing.errors import ModelUnsupported
-from penjing.files import home, require_room, writing
+from penjing.files import require_room, writing
 from penjing.probe import gguf
+from penjing.store import cached
 
 
 class NotStretchable(ModelUnsupported):
@@ -42,10 +43,10 @@ def stretched(path: Path, context: int) -> Path:
         raise NotStretchable(path=str(path), key=key)
     place = header.spans[key][1] - NUMBER
     facts = path.stat()
-    target = home() / "cache" / "stretched" / f"{path.stem}-{facts.st_size}-{facts.st_mtime_ns}-{context}.gguf"
+    target = cached.folders()[1] / f"{path.stem}-{facts.st_size}-{facts.st_mtime_ns}-{context}.gguf"
     if not target.exists():
         require_room(target.parent, facts.st_size)
-        with path.open("rb") as source, writing(target) as stream:
+        with cached.noted(target, path), path.open("rb") as source, writing(target) as stream:
             copy(source, stream, facts.st_size)
             stream.seek(place)
             stream.write(context.to_bytes(NUMBER, "little"))
