@@ -49,6 +49,7 @@ STAGES = {
     "memory": "Reading from memory",
     "measuring": "Measuring",
     "multiplying": "Multiplying matrices",
+    "profiling": "Timing each operation",
 }
 
 

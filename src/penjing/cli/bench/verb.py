@@ -39,6 +39,7 @@ EXAMPLES = (
     ("penjing bench http://office:8000", "Any server that speaks OpenAI's API."),
     ("penjing bench guide --vs http://127.0.0.1:8080", "Two of them in turn, with the ratio."),
     ("penjing bench guide --concurrency 1,8 -o bench.md", "A table to paste."),
+    ("penjing bench guide --profile flame.svg", "Where the time goes, operator by operator."),
 )
 
 
@@ -66,6 +67,12 @@ class FormUnknown(InputError):
 @option("--slo", metavar="GOALS", help="Count what keeps them: ttft=500ms,tpot=50ms,e2e=10s")
 @option("--seed", metavar="NUMBER", help="The same seed makes the same prompts.")
 @option("--cold", is_flag=True, help="Start with the model's file out of the system's memory first.")
+@option(
+    "--profile",
+    metavar="FILE",
+    multiple=True,
+    help="Instead: where the time goes, into a .svg, .json or .md (see docs).",
+)
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @option("--markdown", is_flag=True, help="Print a Markdown table.")
 @option("--output", "-o", metavar="FILE", multiple=True, help="Write it to a .json or .md; may be given again.")
@@ -77,6 +84,11 @@ def bench(**given: Any) -> int:
     from penjing.settings import load
 
     require_known_sections()
+    if given["profile"]:
+        from penjing.cli.bench.profiled import profiled
+
+        profiled(given)
+        return 0
     files = [(path, form(path)) for path in map(expanded, given["output"])]
     wanted = load(Wanted, "bench", {name: given[name] for name in WANTED}).value
     outcome = asyncio.run(measured(_opened(given, wanted), wanted, cold=given["cold"]))

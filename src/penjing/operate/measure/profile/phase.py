@@ -59,9 +59,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Phase:
-    """`tokens` at once, `runs` times. In seconds, means of the middle half of the runs: `plain` unwatched and `watched`
-    in all; `before` the first operation and `after` the last one; `sampling` of one token. `spread`: how far the plain
-    runs' quartiles are apart, as a share of their median."""
+    """`tokens` at once, `runs` times. In seconds, medians of all runs: `plain` unwatched and `watched` in all; `before`
+    the first operation and `after` the last one; `sampling` of one token. `spread`: how far the plain runs' quartiles
+    are apart, as a share of their median."""
 
     tokens: int
     runs: int

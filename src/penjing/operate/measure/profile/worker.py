@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from penjing.engines.llamacpp.direct import Context, Loaded
 from penjing.engines.llamacpp.settings import Settings
@@ -27,7 +27,6 @@ from penjing.errors import PenjingError
 from penjing.operate.measure.prompts import SENTENCES
 from penjing.probe.kernels import Kernels
 
-T = TypeVar("T")
 NANO = 1e-9
 MOST_ROUNDS = 5
 CHAIN, TRIES = 500, 20
@@ -174,8 +173,8 @@ def rounds(pair: Pair, tokens: Sequence[int], output: int, count: int) -> dict[s
 
 
 @dataclass
-class Mean:
-    """Means over the middle half of the runs of a phase, in seconds."""
+class Median:
+    """What is in the middle of all runs of a phase, each operation's time for itself, in seconds."""
 
     run: Run
     plain: float
@@ -196,22 +195,14 @@ class Mean:
         return asdict(self.run) | found | {"operations": timed}
 
 
-def phase(seen: Seen, operations: list[Operation]) -> Mean:
+def phase(seen: Seen, operations: list[Operation]) -> Median:
     """What was seen, summed up."""
     runs = [run for run in seen.runs if len(run.operations) == len(operations)]
     if not runs:
         fail("the operations are others each time")
-    middle = within(runs, [run.watched for run in runs])
-    each = [statistics.fmean(times) for times in zip(*(run.operations for run in middle), strict=True)]
-    mean = Run(operations=each, **{name: statistics.fmean(getattr(run, name) for run in middle) for name in TIMES})
-    return Mean(mean, statistics.fmean(within(seen.plain, seen.plain)), spread(seen.plain), len(runs), operations)
-
-
-def within(items: Sequence[T], values: Sequence[float]) -> list[T]:
-    """The middle half of `items` by their `values`."""
-    ranked = sorted(range(len(items)), key=values.__getitem__)
-    cut = len(items) // 4
-    return [items[place] for place in ranked[cut : len(items) - cut]]
+    each = [statistics.median(times) for times in zip(*(run.operations for run in runs), strict=True)]
+    middle = Run(operations=each, **{name: statistics.median(getattr(run, name) for run in runs) for name in TIMES})
+    return Median(middle, statistics.median(seen.plain), spread(seen.plain), len(runs), operations)
 
 
 def spread(values: Sequence[float]) -> float:
@@ -222,7 +213,7 @@ def spread(values: Sequence[float]) -> float:
     return (high - low) / middle
 
 
-def launching(threads: int, watch: Watch, decode: Mean) -> dict[str, float]:
+def launching(threads: int, watch: Watch, decode: Median) -> dict[str, float]:
     """A `Launch`. None of the model's own operations took less than nothing, which is a limit to what is measured."""
     tell("profiling", 0.95)
     with Kernels(threads) as kernels:
