@@ -51,9 +51,9 @@ PROMPT, ANSWER, TOGETHER = 512, 32, 64
 """Tokens of the prompt, of its answer, of each of several answers at once."""
 SHORT = 8
 """Tokens of each prompt whose answers are timed together."""
-LEAST_TRIES, TRIES, ENOUGH = 2, 4, 20.0
+LEAST_TRIES, TRIES, ENOUGH = 2, 4, 8.0
 """Tries of each, fewer where they have taken so many seconds."""
-DISTURBED, PATIENCE = 0.08, 240
+DISTURBED, PATIENCE = 0.12, 100
 """Cores that other programs may take during a try, and seconds until they must have ended."""
 
 
@@ -168,6 +168,7 @@ async def undisturbed(work: Callable[[], Awaitable[dict[str, float]]], pid: int)
         found = await work()
         if others.cores() < DISTURBED:
             return found
+        print(f"  other programs took {others.cores():.2f} cores: once again", flush=True)
         await asyncio.to_thread(wait, deadline, pid)
     raise SystemExit("This machine is not quiet: close other programs.")
 
@@ -187,8 +188,9 @@ def calibrated() -> Calibration:
     while time.monotonic() < deadline:
         wait(deadline)
         found = calibrate.calibrate(machine.read(gpus=False))
-        if found.load < DISTURBED:
+        if found.load * found.threads < DISTURBED:
             return found
+        print(f"  other programs took {found.load:.0%} during calibration: once again", flush=True)
     raise SystemExit("This machine is not quiet: close other programs.")
 
 
