@@ -1,0 +1,66 @@
+"""What is left of a server that was replaced: a process of its number, for whoever started it (a shell, systemd, a
+container), that waits for its successors, hands signals on to them and ends as the last one does.
+
+It is run as a file, by an interpreter without packages, so that it takes little memory: it imports nothing of penjing.
+
+    python -S -E stay.py PID
+
+Does not know: servers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+FORWARDED = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+
+
+def children(known: int) -> list[int]:
+    """Processes that are ours: where the system lists them, successors of the known one too."""
+    us = str(os.getpid())
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):  # it has ended meanwhile
+            if (entry / "stat").read_text().rpartition(")")[2].split()[1] == us:
+                found.append(int(entry.name))
+    return found or [known]
+
+
+def at_terminal() -> bool:
+    """Whether Ctrl-C reaches the successors anyway: they are in the group of the terminal, as this process is."""
+    with suppress(OSError):
+        return os.tcgetpgrp(0) == os.getpgrp()
+    return False
+
+
+def main(known: int) -> int:
+    """Wait until no child is left; the first status that was not 0, else 0."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for each in children(known):
+            with suppress(OSError):
+                os.kill(each, number)
+
+    for name in FORWARDED:
+        signal.signal(getattr(signal, name), forward)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if at_terminal() else forward)
+    status = 0
+    while True:
+        try:
+            _, ended = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return status
+        status = status or os.waitstatus_to_exitcode(ended)
+
+
+if __name__ == "__main__":
+    code = main(int(sys.argv[1]))
+    if code < 0:  # as who it was for would have died
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
