@@ -134,6 +134,7 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.cli.chat.session import ChatSettings
     from penjing.cli.engines import Entry
     from penjing.cli.model import Chosen
+    from penjing.cli.plan.figures import PlanSettings
     from penjing.cli.serve import ServeSettings
     from penjing.engines.llamacpp import EngineOptions
     from penjing.operate.measure.wanted import Wanted
@@ -149,6 +150,7 @@ def kinds() -> dict[str, type[Any]]:
         "serve": ServeSettings,
         "chat": ChatSettings,
         "bench": Wanted,
+        "plan": PlanSettings,
         "memory": ResidencyOptions,
         "upgrade": UpgradeOptions,
         "trust": TrustSettings,
