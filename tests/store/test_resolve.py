@@ -92,9 +92,9 @@ def test_a_name_that_is_not_there(here: Path) -> None:
     with pytest.raises(ModelNotFound) as caught:
         resolve("nothing-like-it")
     assert type(caught.value) is ModelNotFound
-    write_tiny_gguf(here / "qwen3-0.6b.gguf")
+    write_tiny_gguf(here / "qwen9-0.6b.gguf")
     write_checkpoint(here / "llama-tiny")
-    for name, near in (("qwen3", "qwen3-0.6b.gguf"), ("llama-tinny", "llama-tiny"), ("giude", "guide")):
+    for name, near in (("qwen9", "qwen9-0.6b.gguf"), ("llama-tinny", "llama-tiny"), ("giude", "guide")):
         with pytest.raises(NoSuchModel) as caught:
             resolve(name)
         assert caught.value.facts["first"] == near

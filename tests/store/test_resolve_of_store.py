@@ -69,6 +69,14 @@ def test_a_model_by_the_place_it_was_fetched_from(here: Path, name: str) -> None
     assert find(name).version == made
 
 
+@pytest.mark.parametrize("name", ["qwen3:4b:F32", "Qwen3:4B:f32", "qwen3:4b-f32", "qwen3:4b", "qwen3"])
+def test_a_short_name_with_its_quantization_and_an_alias(here: Path, name: str) -> None:
+    made = Store().add({"a.gguf": write_tiny_gguf(here / "a.gguf")}, Manifest(name="qwen3", version=""))
+    for tag in ("4b", "4b-f32"):
+        Store().tag("qwen3", tag, made)
+    assert find(name).version == made
+
+
 @pytest.mark.parametrize("name", ["qwen3:0.6b", "Qwen3:0.6B:Q8_0", "hf:o/r:Q2_K", "hf:o/nothing", "ms:p/r", "hub:x"])
 def test_what_can_be_fetched_is_said_to_be_so(here: Path, name: str) -> None:
     for other in ("o/r", "qwen3"):

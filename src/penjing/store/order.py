@@ -12,9 +12,11 @@ from pathlib import Path
 from penjing.probe.faults import NoWeights
 from penjing.probe.machine import Machine
 from penjing.sources import catalogue
+from penjing.sources.catalogue import NoSuchShortName
 from penjing.sources.client import Client
+from penjing.sources.faults import NotAReference
 from penjing.sources.loop import Loop
-from penjing.sources.names import CATALOGUE, Reference, parse
+from penjing.sources.names import CATALOGUE, REPOSITORIES, Reference, parse
 from penjing.sources.source import Listing, RemoteFile, list_files
 from penjing.sources.variants import Variant, pick, variants
 from penjing.store import choosing, names
@@ -106,6 +108,27 @@ def called(asked: Reference, found: Listing, variant: Variant) -> tuple[str, tup
         return names.suggested(stem), ()
     name, tag = of_place(found.reference.place, quantization)
     return name, (tag,)
+
+
+def stored(text: str) -> str:
+    """What `pull` calls the model that `text` names, where that can be told without asking: `NAME:TAG`; "" where not.
+
+    >>> stored("hf:Qwen/Qwen3-4B-GGUF:Q4_K_M"), stored("Qwen3:0.6b:Q8_0"), stored("mine")
+    ('qwen/qwen3-4b-gguf:q4_k_m', 'qwen3:0.6b-q8_0', '')
+    """
+    try:
+        asked = parse(text)
+        if asked.scheme == CATALOGUE:
+            name, _, size = catalogue.find(asked.place).name.partition(":")
+            tag = "-".join(part for part in (size, names.suggested(asked.pick) if asked.pick else "") if part)
+        elif asked.scheme in REPOSITORIES:
+            name, tag = of_place(asked.place, asked.pick)
+            tag = tag if asked.pick else ""
+        else:
+            return ""
+    except (NotAReference, NoSuchShortName):
+        return ""
+    return f"{name}:{tag}" if tag else name
 
 
 def of_place(place: str, label: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from penjing.errors import ModelNotFound, ModelUnsupported, SettingError
 from penjing.files import expanded
@@ -33,6 +33,9 @@ from penjing.store.seal.form import is_sealed
 from penjing.store.seal.sealing import SUFFIX
 from penjing.store.trust.admit import Allow
 from penjing.store.version import Version
+
+if TYPE_CHECKING:
+    from penjing.store.versions import Store
 
 GUIDE = "guide"
 NEAR = 3
@@ -149,31 +152,32 @@ def _admitted(source: Path, allow: Allow | None, make: Callable[[Report | None],
 
 
 def _kept(name: str) -> Version | None:
-    """What the store has under this name. Raises NotFetched where a source has it, and NotInStore where the store has
-    others of that name, and not this one."""
+    """What the store has under this name, or the one that `pull` gives it. Raises NotFetched where a source has it, and
+    NotInStore where the store has others of that name, and not this one."""
+    from penjing.store.order import stored
     from penjing.store.versions import Store
 
+    store = Store()
+    missing: NotInStore | None = None
+    for each in dict.fromkeys((name, stored(name))):
+        found = _found(store, each)
+        if isinstance(found, Version):
+            return found
+        missing = missing or found
+    if missing is not None:
+        raise NotFetched(model=name) if _elsewhere(name) else missing
+    return None
+
+
+def _found(store: Store, name: str) -> Version | NotInStore | None:
+    """The version that `name` means; the error where there are others of that name; None where there are none, or where
+    it cannot be a name of the store."""
     try:
-        wanted = names.parse(_stored(name))
+        return store.find(name) if store.versions(names.parse(name).name) else None
     except BadName:
         return None
-    store = Store()
-    try:
-        return store.find(str(wanted)) if store.versions(wanted.name) else None
     except NotInStore as error:
-        raise NotFetched(model=name) if _elsewhere(name) else error from None
-
-
-def _stored(name: str) -> str:
-    """What `pull` calls a model that is named by its place; other names are themselves."""
-    from penjing.sources.names import REPOSITORIES, parse, remote
-
-    if not remote(name) or (found := parse(name)).scheme not in REPOSITORIES:
-        return name
-    from penjing.store.order import of_place
-
-    place, tag = of_place(found.place, found.pick)
-    return f"{place}:{tag}" if found.pick else place
+        return error
 
 
 def _elsewhere(name: str) -> bool:
