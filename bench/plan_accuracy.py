@@ -60,7 +60,7 @@ DISTURBED, PATIENCE = 0.12, 100
 @dataclass(frozen=True)
 class Configuration:
     """One engine: `shape` and `kind` name the file, `context` in tokens of each slot, `deep` is the prompt after which
-    a second answer is timed (0 for none). `fitted`: its figures were looked at while the model was made."""
+    a second answer is timed (0 for none). `fitted`: its figures may have been looked at while the planner was made."""
 
     shape: str
     kind: str
@@ -92,9 +92,9 @@ MEMORY = (
     Configuration("llama-3.2-3b", "Q4_K", 8192, slots=3, kv_type="q4_0"),
     Configuration("mini-3.8b", "Q5_K", 4096, slots=2),
     Configuration("qwen3-4b", "Q5_K", 4096, slots=2),
-    Configuration("mistral-7b", "Q4_K", 8192),
-    Configuration("llama-7b", "Q4_0", 2048),
-    Configuration("llama-7b", "Q8_0", 1024),
+    Configuration("mistral-7b", "Q4_K", 8192, fitted=True),
+    Configuration("llama-7b", "Q4_0", 2048, fitted=True),
+    Configuration("llama-7b", "Q8_0", 1024, fitted=True),
 )
 SPEED = (
     Configuration("smollm2-135m", "Q8_0", 4096, slots=4, deep=2048, fitted=True),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,8 +72,44 @@ def test_largest_context_fits_and_is_the_largest(budget: int, slots: int, most: 
         assert memory.need(SMALL, min(context + memory.CELLS, most), slots, terms).total > budget
 
 
-@given(st.integers(1, 1 << 16), st.integers(1, 8))
-def test_more_of_anything_never_needs_less(context: int, slots: int) -> None:
-    base = memory.need(GEMMA3, context, slots).total
-    assert memory.need(GEMMA3, context + 1, slots).total >= base
-    assert memory.need(GEMMA3, context, slots + 1).total >= base
+MAMBA = llama(6, 256, 4, 2, 768, architecture="mamba2", metadata={"mamba2.ssm.state_size": 64})
+COMPRESSED = llama(
+    3, 256, 4, 1, 768, architecture="deepseek2",
+    metadata={
+        "deepseek2.attention.kv_lora_rank": 512, "deepseek2.rope.dimension_count": 64,
+        "deepseek2.attention.key_length_mla": 192,
+    },
+)  # fmt: skip
+models = st.sampled_from([SMALL, EVEN, WIDE, GEMMA3, GEMMA2, MAMBA, COMPRESSED])
+terms = st.builds(
+    Terms,
+    kv_type=st.sampled_from(sorted(memory.KV_BYTES)),
+    ubatch=st.sampled_from([64, 128, 512, 2048]),
+    flash=st.booleans(),
+)
+
+
+@given(models, st.integers(1, 1 << 16), st.integers(1, 8), terms)
+def test_more_of_anything_never_needs_less(model: Model, context: int, slots: int, terms: Terms) -> None:
+    base = memory.need(model, context, slots, terms)
+    for more in (
+        memory.need(model, context + 1, slots, terms),
+        memory.need(model, context + 4096, slots, terms),
+        memory.need(model, context, slots + 1, terms),
+        memory.need(replace(model, bytes=model.bytes + 1), context, slots, terms),
+        memory.need(model, context, slots, replace(terms, ubatch=terms.ubatch * 2)),
+        memory.need(model, context, slots, replace(terms, kv_type="f32")),
+    ):
+        assert more.total >= base.total
+        assert more.kv >= base.kv
+    assert base.resident >= base.total >= model.bytes
+
+
+@given(st.integers(1, 1 << 16), st.integers(1, 8), terms)
+def test_a_state_is_as_large_whatever_the_context(context: int, slots: int, terms: Terms) -> None:
+    one = memory.need(MAMBA, 1, slots, terms)
+    assert memory.need(MAMBA, context, slots, terms).kv == one.kv > 0
+
+
+def test_compressed_keys_are_one_row_a_layer() -> None:
+    assert memory.kv_cache(COMPRESSED, 256) == 3 * 256 * (512 + 64) * 2

@@ -96,6 +96,14 @@ def test_more_before_is_slower_and_more_at_once_serves_more(context: int, more: 
     assert crowded <= alone * (1 + 1e-9)
 
 
+def test_a_wider_cache_is_slower_and_a_narrower_one_no_faster() -> None:
+    f16, f32, q8 = (
+        speed.predict(SEVEN, machine(), Load(context_tokens=4096, kv_type=kind)).decode_tokens_per_s.likely
+        for kind in ("f16", "f32", "q8_0")
+    )
+    assert f32 < f16 == q8
+
+
 def test_only_the_experts_in_use_are_read() -> None:
     facts = {"llama.expert_used_count": 2}
     mixture = replace(SEVEN, tensors=tensors("Q8_0", 10**8, experts="_exps"), experts=16, metadata=facts)

@@ -7,7 +7,7 @@ Both add what every step costs whatever the model is: starting each operation, a
 vocabulary. Several answers at once share the reading of the weights. What is told is an interval, wider where the
 machine was not measured.
 
-Does not know: memory, whether the model fits, GPUs.
+Does not know: whether the model fits, GPUs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import math
 from dataclasses import dataclass
 
 from penjing.plan.layers import layers
+from penjing.plan.memory import KV_BYTES
 from penjing.plan.weights import EMBEDDING, EXPERTS, OUTPUT, active, bits, tied, touched_share, used_share
 from penjing.probe.calibrate import FEW, Calibration, Product
 from penjing.probe.facts import Model
 
 UBATCH = 512
 """Tokens computed at once."""
-F16 = 2
-"""Bytes a number of the cache."""
 OPERATIONS = 26
 """Operations a layer that wait for one another (llama.cpp's graphs have 24 to 32 nodes a layer)."""
 CHOOSING = 22e-9
@@ -83,8 +82,8 @@ def predict(model: Model, calibration: Calibration, load: Load = USUAL) -> Speed
     noise = NOISY if calibration.noisy else 0.0
     seconds = line.prefill_seconds(load.prompt_tokens, load.past_tokens)
     prefill = load.prompt_tokens / seconds
-    decode = load.together / line.decode_seconds(load.context_tokens, load.together)
-    cached = load.together / line.decode_seconds(load.context_tokens, load.together, cached=True)
+    decode = load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type)
+    cached = load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type, cached=True)
     return Speed(
         prefill_tokens_per_s=around(prefill, ASSUMED_MARGIN if assumed else PREFILL_MARGIN, noise),
         decode_tokens_per_s=around(decode, ASSUMED_MARGIN if assumed else DECODE_MARGIN, noise, best=cached),
@@ -115,15 +114,17 @@ class Roofline:
             done += batch
         return seconds
 
-    def decode_seconds(self, context: int = 0, together: int = 1, *, cached: bool = False) -> float:
+    def decode_seconds(
+        self, context: int = 0, together: int = 1, kv_type: str = "f16", *, cached: bool = False
+    ) -> float:
         """Seconds of one step, in which each of `together` answers grows by a word. `cached`: what weights fit a cache
         are read from there, which they are while no other program needs it."""
         share = touched_share(self.model, together) / used_share(self.model)
-        weights = active(self.model)
+        weights, width = active(self.model), max(KV_BYTES["f16"], KV_BYTES[kv_type])  # fewer bits, but to be unpacked
         moved = sum(size for size, _ in weights.values()) * share
         gain = self._cached(moved) if cached else 1.0
         seconds = sum(self._few(kind, size * share, together, gain) for kind, (size, _) in weights.items())
-        seconds += together * self._attended(context) * F16 / self.calibration.attention.decode
+        seconds += together * self._attended(context) * width / self.calibration.attention.decode
         return seconds + self._starting() + together * (self._elementwise() + self.model.vocabulary * CHOOSING)
 
     def _batch_seconds(self, tokens: int, past: int) -> float:
