@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from model_hub import Hub, Repository, serving
 from penjing.sources.catalogue import entries
 from penjing.store.versions import Store
 from shells import Shell
+from terminals import Terminal
 from tiny_model import Shape, write_tiny_gguf
 
 
@@ -147,3 +149,17 @@ def test_killed_again_and_again_it_ends_whole(hub: Hub, whole: bytes) -> None:
     assert Store().find("o/r").path.read_bytes() == whole
     assert hub.moved < 3 * len(whole)
     assert len(Store().versions()) == 1
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_model_that_is_not_here_is_fetched_where_a_person_wants_it(hub: Hub, answer: str) -> None:
+    with closing(Terminal("chat", "hf:o/r@main:F32", "-p", "hi", "--max-tokens", "3")) as terminal:
+        terminal.expect("Fetch it now?")
+        terminal.line(answer)
+        terminal.expect("Kept as o/r@1" if answer == "y" else "penjing pull hf:o/r@main:F32")
+        assert terminal.wait() == (0 if answer == "y" else 3)
+
+
+def test_nobody_is_asked_where_nobody_is(hub: Hub, shell: Shell) -> None:
+    done = shell("chat", "hf:o/r:F32", "-p", "hi")
+    assert (done.status, "Fetch it first: penjing pull hf:o/r:F32" in done.err) == (3, True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from penjing.cli import local
+from penjing.cli import fetching, local
 from penjing.cli.local import Care
 from penjing.cli.model import CARE, CHOSEN, ENGINE, LOCAL, REMOTE, SERVER, Chosen, Misplaced, chosen, is_url
 from penjing.engines.llamacpp import EngineOptions
@@ -179,7 +179,7 @@ def _of_word(word: str, options: EngineOptions, given: Mapping[str, Any], common
         name = alone.remote_model or "remote"
         server = Remote(alone.name, name, alone.remote_key, alone.remote_model)
         return _server(server, Entry(url=alone.name, remote_model=alone.remote_model))
-    found = find(alone.name, bits=alone.bits, allow=common.care.allow)
+    found = fetching.found(alone.name, alone.bits, common.care)
     return replace(_here(found, "", options, Entry(), common), bits=alone.bits)
 
 

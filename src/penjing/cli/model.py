@@ -218,11 +218,11 @@ def open_engine(
         )
         return Opened(remote, chosen, options=options)
     from penjing.cli import local
+    from penjing.cli.fetching import found as find
     from penjing.cli.progress import shown
-    from penjing.store.resolve import find
 
     care = care or local.care({}, alone=False)
-    found = find(chosen.name, bits=chosen.bits, allow=care.allow)
+    found = find(chosen.name, chosen.bits, care)
     with shown() as show:
 
         def report(progress: Progress) -> None:

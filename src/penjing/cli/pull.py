@@ -77,30 +77,31 @@ def pull(
     explain(wanted)
     if dry:
         return talk.data_json(ordered(wanted)) if as_json else offers.files(wanted)
-    done = _pull(wanted, output, _count(connections))
+    done = fetch(wanted, output, count(connections))
     if as_json:
         talk.data_json(pulled(done))
     elif output is not None:
         talk.data(str(done.path))
-    return _tell(done)
+    return tell(done)
 
 
-def _pull(wanted: Order, output: str | None, connections: int) -> Pulled:
+def fetch(wanted: Order, output: str | None, connections: int) -> Pulled:
+    """Bring it, with its progress; a stop is said to be one that can be gone on from. Raises as `store.pull.pull`."""
     from penjing.cli.progress import shown
     from penjing.files import expanded
     from penjing.store.pull import Way
-    from penjing.store.pull import pull as fetch
+    from penjing.store.pull import pull as bring
 
     try:
         with shown() as report:
             way = Way(connections, report=report, waiting=waiting)
-            return fetch(wanted, output=expanded(output) if output else None, way=way)
+            return bring(wanted, output=expanded(output) if output else None, way=way)
     except KeyboardInterrupt:
         talk.note("Stopped. What has come is kept: the same command goes on from there.")
         raise
 
 
-def _count(connections: str | None) -> int:
+def count(connections: str | None) -> int:
     from penjing.store.download import CONNECTIONS
 
     if connections is None:
@@ -147,7 +148,8 @@ def explain(wanted: Order) -> None:
         talk.note("It is gated: its owner gives it to those who accept the licence at {page}", page=wanted.listing.page)
 
 
-def _tell(done: Pulled) -> None:
+def tell(done: Pulled) -> None:
+    """Say what it is called here."""
     from penjing.files import human
 
     if done.linked:

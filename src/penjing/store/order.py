@@ -121,7 +121,7 @@ def stored(text: str) -> str:
         if asked.scheme == CATALOGUE:
             name, _, size = catalogue.find(asked.place).name.partition(":")
             tag = "-".join(part for part in (size, names.suggested(asked.pick) if asked.pick else "") if part)
-        elif asked.scheme in REPOSITORIES:
+        elif asked.scheme in REPOSITORIES and not asked.revision:
             name, tag = of_place(asked.place, asked.pick)
             tag = tag if asked.pick else ""
         else:
