@@ -32,7 +32,7 @@ NOTES = 18.0
 def flame(profile: Profile) -> str:
     """The SVG, in the reader's language."""
     y = MARGIN + TITLE
-    body = [tag("text", escape(profile.model), x=MARGIN, y=MARGIN + 14, class_="title"), _legend(y)]
+    body = [tag("text", escape(profile.model), x=MARGIN, y=MARGIN + 14, class_="title"), _legend(profile, y)]
     y += LEGEND
     for name, phase in profile.each():
         y += BETWEEN
@@ -57,9 +57,10 @@ def _machine(profile: Profile) -> str:
     return f"{profile.processor}, {threads}, llama.cpp {profile.library}, {profile.when}"
 
 
-def _legend(y: float) -> str:
+def _legend(profile: Profile, y: float) -> str:
     found, x = [], MARGIN
-    for group in GROUPS:
+    there = {part.group for _, phase in profile.each() for part in phase.groups()}
+    for group in (name for name in GROUPS if name in there):
         found.append(tag("rect", x=x, y=y, width=12, height=12, rx=2, class_=_class(group)))
         found.append(tag("text", escape(named(group)), x=x + 17, y=y + 10.5, class_="small"))
         x += 34 + sum(2 if ord(letter) > 0x2E80 else 1 for letter in named(group)) * LETTER
@@ -78,10 +79,12 @@ def _graph(name: str, phase: Phase, y: float) -> str:
             width = node.part.seconds * scale
             if width >= NARROWEST:
                 layer = node.name.isdigit()
-                label = say("layer {number}", number=node.name) if layer else named(node.name)
-                hint = f"{label}: {spent(node.part, total)}\n{detail(node.part)}".strip()
+                full = say("layer {number}", number=node.name) if layer else named(node.name)
+                hint = f"{full}: {spent(node.part, total)}\n{detail(node.part)}".strip()
                 title = tag("title", escape(hint))
-                found.append(_box(label, title, _class(node.part.group), x, y + row * ROW, width))
+                found.append(
+                    _box(node.name if layer else full, title, _class(node.part.group), x, y + row * ROW, width)
+                )
                 draw(node.branches, x, row + 1)
             x += width
 

@@ -45,7 +45,7 @@ class Launch:
 @dataclass(frozen=True)
 class Part:
     """Operations that belong together. `seconds` of all `calls`; `flops` and `bytes` as in `Operation`, of all calls;
-    `types` of the first input and the result."""
+    `types` of the first input (of attention: the keys) and the result."""
 
     group: str
     label: str
@@ -85,9 +85,9 @@ class Phase:
 
     def _part(self, timed: Timed) -> Part:
         one = timed.operation
-        types = f"{one.types[0]} → {one.types[-1]}" if one.types else ""
+        first = one.types[1] if one.op == "FLASH_ATTN_EXT" else one.types[0]  # of the keys, rather than the query
         seconds = max(0.0, timed.seconds - self.launch.of(one))
-        return Part(group(one), label(one), seconds, 1, one.flops, one.bytes, types, one.layer)
+        return Part(group(one), label(one), seconds, 1, one.flops, one.bytes, f"{first} → {one.types[-1]}", one.layer)
 
     def groups(self) -> list[Part]:
         """One part a group, in the order of GROUPS, without those that do not occur."""

@@ -1,0 +1,88 @@
+"""The real library, called directly: it computes what it computes in the worker, watched or not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from penjing.engines.llamacpp import direct, watch
+from penjing.engines.llamacpp.direct import Context, Loaded
+from penjing.engines.llamacpp.options import EngineOptions
+from penjing.engines.llamacpp.prepare import prepare
+from penjing.engines.llamacpp.settings import Settings
+from penjing.engines.llamacpp.watch import Watch
+from penjing.errors import EngineStartFailed
+from penjing.probe.native import LibraryMissing
+from penjing.store.resolve import guide
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return prepare(guide(), "guide", EngineOptions(max_context=256, threads=2)).settings
+
+
+def test_watched_says_what_it_says_unwatched(settings: Settings) -> None:
+    seen = Watch()
+    seen.describe = True
+    with Loaded(settings) as model:
+        assert model.generates
+        prompt = model.tokens("What is a KV cache?")
+        with Context(model, 256) as plain, Context(model, 256, seen.callback) as watched:
+            said: list[list[int]] = []
+            for context in (plain, watched):
+                context.decode(prompt)
+                said.append([context.sample()])
+                for _ in range(8):
+                    context.decode(said[-1][-1:])
+                    said[-1].append(context.sample())
+            assert said[0] == said[1]
+            watched.clear()
+            watched.decode(prompt)
+            assert len(seen.times) == 2 * len(seen.operations)
+            assert seen.times == sorted(seen.times)
+
+
+def test_operations_are_described(settings: Settings) -> None:
+    seen = Watch()
+    seen.describe = True
+    with Loaded(settings) as model, Context(model, 256, seen.callback) as context:
+        context.decode(model.tokens("Hello"))
+    query = next(one for one in seen.operations if one.weight == "attn_q" and one.layer == 2)
+    assert query.op == "MUL_MAT"
+    assert query.types == ("Q8_0", "F32", "F32")
+    assert query.parallel
+    assert query.bytes == 256 * 256 * 34 // 32
+    attention = next(one for one in seen.operations if one.op == "FLASH_ATTN_EXT" and one.layer == 5)
+    assert attention.bytes > 0
+    assert next(one for one in seen.operations if one.name == "result_norm").layer is None
+    assert not any(one.parallel for one in seen.operations if one.empty)
+
+
+def test_another_layout_is_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(direct._ContextParams.known, "ubatch", 1)
+    with Loaded(settings) as model, pytest.raises(LibraryMissing, match="ubatch"):
+        Context(model, 256)
+
+
+def test_other_tensors_are_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    function = watch.function
+    monkeypatch.setattr(
+        watch, "function", lambda name, *rest: (lambda _: 1) if name == "ggml_get_name" else function(name, *rest)
+    )
+    with Loaded(settings) as model:  # a context only to have a tensor
+        found: list[int] = []
+        callback = direct.Callback(lambda tensor, before, data: not found.append(tensor))
+        with Context(model, 256, callback) as context:
+            context.decode(model.tokens("Hello"))
+            with pytest.raises(LibraryMissing, match="laid out"):
+                watch.described(found[0])
+
+
+def test_a_file_that_is_no_model_says_so(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(guide().read_bytes()[:100_000])
+    with pytest.raises(EngineStartFailed) as caught:
+        Loaded(dataclasses.replace(settings, model=str(path)))
+    assert "llama.cpp says nothing" not in caught.value.message(language="en")
