@@ -21,6 +21,7 @@ from penjing.language import say
 VERBS = {
     "chat": ("penjing.cli.chat.verb:chat", "Talk to a model on this machine."),
     "serve": ("penjing.cli.serve:serve", "Serve a model to programs that speak OpenAI's API."),
+    "restart": ("penjing.cli.restart:restart", "Replace a running server; nobody who talks to it notices."),
     "explain": ("penjing.cli.explain:explain", "Show how a model would be run here, and why."),
     "probe": ("penjing.cli.probe:probe", "Show what this machine, or a model, is."),
     "plan": ("penjing.cli.plan.verb:plan", "Show what of a model fits, how fast, and what it costs."),
@@ -31,6 +32,8 @@ VERBS = {
     "seal": ("penjing.cli.seal:seal", "Encrypt a model at rest."),
     "unseal": ("penjing.cli.seal:unseal", "Write a sealed model as a plain file again."),
     "release": ("penjing.cli.release.verb:release", "Let versions of a model out, try them first, take them back."),
+    "hub": ("penjing.cli.hub.verb:hub", "Give models to many machines, and see how they fare."),
+    "device": ("penjing.cli.device.verb:device", "Let this machine follow a hub's releases."),
     "bench": ("penjing.cli.bench.verb:bench", "Measure how fast a model answers."),
     "keys": ("penjing.cli.keys:keys", "Make, list and revoke the API keys of the server."),
     "audit": ("penjing.cli.audit:audit", "Check or read the log of who asked which model what."),

@@ -38,6 +38,7 @@ STAGES = {
     "downloading": "Downloading",
     "hashing": "Hashing",
     "fetching": "Fetching",
+    "sending": "Sending",
     "assembling": "Putting it together",
     "packing": "Packing",
     "checking": "Checking",

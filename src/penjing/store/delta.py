@@ -13,6 +13,7 @@ Does not know: networks, signatures.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from penjing import manifest as manifests
-from penjing.files import require_room
+from penjing.errors import DiskFull
+from penjing.files import NO_ROOM, human, require_room
 from penjing.progress import Progress, Report
 from penjing.store import index as indexes
 from penjing.store import places, staging
@@ -82,6 +84,11 @@ def assemble(store: Store, index: Index, fetch: Fetch, report: Report | None = N
         except NotAsItsManifest:
             staging.clear(folder, ())
             raise
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            free = shutil.disk_usage(store.root).free
+            raise DiskFull(path=str(store.root), needed=human(work.room()), free=human(free)) from error
         indexes.save(index.cuts, folder)
         if origin:
             mark(folder, origin)

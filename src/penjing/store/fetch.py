@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from penjing.sources.client import Client
     from penjing.sources.loop import Loop
+    from penjing.sources.patience import Patience
     from penjing.sources.reply import Reply
 
 AT_ONCE = 8
@@ -86,9 +87,10 @@ class Folder:
 class Web:
     """A web server that gives files; a CDN or cache may stand in front. `secrets` are headers for its own host."""
 
-    def __init__(self, base: str, secrets: Mapping[str, str] | None = None) -> None:
+    def __init__(self, base: str, secrets: Mapping[str, str] | None = None, patience: Patience | None = None) -> None:
         self.base = base.rstrip("/")
         self.secrets = dict(secrets or {})
+        self.patience = patience
         self._loop: Loop | None = None
         self._client: Client | None = None
         self._stack: ExitStack | None = None
@@ -103,7 +105,7 @@ class Web:
 
         with ExitStack() as stack:
             self._loop = stack.enter_context(Loop())
-            self._client = stack.enter_context(self._loop.client())
+            self._client = stack.enter_context(self._loop.client(self.patience))
             self._stack = stack.pop_all()
         return self
 

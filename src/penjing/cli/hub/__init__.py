@@ -1,0 +1,1 @@
+"""The verb `hub` and its verbs."""

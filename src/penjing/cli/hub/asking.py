@@ -1,0 +1,21 @@
+"""The hub that the verbs of `hub` ask, with the key of a publisher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penjing.fleet.client import Hub
+
+
+def asked(url: str | None) -> Hub:
+    """`url`, else `[hub] url`, else the hub this machine has joined, else one that runs here. Raises BadHub."""
+    from penjing.fleet.client import Hub
+    from penjing.fleet.device.joined import joined_or_none
+    from penjing.fleet.settings import PORT, HubSettings, publisher_key
+    from penjing.settings import load
+
+    settings = load(HubSettings, "hub", {"url": url}).value
+    known = joined_or_none()
+    found = settings.url or (known.url if known is not None else f"http://127.0.0.1:{PORT}")
+    return Hub(found, publisher_key(settings))

@@ -1,0 +1,1 @@
+"""Many machines and one hub: releases out, states back."""

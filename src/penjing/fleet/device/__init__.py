@@ -1,0 +1,1 @@
+"""A device: one machine that follows a channel of a hub."""

@@ -1,0 +1,1 @@
+"""The hub: versions, channels and devices behind HTTP. Needs the extra `penjing[hub]`."""
