@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from penjing.gateway.app import Gateway
     from penjing.gateway.serve import Said
     from penjing.operate.residency import ResidencyOptions
+    from penjing.operate.succession.new import Heir
     from penjing.operate.supervise import Change
 
 MEMORY = ("budget", "preload", "pin", "idle_unload")
@@ -85,6 +86,13 @@ class ServeSettings:
 @option("--json", "as_json", is_flag=True, help="With --explain: print JSON.")
 def serve(**given: Any) -> None:
     """The door."""
+    from penjing.cli.succession import taking
+
+    with taking() as heir:
+        _serve(given, heir)
+
+
+def _serve(given: dict[str, Any], heir: Heir | None) -> None:
     from penjing.cli.engines import served
     from penjing.cli.model import require_known_sections
     from penjing.operate.residency import ResidencyOptions
@@ -102,7 +110,7 @@ def serve(**given: Any) -> None:
         return
     settings = load(ServeSettings, "serve", {name: given[name] for name in ("host", "port", "api_keys", "cors")}).value
     residency = load(ResidencyOptions, "memory", {name: given[name] for name in MEMORY}).value
-    _run(engines, policies, settings, residency)
+    _run(engines, policies, settings, residency, heir)
 
 
 def policy_options() -> dict[str, Any]:
@@ -115,12 +123,17 @@ def policy_options() -> dict[str, Any]:
 
 
 def _run(
-    engines: Mapping[str, Served], policies: Mapping[str, object], settings: ServeSettings, memory: ResidencyOptions
+    engines: Mapping[str, Served],
+    policies: Mapping[str, object],
+    settings: ServeSettings,
+    memory: ResidencyOptions,
+    heir: Heir | None,
 ) -> None:
     import logging
 
     from penjing.cli.engines import prices
     from penjing.cli.following import followed, following
+    from penjing.cli.succession import policies_of, settled, succession
     from penjing.gateway.app import Gateway
     from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import run
@@ -128,6 +141,7 @@ def _run(
     from penjing.probe import machine
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    policies = policies_of(heir, policies)
     options = GatewayOptions(
         api_keys=settings.api_keys,
         cors=settings.cors,
@@ -140,16 +154,26 @@ def _run(
     )
     gateway = Gateway({name: each.engine for name, each in engines.items()}, options)
     follow = following(gateway.house, engines, policies)
+    free = 0
     if wanted(memory, gateway.engines.values()):
-        Residency(gateway.house, memory, machine.read().memory_available)
-    run(
-        gateway,
-        settings.host,
-        settings.port,
-        announce=partial(tell, gateway),
-        reload=partial(_reload, gateway),
-        beside=() if follow is None else (follow.run,),
-    )
+        free = (heir.free if heir else 0) or machine.read().memory_available
+        Residency(gateway.house, memory, free)
+    work = () if follow is None else (heir.after(follow.run) if heir else follow.run,)
+    successor = succession(free)
+    try:
+        run(
+            gateway,
+            settings.host,
+            settings.port,
+            announce=partial(tell, gateway, heir),
+            reload=partial(_reload, gateway),
+            beside=work,
+            listener=heir.listener if heir else None,
+            before=partial(heir.before, gateway.engines) if heir else None,
+            relieved=successor,
+        )
+    finally:
+        settled(successor)
 
 
 def _reload(gateway: Gateway) -> None:
@@ -163,8 +187,10 @@ def _reload(gateway: Gateway) -> None:
         talk.note("Settings read again: {changed}", changed=", ".join(changed) or "-")
 
 
-def tell(gateway: Gateway, said: Said) -> None:
-    """What the server does, for the person who started it."""
+def tell(gateway: Gateway, heir: Heir | None, said: Said) -> None:
+    """What the server does, for the person who started it, and for the server it takes over from."""
+    if heir is not None and said.event == "ready":
+        heir.ready()
     names = ", ".join(gateway.engines)
     if said.open:
         talk.warn("Anybody who can reach this machine can use this server: it has no --api-key.")

@@ -203,12 +203,12 @@ async def _drained(
     as long as they like."""
     loop = asyncio.get_running_loop()
     hold.close()
-    announce(draining(left=sum(each.busy for each in server.connections)))
     if hold.leaving.is_set():
         await _end(*working)
         hold.left.set()
         emptying: asyncio.Task[Any] = loop.create_task(server.part(GRACE))
     else:
+        announce(draining(left=sum(each.busy for each in server.connections)))
         emptying = loop.create_task(server.drain(seconds))
     cutting = loop.create_task(hold.cutting.wait())
     await asyncio.wait([emptying, cutting], return_when=asyncio.FIRST_COMPLETED)

@@ -31,6 +31,8 @@ from penjing.store.lock import held_now
 
 log = logging.getLogger(__name__)
 
+LOCK = ".lock"
+"""In the folder: who holds it writes."""
 Sync = Literal["always", "second", "never"]
 Make = Callable[[], dict[str, object]]
 WAITING = 100_000
@@ -94,7 +96,7 @@ class Log:
         self._thread.start()
 
     def _lock(self) -> None:
-        if not self._held.enter_context(held_now(self._folder / ".lock")):
+        if not self._held.enter_context(held_now(self._folder / LOCK)):
             self._held.close()
             raise AuditInUse(folder=str(self._folder))
 
