@@ -117,7 +117,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (Script(status=500), "errors"),
         (Script(die_after=2), "errors"),
         (Script(tokens=("I", "'m sorry", ", but I can't", " help with that.")), "refusals"),
-        (Script(tokens=WELL.tokens, first_delay=0.05), "ttft"),
+        (Script(tokens=WELL.tokens, first_delay=0.2), "ttft"),
         (Script(tokens=WELL.tokens, delay=0.02), "tokens"),
     ],
     ids=["broken", "dies", "refuses", "begins late", "slow"],
@@ -127,11 +127,11 @@ async def test_a_worse_canary_is_rolled_back(
 ) -> None:
     async with scene(serving, tmp_path, new) as at:
         await at.begin(worse={"ttft": 2.0, "tokens": 2.0})
-        count = await at.talk()
+        await at.talk()
         (decision,) = at.told
         assert (decision.what, decision.by, decision.number) == ("rolled_back", "gates", 2)
         assert decision.numbers["refusing"] == [gate]
-        assert count <= 80
+        assert decision.numbers["conversations"]["canary"] <= 40  # type: ignore[index]  # plain data
         assert channels.stable(at.store, "m").number == 1
         assert await at.say("afterwards") == ""  # nobody is split any more
         await at.follow()
@@ -173,6 +173,26 @@ async def test_a_better_one_is_promoted_after_its_conversations(serving: Serving
         assert channels.stable(at.store, "m").number == 2
         # until the new version is in its place, the canary keeps its conversations
         assert "canary" in {await at.say(str(number)) for number in range(20)}
+
+
+async def test_it_gets_no_more_conversations_than_it_may_while_the_yardstick_is_not_done(
+    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = asyncio.Event()
+
+    async def slowly(*given: Any) -> AsyncIterator[tuple[bool, bool]]:
+        await go_on.wait()
+        yield True, True
+
+    monkeypatch.setattr(trial, "asked", slowly)
+    async with scene(serving, tmp_path, WELL) as at:
+        await at.begin(conversations=20, yardstick="")
+        arms = [await at.say(str(number)) for number in range(80)]
+        assert arms.count("canary") == 20
+        assert not at.told
+        go_on.set()
+        await until(lambda: bool(at.told), "decided")
+        assert at.told[0].what == "promoted"
 
 
 @pytest.mark.parametrize("fault", [Script(start_error=EngineStartFailed(model="m", detail="no room"))])

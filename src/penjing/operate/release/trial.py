@@ -17,7 +17,7 @@ from typing import Any
 from penjing.engines.engine import Engine
 from penjing.engines.llamacpp import LlamaCpp
 from penjing.errors import EngineError, PenjingError
-from penjing.gateway.arms import Sample, Split, Thumb
+from penjing.gateway.arms import CANARY, Sample, Split, Thumb
 from penjing.gateway.house import House
 from penjing.gateway.policies.audit import AuditOptions
 from penjing.operate.release import kept
@@ -124,12 +124,19 @@ class Running:
 
     async def _take_the_bench(self) -> None:
         """Judge, where nobody else does; in any case the canary gets its share."""
-        store, house = self._place.store, self._place.house
+        store = self._place.store
         if self.judge is None and self._held.enter_context(kept.alone(store, self.name_of)):
             judge, _ = await asyncio.to_thread(kept.resumed, store, self.name_of, self.trial)
             self.judge = judge
             self._spawn(self._measure(judge))
-        house.arms.splits[self.name] = Split(self._to, self.trial.share, judged=self.judge is not None)
+        self._split()
+
+    def _split(self) -> None:
+        """Send it its share. Once it had all its conversations, the yardstick is waited for without it."""
+        judge = self.judge
+        enough = judge is not None and judge.waits and judge.conversations[CANARY] >= judge.most
+        share = 0.0 if enough else self.trial.share
+        self._place.house.arms.splits[self.name] = Split(self._to, share, judged=judge is not None and not enough)
 
     @property
     def name_of(self) -> str:
@@ -183,7 +190,10 @@ class Running:
 
     def _look(self) -> None:
         judge = self.judge
-        if judge is None or self._deciding is not None or judge.verdict == "undecided":
+        if judge is None or self._deciding is not None:
+            return
+        if judge.verdict == "undecided":
+            self._split()
             return
         numbers = {**judge.plain(), "refusing": [gate.name for gate in judge.refusing]}
         self._decide(judge.verdict, _why(judge), numbers)
