@@ -33,7 +33,7 @@ TABLES = {
     "penjing.plan.quality": ("GRADES",),
     "penjing.plan.report.memory": ("PARTS",),
     "penjing.plan.report.page": ("TITLES", "LEGENDS"),
-    "penjing.plan.words": ("REASONS", "ASSUMED_OF", "NOTES"),
+    "penjing.plan.words": ("REASONS", "ASSUMED_OF"),
 }
 """Tables whose texts are said through a variable: their values where those are texts, else their keys."""
 UNTRANSLATED = re.compile(r"[{}\w]*|\{detail\}|\{line\}")
@@ -44,7 +44,16 @@ def in_calls() -> Iterator[str]:
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args and called(node) in SAYING:
-                yield from (part.value for part in ast.walk(node.args[0]) if is_text(part))
+                yield from (part.value for part in spoken(node.args[0]) if is_text(part))
+
+
+def spoken(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of an expression but for keys: what `TITLES["plan"]` says is in the table."""
+    if isinstance(node, ast.Subscript):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from spoken(child)
 
 
 def called(node: ast.Call) -> str:

@@ -17,7 +17,8 @@ from penjing.plan.cost import FIGURES, Cost, Running, Setup, Usage
 from penjing.plan.prices import Price
 from penjing.plan.report import landscape, memory
 from penjing.plan.report import money as pictures
-from penjing.plan.report.page import About, page
+from penjing.plan.report.frame import About
+from penjing.plan.report.page import page
 from penjing.plan.report.svg import Scale, steps
 from penjing.plan.said import said
 from planned_answers import EIGHT, LAPTOP, PHONE, candidates, with_budget
@@ -102,7 +103,7 @@ def test_published_speeds_stand_beside_what_memory_allows() -> None:
     made = page(ABOUT, ANSWERS["published"], None)
     for figure in ("12.3", "15.7", "11.8", "7.6", "8.3"):
         assert f">{figure}</td>" in made
-    assert words.NOTES["disagree"] in made
+    assert words.disagree().words("en") in made
 
 
 @given(st.floats(1e-3, 1e12), st.floats(0, 1e12), st.integers(2, 8))

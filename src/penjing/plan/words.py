@@ -26,11 +26,6 @@ REASONS = {
     "largest": "it is the best that fits",
     "tight": "memory is short: it leaves the most room for the conversation",
 }
-NOTES = {
-    "disagree": "The published and the possible disagree: all weights are read once a token, and memory cannot deliver "
-    "them so often. Fewer bits or weights must have been read, or something else was counted; how it was measured is "
-    "not known.",
-}
 ASSUMED_OF = {
     "memory": "memory",
     "transfers": "memory speed",
@@ -206,4 +201,13 @@ def published(device: devices.Device) -> Iterator[Said]:
     if found:
         yield said("Published for {device}: {speeds}.", device=device.name, speeds=told)
     if any(not one.believable(device) for one in found):
-        yield said(NOTES["disagree"])
+        yield disagree()
+
+
+def disagree() -> Said:
+    """What is said where somebody published more than memory allows."""
+    return said(
+        "The published and the possible disagree: all weights are read once a token, and memory cannot deliver them so "
+        "often. Fewer bits or weights must have been read, or something else was counted; how it was measured is not "
+        "known."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,13 +9,15 @@ from pathlib import Path
 
 from penjing import __version__
 from penjing.cli import talk
+from penjing.cli.command import command
 from penjing.cli.plan.subject import Subject
 from penjing.errors import InputError
 from penjing.files import write_whole
 from penjing.language import current
 from penjing.plan.answer import Answer
 from penjing.plan.bill import Bill
-from penjing.plan.report.page import About, page
+from penjing.plan.report.frame import About
+from penjing.plan.report.page import page
 from penjing.plan.said import Said, said
 
 ENDINGS = (".html", ".htm")
@@ -41,7 +42,7 @@ def write(path: Path, subject: Subject, answer: Answer, bill: Bill | None) -> No
     about = About(
         title=subject.title,
         name=subject.name,
-        command=shlex.join(("penjing", *sys.argv[1:])),
+        command=command(sys.argv[1:]),
         when=datetime.now().astimezone().isoformat(" ", "minutes"),
         version=__version__,
         facts=tuple(facts(subject)),

@@ -6,9 +6,6 @@ Does not know: where it is written, what was typed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from html import escape
-from importlib import resources
 from typing import Any
 
 from penjing.files import human
@@ -17,9 +14,9 @@ from penjing.plan import devices, words
 from penjing.plan.answer import Answer, Row
 from penjing.plan.bill import Bill
 from penjing.plan.report import landscape, memory, money
+from penjing.plan.report.frame import About, in_both, render
 from penjing.plan.said import Said, said
 
-LANGUAGES = ("en", "zh")
 SIGNS = {"fits": "✓", "shorter": "~", "no": "✗"}
 TITLES = {
     "plan": "Plan",
@@ -41,28 +38,9 @@ LEGENDS = {
 HEADS = ("quantization", "weights", "memory", "longest context", "answering, tokens/s", "reading, tokens/s", "quality")
 
 
-@dataclass(frozen=True)
-class About:
-    """What the page is of: `title` and `name` of the model, `command` that makes it again, `when` (ISO 8601),
-    `version` of penjing, `facts` (about, value) of the model."""
-
-    title: str
-    name: str
-    command: str
-    when: str
-    version: str
-    facts: tuple[tuple[Said, str], ...] = ()
-
-
 def page(about: About, answer: Answer, bill: Bill | None, language: str = "en") -> str:
     """The whole file. `language` is shown first; the reader may switch."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(
-        (resources.files("penjing") / "data" / "report" / "plan.html").read_text("utf-8")
-    )
-    return template.render(values(about, answer, bill, language))
+    return render("plan.html", values(about, answer, bill, language))
 
 
 def values(about: About, answer: Answer, bill: Bill | None, language: str) -> dict[str, Any]:
@@ -79,6 +57,8 @@ def values(about: About, answer: Answer, bill: Bill | None, language: str) -> di
         "language": language,
         "both": both,
         "said": said,
+        "verb": "plan",
+        "eyebrow": both(said(TITLES["plan"])),
         "titles": {name: both(said(title)) for name, title in TITLES.items()},
         "legends": {name: both(said(text)) for name, text in LEGENDS.items()},
         "heads": [both(said(head)) for head in HEADS],
@@ -100,18 +80,10 @@ def values(about: About, answer: Answer, bill: Bill | None, language: str) -> di
         "tornado": Markup(money.tornado(bill)) if bill else None,
         "price_source": bill.source if bill else "",
         "published": list(published(device)) if device is not None and not answer.place.here else [],
-        "disagree": both(said(words.NOTES["disagree"])),
+        "disagree": both(words.disagree()),
         "remarks": [both(remark) for remark in words.remarks(answer)],
         "quality_source": shown.quality.source if shown is not None else "",
     }
-
-
-def in_both(sentence: Said) -> str:
-    """Markup of which the page shows one language."""
-    english, chinese = (sentence.words(language) for language in LANGUAGES)
-    if english == chinese:
-        return escape(english)
-    return f'<span class="en" lang="en">{escape(english)}</span><span class="zh" lang="zh">{escape(chinese)}</span>'
 
 
 def cards(answer: Answer, row: Row | None, bill: Bill | None) -> Iterator[tuple[Said, str, Said]]:
