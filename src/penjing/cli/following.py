@@ -78,8 +78,8 @@ def number(served: Served) -> int:
 
 
 def made(served: Served, version: Version, name: str) -> Supervised:
-    """An engine for another version of a served model, run as that one is, not started. Nobody is asked for a passphrase:
-    a server runs alone. Raises ModelError, NoSealKey."""
+    """An engine for another version of a served model, run as that one is, not started. Nobody is asked for a
+    passphrase: a server runs alone. Raises ModelError, NoSealKey."""
     care = replace(served.care, ask=None)
     found = find(str(version), bits=served.bits, allow=care.allow)
     return local.engine(found, name, served.options, care, found.make)

@@ -46,7 +46,7 @@ def show(outcome: Outcome) -> None:
     """Print for people. What the terminal is too narrow for goes under each other."""
     for result in outcome.results:
         _about(result)
-    rows = [cells(result.name, line, several=len(outcome.results) > 1) for result, line in ordered(outcome)]
+    rows = [cells(result.name, line, several=len(outcome.results) > 1) for result, line in outcome.ordered]
     width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 0
     for text in table(rows, width):
         talk.data(talk.printable(text))
@@ -63,17 +63,6 @@ def show(outcome: Outcome) -> None:
         talk.warn("Rounds differ by {share:.0%}: something else uses this machine, or it slows down.", share=apart)
     if outcome.stopped:
         talk.warn("Stopped early: these are the figures until then.")
-
-
-def ordered(outcome: Outcome) -> list[tuple[Result, Line]]:
-    """The lines of all results, those of the same load beside each other."""
-    longest = max((len(result.lines) for result in outcome.results), default=0)
-    return [
-        (result, result.lines[place])
-        for place in range(longest)
-        for result in outcome.results
-        if place < len(result.lines)
-    ]
 
 
 def _about(result: Result) -> None:
@@ -223,7 +212,7 @@ def failures(result: Result) -> dict[str, int]:
 
 def markdown(outcome: Outcome) -> str:
     """A table to paste, with the machine under it."""
-    rows = [cells(result.name, line, several=True) for result, line in ordered(outcome)]
+    rows = [cells(result.name, line, several=True) for result, line in outcome.ordered]
     used = [name for name in HEADS if any(name in row for row in rows)]
     lines = ["| " + " | ".join(say(HEADS[name]) for name in used) + " |"]
     lines.append("|" + "|".join("---" if name in LEFT else "--:" for name in used) + "|")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ WANTED = (
     "slo",
     "seed",
 )
-FORMS = {".json": "json", ".md": "markdown"}
+FORMS = {".json": "json", ".md": "markdown", ".html": "page"}
 INTERRUPTED = 130
 ROUND = 256
 """Tokens of context are asked for in steps of so many."""
@@ -38,7 +39,7 @@ EXAMPLES = (
     ("penjing bench ./model.gguf --prompt 512,4096", "A model of your own, over long prompts."),
     ("penjing bench http://office:8000", "Any server that speaks OpenAI's API."),
     ("penjing bench guide --vs http://127.0.0.1:8080", "Two of them in turn, with the ratio."),
-    ("penjing bench guide --concurrency 1,8 -o bench.md", "A table to paste."),
+    ("penjing bench guide --concurrency 1,8 -o bench.html", "A page with the figures as pictures."),
     ("penjing bench guide --profile flame.svg", "Where the time goes, operator by operator."),
 )
 
@@ -47,7 +48,7 @@ class FormUnknown(InputError):
     """Facts: `path`."""
 
     template = "What is to be written into {path} is not clear from its name."
-    hint = "Let it end in .json or .md."
+    hint = "Let it end in .json, .md or .html."
     code = "form_unknown"
 
 
@@ -75,7 +76,7 @@ class FormUnknown(InputError):
 )
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 @option("--markdown", is_flag=True, help="Print a Markdown table.")
-@option("--output", "-o", metavar="FILE", multiple=True, help="Write it to a .json or .md; may be given again.")
+@option("--output", "-o", metavar="FILE", multiple=True, help="Write it to a .json, .md or .html; may be given again.")
 def bench(**given: Any) -> int:
     """The door. Returns the exit status."""
     from penjing.cli.bench.run import measured
@@ -117,9 +118,23 @@ def written(outcome: Outcome, kind: str) -> str:
 
     if kind == "json":
         return json.dumps(outcome.document(), ensure_ascii=False, indent=2) + "\n"
+    if kind == "page":
+        return _page(outcome)
     from penjing.cli.bench.shown import markdown
 
     return markdown(outcome)
+
+
+def _page(outcome: Outcome) -> str:
+    import penjing
+    from penjing.cli.command import command
+    from penjing.language import current
+    from penjing.operate.measure.report import page
+    from penjing.plan.report.frame import About
+
+    title = " / ".join(result.name for result in outcome.results)
+    about = About(title, title, command(sys.argv[1:]), outcome.when, penjing.__version__)
+    return page(about, outcome, current())
 
 
 def _opened(given: dict[str, Any], wanted: Wanted) -> list[Opened]:

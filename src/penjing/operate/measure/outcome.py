@@ -84,6 +84,17 @@ class Outcome:
     form: int = FORM
 
     @property
+    def ordered(self) -> list[tuple[Result, Line]]:
+        """The lines of all results, those of the same load beside each other."""
+        longest = max((len(result.lines) for result in self.results), default=0)
+        return [
+            (result, result.lines[place])
+            for place in range(longest)
+            for result in self.results
+            if place < len(result.lines)
+        ]
+
+    @property
     def apart(self) -> float:
         """By which share the tokens a second of one round and another differ, where that is the most."""
         rates = [
