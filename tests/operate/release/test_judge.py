@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penjing.gateway.arms import Sample, Thumb
-from penjing.operate.release.evidence import evidence, fewest, of_share
+from penjing.operate.release.evidence import _log_at_most, evidence, fewest, of_share
 from penjing.operate.release.judge import GATES, Judge, Standing
 
 Answer = Callable[[random.Random, str, float], list[Sample | Thumb]]
@@ -77,11 +78,33 @@ def test_evidence_is_a_martingale_under_the_null(null: float, seed: int) -> None
     assert then == pytest.approx(now, rel=1e-6)
 
 
+@given(st.integers(0, 400), st.integers(0, 400), st.floats(0.01, 0.99))
+def test_the_tail_is_the_sum_of_its_terms(most: int, more: int, probability: float) -> None:
+    trials = most + more
+    logs = [
+        math.lgamma(trials + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(trials - k + 1)
+        + k * math.log(probability)
+        + (trials - k) * math.log1p(-probability)
+        for k in range(most + 1)
+    ]
+    top = max(logs)
+    whole = top + math.log(math.fsum(math.exp(each - top) for each in logs))
+    assert _log_at_most(most, trials, probability) == pytest.approx(whole, rel=1e-9, abs=1e-9)
+
+
+def test_many_events_are_no_trouble() -> None:
+    assert evidence(300_000, 1_000_000, 0.3) < 1
+    assert evidence(310_000, 1_000_000, 0.3) > 1e10
+    assert evidence(1_000_000, 1_000_000, 0.3) > 1e300
+
+
 def test_looking_after_every_event_refuses_no_more_often_than_the_risk() -> None:
     chance, risk, refused = random.Random(5), 0.05, 0
     for _ in range(400):
         hits = 0
-        for trials in range(1, 300):
+        for trials in range(1, 200):
             hits += chance.random() < 0.3
             if evidence(hits, trials, 0.3) >= 1 / risk:
                 refused += 1

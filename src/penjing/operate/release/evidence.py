@@ -17,6 +17,10 @@ from __future__ import annotations
 
 import math
 
+FAR, FEW = 12, 20
+"""Terms so many deviations, and then some, beyond the mean add less than a float can show."""
+UNSEEN, HUGE = 1e-18, 1e200
+
 
 def evidence(hits: int, trials: int, null: float) -> float:
     """E(k, n): how many times likelier `hits` of `trials` events are, were the probability above `null` (0 to 1).
@@ -57,12 +61,19 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def _log_at_most(most: int, trials: int, probability: float) -> float:
-    """log P(Bin(trials, probability) <= most), summed from the largest term down."""
-    log_yes, log_no = math.log(probability), math.log1p(-probability)
-    total = math.lgamma(trials + 1)
-    logs = [
-        total - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_yes + (trials - k) * log_no
-        for k in range(most + 1)
-    ]
-    top = max(logs)
-    return top + math.log(sum(math.exp(each - top) for each in logs))
+    """log P(Bin(trials, probability) <= most), summed from the top down; terms too small to be seen are left out, so
+    that it takes about sqrt(trials) steps."""
+    no = 1 - probability
+    mean, spread = trials * probability, math.sqrt(trials * probability * no)
+    top = min(most, trials, math.ceil(mean + FAR * spread) + FEW)
+    log = math.lgamma(trials + 1) - math.lgamma(top + 1) - math.lgamma(trials - top + 1)
+    log += top * math.log(probability) + (trials - top) * math.log1p(-probability)
+    term, total = 1.0, 0.0
+    for k in range(top, -1, -1):
+        total += term
+        term *= k / (trials - k + 1) * no / probability  # the term of k - 1, as a part of the first
+        if term < total * UNSEEN and k < mean:
+            break
+        if term > HUGE:
+            log, total, term = log + math.log(term), total / term, 1.0
+    return log + math.log(total)
