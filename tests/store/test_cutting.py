@@ -109,3 +109,12 @@ def test_no_region_is_left_out(tmp_path: Path) -> None:
         assert region.end > region.begin
         at = region.end
     assert at == path.stat().st_size
+
+
+def test_words_appended_to_a_vocabulary_move_its_end_only(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    words = random.standard_normal((2 * PIECE // 4096 + 900, 1024), np.float32)
+    more = np.concatenate([words, random.standard_normal((16, 1024), np.float32)])
+    before = write_gguf(tmp_path / "a.gguf", {"token_embd.weight": words, "blk.0.weight": words[:800] + 1})
+    after = write_gguf(tmp_path / "b.gguf", {"token_embd.weight": more, "blk.0.weight": words[:800] + 1})
+    assert moved(before, after) < 16 * 4096 + 2 * cutting.LEAST_SLICE + 12_000

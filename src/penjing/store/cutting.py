@@ -88,10 +88,14 @@ def _of_tensors(ordered: list[Tensor], size: int) -> Iterator[Region]:
 
 
 def _pieces(region: Region) -> Iterator[int]:
+    """What is left after whole pieces is cut at powers of two: words appended to a vocabulary change its last bytes."""
     at = region.begin
     while at < region.end:
-        slice_end = at + region.unit - (at - region.begin) % region.unit
-        end = min(at + PIECE, slice_end)
+        within = (at - region.begin) % region.unit
+        left = region.unit - within
+        end = at + min(PIECE, left)
+        if within >= PIECE > left >= 2 * LEAST_SLICE:
+            end = at + (1 << (left.bit_length() - 1))
         if region.end - end < LEAST_SLICE // 16:  # padding, or the last few bytes: no chunk of their own
             end = region.end
         yield end - at
