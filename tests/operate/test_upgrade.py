@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from penjing.gateway.app import Gateway
 from penjing.operate import upgrade
 from penjing.operate.supervise import Supervised
 from penjing.operate.upgrade import NotUpgraded, Upgrade, UpgradeOptions
+from penjing.probe import machine
 from penjing.store.resolve import guide
 from second_guide import version_of, write_second_guide
 
@@ -155,3 +157,12 @@ async def test_links_of_a_former_address_are_counted_until_they_are_done() -> No
         assert gateway.house.at_work(old) == 0
         gateway.house.add("m", engine)
         assert version_of(await ask(client)) == {1}
+
+
+def test_what_an_upgrade_will_be_like_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = upgrade.foretell(guide())
+    assert small.beside
+    assert small.needed > guide().stat().st_size
+    here = machine.read(gpus=False)
+    monkeypatch.setattr(machine, "read", lambda gpus: replace(here, memory_available=small.needed))
+    assert not upgrade.foretell(guide()).beside

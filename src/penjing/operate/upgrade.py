@@ -14,18 +14,21 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from penjing.engines.engine import Address
-from penjing.engines.llamacpp import EngineOptions, LlamaCpp
+from penjing.engines.llamacpp import EngineOptions, LlamaCpp, room
 from penjing.errors import EngineError, ModelTooBig, PenjingError
 from penjing.gateway.house import House
 from penjing.gateway.metrics import Counter, Histogram
 from penjing.gateway.upstream import Pool
 from penjing.operate.supervise import Supervised
 from penjing.operate.warm import questions
+from penjing.plan import memory
+from penjing.probe import machine, model
 
 SOON = 0.02
 """Seconds between two looks whether the old engine is done."""
@@ -160,6 +163,26 @@ async def fits(new: LlamaCpp) -> bool:
     except ModelTooBig:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What an upgrade to a version will be like on this machine as it is now. Bytes: `needed` by the version as it
+    would be served here usually, `free` for it. `beside`: nobody will have to wait."""
+
+    needed: int
+    free: int
+
+    @property
+    def beside(self) -> bool:
+        return self.needed <= self.free
+
+
+def foretell(path: Path) -> Foretold:
+    """Of the model at `path`, before anything is done. Raises ModelError."""
+    here = machine.read(gpus=False)
+    usual = room.fit(model.read(path), here.memory_total, EngineOptions(), memory.Terms())
+    return Foretold(usual.need.total, int(here.memory_available * (1 - room.SPARE)))
 
 
 def as_large(new: LlamaCpp, old: object) -> EngineOptions:

@@ -3,6 +3,7 @@ second."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from penjing.store.versions import Store
 
 FOLLOWS = "A server that runs {model} follows by itself."
+BESIDE = "There is room for both versions (about {needed} of {free}): nobody waits."
+AFTER = (
+    "There is no room for both versions (about {needed} of {free}): questions wait until the old one has finished "
+    "and the new one is loaded."
+)
 
 
 @verb(
@@ -153,8 +159,21 @@ def _done(store: Store, name: str, decision: Decision, as_json: bool) -> None:
     except MachineError as error:  # it is decided, and stands in the store
         talk.warn("The decision is not in the audit log: {detail}", detail=error.message())
     talk.note(FOLLOWS, model=name)
+    if decision.what in ("tried", "promoted"):
+        _foretell(store, name, decision.number)
     if as_json:
         talk.data_json(facts(store, name))
+
+
+def _foretell(store: Store, name: str, number: int) -> None:
+    """Say beforehand whether a server will hold both versions at once, where that can be known."""
+    from penjing.errors import PenjingError
+    from penjing.files import human
+    from penjing.operate.upgrade import foretell
+
+    with suppress(PenjingError, OSError):  # whoever loads it will say what is wrong with it
+        told = foretell(store.find(f"{name}@{number}").path)
+        talk.note(BESIDE if told.beside else AFTER, needed=human(told.needed), free=human(told.free))
 
 
 def _share(option: str, given: str, most: float) -> float:
