@@ -33,8 +33,8 @@ INVISIBLE = 0.002
 """Nats below which more bits are no better: Q8_0."""
 COMFORTABLE = 10.0
 """Tokens a second, about twice as fast as people read."""
-NEARLY = 1.12
-"""So much larger is nearly as fast."""
+NEARLY = 0.88
+"""This share of the best speed is nearly as fast."""
 Origin = Literal["here", "published", "convert", "computed"]
 Verdict = Literal["fits", "shorter", "no"]
 Reason = Literal["asked", "only", "best", "fast", "fastest", "largest", "tight"]
@@ -180,10 +180,10 @@ def best(rows: Sequence[Row]) -> tuple[Row | None, Reason]:
 
 
 def fast_enough(rows: Sequence[Row]) -> int:
-    """Bytes of the largest row of little loss that is comfortably fast; where none is, nearly the smallest."""
+    """Bytes of the largest row of little loss that is comfortably fast, or nearly as fast as any of them is."""
     good = [row for row in rows if row.quality.kl <= LITTLE]
-    fast = [row.bytes for row in good if decode(row) >= COMFORTABLE]
-    return max(fast) if fast else int(NEARLY * min((row.bytes for row in good), default=0))
+    enough = min(COMFORTABLE, NEARLY * max(map(decode, good), default=0.0))
+    return max((row.bytes for row in good if decode(row) >= enough), default=0)
 
 
 def rank(row: Row) -> tuple[float, int]:
