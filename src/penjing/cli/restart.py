@@ -116,11 +116,12 @@ def awaited(old: Running) -> Running:
     from penjing.operate.succession import running
     from penjing.operate.succession.old import NotSucceeded
 
-    began, crowded = time.monotonic(), False
-    while True:
+    heard, crowded = time.monotonic(), False
+    while time.monotonic() - heard < HEARD:
+        time.sleep(LOOK)
         now = running.read(old.port)
-        if now is None:
-            raise NotHeard(url=old.url, pid=old.pid)
+        if now is None:  # it has ended, and its successor has not said where it is yet; or it has just ended
+            continue
         if now.pid != old.pid:
             return now
         tried = now.tried if now.tried.number > old.tried.number else running.Try()
@@ -129,6 +130,6 @@ def awaited(old: Running) -> Running:
         if tried.state == "crowded" and not crowded:
             crowded = True
             talk.note("Both do not fit into memory: the old server finishes its answers first; who asks waits.")
-        if not tried.number and time.monotonic() - began > HEARD:
-            raise NotHeard(url=old.url, pid=old.pid)
-        time.sleep(LOOK)
+        if tried.number:
+            heard = time.monotonic()
+    raise NotHeard(url=old.url, pid=old.pid)

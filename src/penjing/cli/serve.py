@@ -133,7 +133,7 @@ def _run(
 
     from penjing.cli.engines import prices
     from penjing.cli.following import followed, following
-    from penjing.cli.succession import policies_of, settled, succession
+    from penjing.cli.succession import policies_of, succession
     from penjing.gateway.app import Gateway
     from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import run
@@ -173,7 +173,7 @@ def _run(
             relieved=successor,
         )
     finally:
-        settled(successor)
+        successor.ended()
 
 
 def _reload(gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from penjing.cli import talk
 from penjing.errors import PenjingError
 from penjing.operate.succession.new import Heir, heir
-from penjing.operate.succession.old import NotSucceeded, Step, Succession, command, stay_for
+from penjing.operate.succession.old import NotSucceeded, Step, Succession, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,13 +50,6 @@ def succession(free: int) -> Succession:
     """What lets a successor take over. `free`: bytes of memory that were free at the start, 0 where nobody needs to
     know."""
     return Succession(command(), tell_step, free)
-
-
-def settled(done: Succession) -> None:
-    """The server has ended. Where a successor goes on this process waits for it, and does not return."""
-    done.ended()
-    if done.heir:
-        stay_for(done.heir)
 
 
 def policies_of(found: Heir | None, policies: Mapping[str, object]) -> Mapping[str, object]:

@@ -9,7 +9,6 @@ Does not know: who takes over, and how they agree.
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -34,8 +33,8 @@ class Hold:
         self.listener = listener
         self.stopping = asyncio.Event()
         """Somebody wants it to stop: set by the first signal."""
-        self.signal: int = signal.SIGTERM
-        """The last one."""
+        self.heard: Callable[[int], None] = lambda number: None
+        """Told of every signal."""
         self.cutting = asyncio.Event()
         """Now: set by the second signal."""
         self.leaving = asyncio.Event()
@@ -47,7 +46,7 @@ class Hold:
 
     def signalled(self, number: int) -> None:
         """The first one stops, the second one cuts."""
-        self.signal = number
+        self.heard(number)
         (self.cutting if self.stopping.is_set() else self.stopping).set()
 
     async def ending(self) -> None:

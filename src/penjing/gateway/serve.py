@@ -34,6 +34,7 @@ from penjing.gateway.http import Server
 log = logging.getLogger(__name__)
 
 FILES = 65536
+STOPS = (signal.SIGINT, signal.SIGTERM)
 YOUNG = 20_000
 """New objects after which the collector looks at the youngest."""
 HIGHEST_PORT = 65535
@@ -189,6 +190,8 @@ async def serve(
             await _end(starting, ending, retrying, *working, *relieving)
             gateway.close()
             await asyncio.gather(*(engine.stop() for engine in gateway.engines.values()))
+            if hold.leaving.is_set():  # signals are for the other process now: they wait for who passes them on
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 
 async def _drained(
@@ -273,7 +276,7 @@ def _signals(loop: asyncio.AbstractEventLoop, hold: Hold, reload: Callable[[], N
     """SIGINT and SIGTERM stop, the second one cuts; SIGHUP calls `reload`."""
     with ExitStack() as undo:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOPS:
                 _on_signal(loop, number, partial(hold.signalled, number), undo)
             if reload is not None and sys.platform != "win32":
                 _on_signal(loop, signal.SIGHUP, reload, undo)

@@ -85,12 +85,18 @@ class Succession:
                 await self._wanted.wait()
                 self._wanted.clear()
                 await self._try(hold)
-        await self._handed_on(hold)
 
     def ended(self) -> None:
-        """The server has ended: nobody needs to know of it any more."""
-        if self._server is not None:
-            running.remove(self._server)
+        """The server has ended: nobody needs to know of it any more. Where an heir goes on this process stays for it
+        and does not return, unless one stays already."""
+        if not self.heir:
+            if self._server is not None:
+                running.remove(self._server)
+            return
+        if os.environ.get(STAYS) != str(os.getppid()) or sys.platform != "linux":
+            os.execv(sys.executable, [sys.executable, "-S", "-E", stay.__file__, str(self.heir)])
+        for number in signal.sigpending():  # told since nobody listens here
+            self._forward(number)
 
     async def _try(self, hold: Hold) -> None:
         self._tries += 1
@@ -139,16 +145,16 @@ class Succession:
                 self._hear(Step("back"))
             raise
         self.heir = child.pid
+        hold.heard = self._forward
         self._hear(Step("ready", child.pid))
         await hold.leave()
         channel.tell("yours")
 
-    async def _handed_on(self, hold: Hold) -> None:
+    def _forward(self, number: int) -> None:
         """While answers are finished here, who wants the server to stop means the new one (Ctrl-C reaches both)."""
-        await hold.stopping.wait()
-        if hold.signal == signal.SIGTERM:
+        if number == signal.SIGTERM:
             with suppress(ProcessLookupError):
-                os.kill(self.heir, signal.SIGTERM)
+                os.kill(self.heir, number)
 
     def _say(self, step: Step) -> None:
         self._note(step.event)
@@ -169,13 +175,6 @@ def replace_tried(server: Running, tried: Try) -> Running:
 def command() -> tuple[str, ...]:
     """What this process was started with."""
     return (sys.executable, *sys.orig_argv[1:])
-
-
-def stay_for(heir: int) -> None:
-    """Become the process that waits for `heir`, unless one does already. Does not return where it does become it."""
-    if os.environ.get(STAYS) == str(os.getppid()) and sys.platform == "linux":
-        return
-    os.execv(sys.executable, [sys.executable, "-S", "-E", stay.__file__, str(heir)])
 
 
 async def _heard(channel: Channel, child: subprocess.Popen[bytes]) -> dict[str, Any]:

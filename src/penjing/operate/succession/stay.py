@@ -49,6 +49,7 @@ def main(known: int) -> int:
     for name in FORWARDED:
         signal.signal(getattr(signal, name), forward)
     signal.signal(signal.SIGINT, signal.SIG_IGN if at_terminal() else forward)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came while nobody listened comes now
     status = 0
     while True:
         try:
