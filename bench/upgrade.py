@@ -27,7 +27,7 @@ from penjing.operate.measure.sample import Sample, sample
 from penjing.operate.measure.wire import Connection, events, request
 
 sys.path.insert(0, str(page.ROOT / "tests"))
-from second_guide import version_of, write_second_guide
+from second_guide import version_of, write_second_guide  # type: ignore[import-not-found]  # tests are not checked
 
 QUIET = 1.5
 """Seconds without an upgrade between two."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
-FLOOR = ("errors", "language", "files", "settings", "messages", "manifest", "progress")
+FLOOR = ("errors", "language", "files", "settings", "messages", "manifest", "progress", "amounts")
 STATIONS = (
     "sources",
     "probe",
