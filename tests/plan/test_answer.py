@@ -116,6 +116,7 @@ def test_the_one_asked_for_and_the_nearest_that_fits_in_its_place() -> None:
     assert refused.verdict == "no"
     assert refused.nearest is not None
     assert refused.nearest.verdict == "fits"
+    assert refused.reason != "asked"
 
 
 def test_what_cannot_be_had_is_not_recommended() -> None:

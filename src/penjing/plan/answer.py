@@ -93,9 +93,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Answer:
-    """`rows` from the smallest to the largest. `chosen` is the recommended one, or the one that was asked for, for
-    `reason`; None where none fits. `nearest` is what fits instead where the one asked for does not. `wanted` in
-    tokens for each of `wish.slots`."""
+    """`rows` from the smallest to the largest. `chosen` is the recommended one, or the one that was asked for; None
+    where it does not fit. `nearest` is what fits instead, None where nothing does. `reason` is why one of these two.
+    `wanted` in tokens for each of `wish.slots`."""
 
     place: Place
     wish: Wish
@@ -132,7 +132,7 @@ def recommend(candidates: Sequence[Candidate], place: Place, wish: Wish = Wish()
         return Answer(place, wish, wanted, rows, asked[0], "asked")
     chosen, reason = best(rows)
     if asked:
-        return Answer(place, wish, wanted, rows, None, "asked", nearest=chosen)
+        return Answer(place, wish, wanted, rows, None, reason, nearest=chosen)
     return Answer(place, wish, wanted, rows, chosen, reason)
 
 

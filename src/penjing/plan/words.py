@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from penjing.files import human
 from penjing.plan import devices
-from penjing.plan.answer import COMFORTABLE, Answer, Row, longest
+from penjing.plan.answer import COMFORTABLE, Answer, Row, longest, same
 from penjing.plan.layers import assumptions
 from penjing.plan.place import Place
 from penjing.plan.said import Said, said
@@ -66,7 +66,7 @@ def verdict(answer: Answer) -> Said:
 
 
 def _not(answer: Answer) -> Said:
-    asked = next((row for row in answer.rows if answer.reason == "asked" and row.verdict == "no"), answer.smallest)
+    asked = next((row for row in answer.rows if same(row.label, answer.wish.quantization)), answer.smallest)
     row = asked if answer.nearest is not None else answer.smallest
     return said(
         "Does not fit: {label} needs {needed}, and {budget} may be taken here.",
