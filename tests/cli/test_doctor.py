@@ -13,7 +13,10 @@ from shells import Shell
 
 def test_everything_works_here(shell: Shell) -> None:
     done = shell("doctor", "--json")
-    findings = {finding["name"]: finding for finding in json.loads(done.out)}
+    document = json.loads(done.out)
+    findings = {finding["name"]: finding for finding in document["checks"]}
+    assert document["machine"]["memory_total"] > 0
+    assert len(document["machine"]["advice"]) == len(findings) - len(CHECKS)
     assert list(findings)[: len(CHECKS)] == list(CHECKS)
     assert all(finding["ok"] and finding["next"] for finding in list(findings.values())[len(CHECKS) :])
     assert findings["Engine"]["ok"]
@@ -53,24 +56,25 @@ def test_settings_that_cannot_be_used(shell: Shell) -> None:
     ):
         Path("penjing.toml").write_text(text)
         done = shell("doctor", "--json")
-        (settings,) = [finding for finding in json.loads(done.out) if finding["name"] == "Settings"]
+        (settings,) = [finding for finding in json.loads(done.out)["checks"] if finding["name"] == "Settings"]
         assert done.status == 1
         assert said in settings["detail"]
     Path("penjing.toml").write_text("[engine]\nthreads = 1\n")
-    (settings,) = [one for one in json.loads(shell("doctor", "--json").out) if one["name"] == "Settings"]
+    (settings,) = [one for one in json.loads(shell("doctor", "--json").out)["checks"] if one["name"] == "Settings"]
     assert settings == {"name": "Settings", "ok": True, "detail": "penjing.toml", "next": ""}
 
 
 def test_advice_is_told_and_is_no_failure(shell: Shell) -> None:
     done = shell("doctor")
     assert "\n! calibration: " in done.out
+    assert "\n  processor  " in done.out  # everything that is known of the machine
     assert "penjing probe --calibrate" in done.out
     assert done.status == (1 if "✗" in done.out else 0)
 
 
 def test_a_machine_that_hides_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penjing.probe.memory.MEMINFO", "/nowhere")
-    assert list(doctor.advised()) == []
+    assert doctor.Here.look() is None
     finding = judged("Memory", doctor.memory)
     assert not finding.ok
     assert "does not tell how much memory" in finding.detail

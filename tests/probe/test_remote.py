@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from model_hub import Hub, Repository, serving
 from penjing.errors import ModelCorrupt, PenjingError
+from penjing.plan.layers import Layer, layers
 from penjing.probe import model, remote
 from penjing.probe.faults import NoWeights
 from penjing.sources.source import Listing, listing
@@ -167,14 +169,14 @@ def test_what_is_damaged_there_is_said_to_be_so(hub: Hub, tmp_path: Path) -> Non
     with pytest.raises(ModelCorrupt):
         remote.read(offered(hub, {"config.json": b"{}", "model.safetensors": b"\x08\0\0\0\0\0\0\0notjson!"}))
     with pytest.raises(ModelCorrupt):
-        remote.read(offered(hub, {"config.json": b"no json", "model.safetensors": shard(3, 0)[0]}))
+        remote.read(offered(hub, {"config.json": b"no json", "model.safetensors": shard(8, 0)[0]}))
 
 
 def test_what_is_no_model(hub: Hub) -> None:
     with pytest.raises(NoWeights):
         remote.read(offered(hub, {"README.md": b"hello"}))
     with pytest.raises(NoWeights):
-        remote.read(offered(hub, {"model.safetensors": shard(3, 0)[0]}))
+        remote.read(offered(hub, {"model.safetensors": shard(8, 0)[0]}))
 
 
 def test_a_vocabulary_of_noise_is_not_leapt_over(hub: Hub, tmp_path: Path) -> None:
@@ -184,3 +186,64 @@ def test_a_vocabulary_of_noise_is_not_leapt_over(hub: Hub, tmp_path: Path) -> No
     content[at : at + 4_000_000] = random.Random(1).randbytes(4_000_000)
     with pytest.raises(ModelCorrupt, match="merges"):
         remote.read(offered(hub, {path.name: bytes(content)}))
+
+
+def test_windows_latent_attention_and_experts(hub: Hub, tmp_path: Path) -> None:
+    """Of a GGUF elsewhere and of a checkpoint's settings: what layers remember, and how many experts there are."""
+    for architecture, entries, config, wanted in KINDS:
+        path = tmp_path / f"{architecture}.gguf"
+        writer = gguf.GGUFWriter(path, architecture)
+        for key, value in {"block_count": 6, "embedding_length": 64, "attention.head_count": 4, **entries}.items():
+            add = writer.add_array if isinstance(value, list) else writer.add_uint32
+            add(f"{architecture}.{key}", value)
+        writer.add_token_list(vocabulary("gpt2"))
+        for layer in range(6):
+            writer.add_tensor(f"blk.{layer}.attn_q.weight", np.ones((64, 64), np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        before = hub.moved
+        found = remote.read(offered(hub, {path.name: path.read_bytes()}))
+        assert hub.moved - before < LIMIT
+        assert (found.experts, layers(found)) == wanted
+        assert found.metadata == model.read(path).metadata
+        settings = {"num_hidden_layers": 6, "hidden_size": 64, "num_attention_heads": 4, **config}
+        files = {"config.json": json.dumps(settings).encode(), "model.safetensors": shard(8, 0)[0]}
+        found = remote.read(offered(hub, files))
+        assert (found.experts, layers(found)) == wanted
+
+
+KINDS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[int, dict[Layer, int]]]] = [
+    (
+        "gemma3",
+        {"attention.head_count_kv": 2, "attention.key_length": 16, "attention.value_length": 16}
+        | {"attention.sliding_window": 512},
+        {"model_type": "gemma3_text", "num_key_value_heads": 2, "head_dim": 16, "sliding_window": 512},
+        (0, {Layer(32, 32, 512): 5, Layer(32, 32): 1}),
+    ),
+    (
+        "deepseek2",
+        {"attention.head_count_kv": 1, "attention.kv_lora_rank": 32, "rope.dimension_count": 8}
+        | {"attention.key_length_mla": 24, "attention.key_length": 40, "attention.value_length": 32}
+        | {"expert_count": 64, "expert_used_count": 6},
+        {"model_type": "deepseek_v2", "num_key_value_heads": 4, "kv_lora_rank": 32, "qk_rope_head_dim": 8}
+        | {"n_routed_experts": 64, "num_experts_per_tok": 6},
+        (64, {Layer(40, 0): 6}),
+    ),
+    (
+        "qwen3moe",
+        {"attention.head_count_kv": 2, "attention.key_length": 16, "attention.value_length": 16}
+        | {"expert_count": 128, "expert_used_count": 8},
+        {"model_type": "qwen3_moe", "num_key_value_heads": 2, "head_dim": 16, "num_experts": 128},
+        (128, {Layer(32, 32): 6}),
+    ),
+    (
+        "gpt-oss",
+        {"attention.head_count_kv": 2, "attention.key_length": 16, "attention.value_length": 16}
+        | {"attention.sliding_window": 128, "expert_count": 32},
+        {"model_type": "gpt_oss", "num_key_value_heads": 2, "head_dim": 16, "num_local_experts": 32}
+        | {"sliding_window": 128, "layer_types": ["sliding_attention", "full_attention"] * 3},
+        (32, {Layer(32, 32, 128): 3, Layer(32, 32): 3}),
+    ),
+]

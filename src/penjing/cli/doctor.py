@@ -1,4 +1,5 @@
-"""The verb `doctor`: tries what penjing needs, one thing after another, and says what to do about what fails."""
+"""The verb `doctor`: tries what penjing needs, one thing after another, says what to do about what fails, what this
+machine is and what would make it better."""
 
 from __future__ import annotations
 
@@ -7,14 +8,22 @@ import locale
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.faults import foreseen
+from penjing.cli.table import print_rows
 from penjing.cli.verb import option, verb
 from penjing.files import home, human, write_whole
 from penjing.language import say
+
+if TYPE_CHECKING:
+    from penjing.probe.advice import Advice
+    from penjing.probe.calibrate import Calibration
+    from penjing.probe.condition import Condition
+    from penjing.probe.machine import Machine
 
 OLDEST = (3, 10)
 ENOUGH_DISK = 5_000_000_000
@@ -39,12 +48,19 @@ class Finding:
 def doctor(as_json: bool) -> int:
     """The door; exit status 1 where a check failed."""
     findings = []
-    for finding in examine():
-        findings.append(finding)
+    for name, check in CHECKS.items():
+        findings.append(judged(say(name), check))
         if not as_json:
-            show(finding)
+            show(findings[-1])
+    machine = Here.look()
+    findings += machine.advised() if machine else []
     if as_json:
-        talk.data_json([asdict(finding) for finding in findings])
+        talk.data_json({"checks": [asdict(one) for one in findings], "machine": machine and machine.document()})
+    elif machine:
+        talk.data("")
+        print_rows(machine.rows())
+        for finding in findings[len(CHECKS) :]:
+            show(finding)
     return 0 if all(finding.ok for finding in findings) else FAILED
 
 
@@ -56,24 +72,45 @@ def show(finding: Finding) -> None:
         talk.data(f"  {say('next:')} {finding.next}")
 
 
-def examine() -> Iterator[Finding]:
-    """All checks, the quick ones first; then what would make this machine better."""
-    for name, check in CHECKS.items():
-        yield judged(say(name), check)
-    yield from advised()
+@dataclass(frozen=True)
+class Here:
+    """This machine, how it is now, how fast it was measured to be, and what would make it better."""
 
+    machine: Machine
+    condition: Condition
+    speed: Calibration | None
+    advice: tuple[Advice, ...]
+    library: tuple[str, ...]
 
-def advised() -> Iterator[Finding]:
-    """Advice on this machine; none where it cannot be looked into, which a check has said by then."""
-    from penjing.errors import MachineError
-    from penjing.probe import advice, calibrate, condition, machine
+    @classmethod
+    def look(cls) -> Here | None:
+        """None where it cannot be looked into, which a check has said by then."""
+        from penjing.errors import MachineError
+        from penjing.probe import advice, calibrate, condition, machine
+        from penjing.probe.offers import used
 
-    try:
-        here = machine.read()
-    except MachineError:
-        return
-    for one in advice.improve(here, condition.read(), advice.measured(calibrate.kept(here))):
-        yield Finding(say(one.about), True, one.found, one.next)
+        try:
+            here = machine.read()
+        except MachineError:
+            return None
+        now, speed = condition.read(), calibrate.kept(here)
+        return cls(here, now, speed, advice.improve(here, now, advice.measured(speed)), used())
+
+    def advised(self) -> list[Finding]:
+        """Advice as findings, which are no failures."""
+        return [Finding(say(one.about), True, one.found, one.next) for one in self.advice]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value, as `penjing probe` prints them."""
+        from penjing.cli.machine import rows, speed_rows
+
+        return [*rows(self.machine, self.condition, self.library), *(speed_rows(self.speed) if self.speed else [])]
+
+    def document(self) -> dict[str, Any]:
+        """As `penjing probe --json` prints it."""
+        from penjing.cli.machine import document
+
+        return document(self.machine, self.condition, self.speed, self.advice, self.library)
 
 
 def judged(name: str, check: Callable[[], tuple[str, str]]) -> Finding:

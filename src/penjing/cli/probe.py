@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from penjing.cli import talk
 from penjing.cli.table import print_rows
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import InputError
-from penjing.files import expanded, human, write_whole
+from penjing.files import expanded, write_whole
 from penjing.language import say
 
 if TYPE_CHECKING:
@@ -23,8 +22,10 @@ EXAMPLES = (
     ("penjing probe", "This machine, and what would make it better."),
     ("penjing probe --calibrate", "Measure how fast it is, in ten seconds."),
     ("penjing probe ./model.gguf", "A model's header; its weights are not read."),
+    ("penjing probe hf:OWNER/REPO:Q4_K_M", "One elsewhere, from its header: less than 2 MB are moved."),
 )
-
+FILES = (".gguf", ".safetensors")
+"""How an address ends that is a model's file, and no server's."""
 
 OPTIONS = {"devices": "--devices", "calibrate": "--calibrate", "record": "--record", "recording": "--from"}
 
@@ -113,45 +114,24 @@ def _devices(as_json: bool) -> None:
 
 
 def _model(model: str, as_json: bool) -> None:
-    """What a model's header says."""
+    """What a model's header says, here or elsewhere."""
+    from penjing.cli import header
+
+    facts = _facts(model)
+    talk.data_json(header.document(facts)) if as_json else print_rows(header.rows(facts))
+
+
+def _facts(model: str) -> Model:
+    """A file or folder here, or what a name means; of what is elsewhere headers are read, nothing else is moved."""
     from penjing.cli.model import NotHere, is_url
-    from penjing.probe import model as header
-    from penjing.store.resolve import GUIDE, guide
+    from penjing.cli.plan import subject
+    from penjing.cli.progress import shown
+    from penjing.probe.model import read
 
-    if is_url(model):
+    if is_url(model) and not model.partition("?")[0].endswith(FILES):
         raise NotHere(model=model)
-    facts = header.read(guide() if model == GUIDE else expanded(model))
-    talk.data_json(_plain(facts)) if as_json else print_rows(model_rows(facts))
-
-
-def model_rows(facts: Model) -> list[tuple[str, str]]:
-    """Name and value, for people."""
-    heads = say("{heads} heads, {kv_heads} for keys and values", heads=facts.heads, kv_heads=facts.kv_heads)
-    weights = say(
-        "{size}, {label} ({bits:.2f} bits a weight)",
-        size=human(facts.bytes),
-        label=facts.quantization,
-        bits=facts.bits_per_weight,
-    )
-    return [
-        (say("file"), str(facts.path)),
-        (say("name"), facts.name or "-"),
-        (say("architecture"), facts.architecture),
-        (say("parameters"), f"{facts.parameters:,}"),
-        (say("weights"), weights),
-        (say("trained context"), say("{tokens} tokens", tokens=facts.context)),
-        (say("layers"), f"{facts.layers} × {facts.embedding}"),
-        (say("attention"), heads),
-        (say("vocabulary"), say("{tokens} tokens", tokens=facts.vocabulary)),
-        (say("chat template"), say("yes") if facts.chat_template else say("no")),
-    ]
-
-
-def _plain(facts: object) -> Any:
-    """Dataclasses, sets and paths as JSON; tensors are counted, not listed."""
-    import msgspec
-
-    fields = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}  # type: ignore[arg-type]
-    if "tensors" in fields:
-        fields["tensors"] = len(fields["tensors"])
-    return msgspec.to_builtins(fields, enc_hook=str)
+    path = expanded(model)
+    if path.exists():
+        return read(path)
+    with shown() as report:
+        return subject.find(model, report).model

@@ -115,13 +115,13 @@ def main() -> int:
 def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
     """Everything of a `Calibration` but the machine's and the library's names."""
     began = time.perf_counter()
-    tell("looking", 0)
+    announce("looking", 0)
     others = Others()
-    tell("disk", 0.05)
+    announce("disk", 0.05)
     found: dict[str, object] = {"threads": threads, "disk": disk.read_rate(folder)}
     with Kernels(threads) as kernels:
         bench = Bench(kernels, weights(cache))
-        tell("memory", 0.1)
+        announce("memory", 0.1)
         found["reading"] = reading = bench.reading()
         found["bandwidth"] = reading[-1][1]
         kernels.set_threads(1)
@@ -131,7 +131,7 @@ def measure(threads: int, folder: Path, cache: int) -> dict[str, object]:
         matmul = {}
         for number, kind in enumerate(TYPES):
             if time.perf_counter() - began < BUDGET:
-                tell("multiplying", 0.3 + 0.7 * number / len(TYPES))
+                announce("multiplying", 0.3 + 0.7 * number / len(TYPES))
                 matmul[kind] = bench.product(kind)
     when = datetime.now(timezone.utc).isoformat(timespec="seconds")
     seconds = time.perf_counter() - began
@@ -145,7 +145,7 @@ def weights(cache: int) -> int:
     return min(max(2 * cache, LEAST), MOST, max(psutil.virtual_memory().available // 8, 1))
 
 
-def tell(stage: str, fraction: float) -> None:
+def announce(stage: str, fraction: float) -> None:
     print(json.dumps({"stage": stage, "fraction": round(fraction, 3)}), flush=True)
 
 

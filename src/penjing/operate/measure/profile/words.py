@@ -9,9 +9,11 @@ from penjing.language import say
 from penjing.operate.measure.profile.phase import AFTER, BEFORE, CLOSE, Part, Phase, Profile
 
 GIGA = 1e9
-SUM = "{phase}: the parts add up to {sum:.1f} % of the time unwatched; watching made it {slowed:.0f} % slower."
-OFF = "That is off by more than {limit:.0f} %: try again while nothing else runs, or with a longer prompt."
-TAKEN_OFF = "Operations ran one by one, for which {parallel:.1f} µs each are taken off ({single:.1f} µs of one thread)."
+REMARKS = {
+    "sum": "{phase}: the parts add up to {sum:.1f} % of the time unwatched; watching made it {slowed:.0f} % slower.",
+    "off": "That is off by more than {limit:.0f} %: try again while nothing else runs, or with a longer prompt.",
+    "taken off": "Operations ran one by one: {parallel:.1f} µs are taken off each ({single:.1f} µs of one thread).",
+}
 WORDS = {
     "matrix product": "matrix product",
     "attention": "attention",
@@ -80,8 +82,8 @@ def remarks(profile: Profile) -> list[str]:
     """What has to be known about the numbers."""
     found = []
     for name, phase in profile.each():
-        found.append(say(SUM, phase=named(name), sum=phase.accounted * 100, slowed=phase.slowed * 100))
+        found.append(say(REMARKS["sum"], phase=named(name), sum=phase.accounted * 100, slowed=phase.slowed * 100))
         if not phase.close:
-            found.append(say(OFF, limit=CLOSE * 100))
+            found.append(say(REMARKS["off"], limit=CLOSE * 100))
     launch = profile.decode.launch
-    return [*found, say(TAKEN_OFF, parallel=launch.parallel * 1e6, single=launch.single * 1e6)]
+    return [*found, say(REMARKS["taken off"], parallel=launch.parallel * 1e6, single=launch.single * 1e6)]

@@ -134,7 +134,7 @@ def fail(detail: str) -> NoReturn:
 
 def measure(settings: Settings, prompt: int, output: int, seconds: float) -> dict[str, object]:
     """`prefill`, `decode` as in `Phase`. Raises EngineStartFailed, LibraryMissing."""
-    tell("loading", 0)
+    announce("loading", 0)
     watch, length = Watch(), -(-(prompt + output) // STEP) * STEP
     with Loaded(settings) as model:
         if not model.generates:
@@ -142,7 +142,7 @@ def measure(settings: Settings, prompt: int, output: int, seconds: float) -> dic
         with Context(model, length) as plain, Context(model, length, watch.callback) as watched:
             tokens = text(model, prompt)
             pair = Pair(plain, watched, watch, settings.ubatch)
-            tell("warming", 0.1)
+            announce("warming", 0.1)
             begun = time.perf_counter()
             operations = {"prefill": pair.describe(tokens), "decode": pair.describe([pair.token])}
             once = time.perf_counter() - begun
@@ -164,7 +164,7 @@ def rounds(pair: Pair, tokens: Sequence[int], output: int, count: int) -> dict[s
     """Answer the prompt `count` times."""
     seen = {"prefill": Seen(), "decode": Seen()}
     for number in range(count):
-        tell("profiling", 0.2 + 0.75 * number / count)
+        announce("profiling", 0.2 + 0.75 * number / count)
         pair.clear()
         pair.both(tokens, seen["prefill"])
         for _ in range(output - 1):
@@ -215,7 +215,7 @@ def spread(values: Sequence[float]) -> float:
 
 def launching(threads: int, watch: Watch, decode: Median) -> dict[str, float]:
     """A `Launch`. None of the model's own operations took less than nothing, which is a limit to what is measured."""
-    tell("profiling", 0.95)
+    announce("profiling", 0.95)
     with Kernels(threads) as kernels:
         with kernels.chain(CHAIN) as work:
             among = statistics.median(work.run() for _ in range(TRIES)) / CHAIN
@@ -230,7 +230,7 @@ def launching(threads: int, watch: Watch, decode: Median) -> dict[str, float]:
     return {"parallel": max(0.0, quickest - among), "single": nothing}
 
 
-def tell(stage: str, fraction: float) -> None:
+def announce(stage: str, fraction: float) -> None:
     """One line to whoever waits."""
     print(json.dumps({"stage": stage, "fraction": round(fraction, 3)}), flush=True)
 
