@@ -6,8 +6,8 @@
     python bench/plan_accuracy.py --write             puts both tables into docs/en and docs/zh/planning.md
 
 Weights are random (`shapes`), which changes neither bytes nor time. Memory is the worker's resident memory after a
-prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers, the median of tries. Figures
-are kept in FOLDER, one file a configuration, so that measuring may be done in turns of `--seconds` and predictions be
+prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers, in moments in which other
+programs rested. Figures are kept in FOLDER, one file a configuration, so that measuring may be done in turns of `--seconds` and predictions be
 made anew. Calibrations alternate with configurations, and each is predicted from the mean of the two beside it: a
 machine that is shared with strangers is up to a fifth faster or slower a few minutes later, which is not the planner's.
 """
@@ -24,6 +24,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +48,20 @@ from penjing.probe.others import Others
 
 WORDS = (300, 4000)
 """Token ids that are words of the guide."""
-PROMPT, ANSWER, TOGETHER = 512, 32, 64
-"""Tokens of the prompt, of its answer, of each of several answers at once."""
+ANSWER, TOGETHER = 32, 32
+"""Tokens of an answer, of each of several answers at once."""
 SHORT = 8
 """Tokens of each prompt whose answers are timed together."""
-LEAST_TRIES, TRIES, ENOUGH = 2, 4, 8.0
-"""Tries of each, fewer where they have taken so many seconds."""
-DISTURBED, PATIENCE = 0.12, 100
-"""Cores that other programs may take during a try, and seconds until they must have ended."""
+TRIES, MOST_TRIES, PATIENCE = 2, 12, 12.0
+"""Tries that count, tries at most, and seconds after which none is begun for calm's sake."""
+DISTURBED, MOST_DISTURBED = 0.1, 0.3
+"""Cores that other programs may take during a try without and with regret."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One engine: `shape` and `kind` name the file, `context` in tokens of each slot, `deep` is the prompt after which
-    a second answer is timed (0 for none). `fitted`: its figures may have been looked at while the planner was made."""
+    """One engine: `shape` and `kind` name the file, `context` in tokens of each slot, `prompt` and `deep` are those after
+    which answers are timed (0 for none). `fitted`: its figures may have been looked at while the planner was made."""
 
     shape: str
     kind: str
@@ -68,6 +69,7 @@ class Configuration:
     slots: int = 1
     kv_type: str = "f16"
     deep: int = 0
+    prompt: int = 512
     fitted: bool = False
 
     @property
@@ -101,18 +103,22 @@ SPEED = (
     Configuration("qwen2.5-0.5b", "Q8_0", 8192, slots=4, deep=4096, fitted=True),
     Configuration("qwen2.5-0.5b", "Q4_0", 8192, slots=4, deep=4096, fitted=True),
     Configuration("llama-3.2-1b", "Q4_K", 4096, slots=4, deep=2048, fitted=True),
-    Configuration("llama-3.2-1b", "F16", 4096, slots=4, fitted=True),
-    Configuration("gemma3-1b", "Q8_0", 4096, slots=4, deep=2048, fitted=True),
-    Configuration("qwen3moe-3b", "Q4_K", 4096, slots=4, deep=2048, fitted=True),
     Configuration("smollm2-360m", "F16", 4096, slots=4, deep=2048),
+    Configuration("gemma3-1b", "Q8_0", 4096, slots=4, deep=2048),
     Configuration("qwen3-1.7b", "Q4_K", 4096, slots=4, deep=2048),
+    Configuration("qwen3moe-3b", "Q4_K", 4096, slots=4, deep=2048),
+    Configuration("llama-3.2-3b", "Q4_0", 4096, slots=4, prompt=256),
+    Configuration("llama-3.2-1b", "F16", 4096, slots=4),
+    Configuration("qwen2.5-3b", "Q8_0", 2048, slots=4, prompt=256),
     Configuration("qwen3-1.7b", "Q6_K", 4096, slots=2),
-    Configuration("llama-3.2-3b", "Q4_0", 4096, slots=4, deep=2048),
-    Configuration("qwen2.5-3b", "Q8_0", 2048, slots=4),
-    Configuration("qwen3-4b", "Q5_K", 2048, slots=2),
-    Configuration("deepseek-lite", "Q4_K", 2048, slots=4),
-    Configuration("llama-7b", "Q4_0", 2048, slots=2),
+    Configuration("deepseek-lite", "Q4_K", 2048, slots=4, prompt=256),
+    Configuration("qwen3-4b", "Q5_K", 2048, slots=2, prompt=256),
+    Configuration("llama-7b", "Q4_0", 2048, slots=2, prompt=256),
 )
+
+
+class Disturbed(Exception):
+    """Nothing can be measured now."""
 
 
 class Asking:
@@ -120,10 +126,13 @@ class Asking:
 
     def __init__(self, client: aiohttp.ClientSession) -> None:
         self._client, self._random = client, random.Random(0)
+        self._last: list[int] = []
 
-    async def __call__(self, prompt: int, answer: int) -> dict[str, float]:
-        ids = [self._random.randrange(*WORDS) for _ in range(prompt)]
-        body = {"prompt": ids, "n_predict": answer, "cache_prompt": False, "ignore_eos": True}
+    async def __call__(self, prompt: int, answer: int, *, again: bool = False) -> dict[str, float]:
+        """The worker's timings of an answer. `again`: after the prompt that was asked last, which is not read anew."""
+        if not again or len(self._last) != prompt:
+            self._last = [self._random.randrange(*WORDS) for _ in range(prompt)]
+        body = {"prompt": self._last, "n_predict": answer, "cache_prompt": again, "ignore_eos": True}
         async with self._client.post("/completion", json=body) as reply:
             said: dict[str, Any] = await reply.json()
         return dict(said["timings"])
@@ -131,67 +140,61 @@ class Asking:
 
 async def taken(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, Any]:
     """Bytes of the worker's memory."""
-    await ask(PROMPT, 4)
+    await ask(one.prompt, 4)
     return asdict(await engine.footprint())
 
 
 async def timed(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, Any]:
     """Tokens a second."""
 
-    async def alone() -> dict[str, float]:
-        said = await ask(PROMPT, ANSWER)
-        return {"prefill": said["prompt_per_second"], "decode": said["predicted_per_second"]}
+    async def prefill(tokens: int) -> list[float]:
+        return [(await ask(tokens, 1))["prompt_per_second"]]
 
-    async def deep() -> dict[str, float]:
-        said = await ask(one.deep, ANSWER)
-        return {"deep_prefill": said["prompt_per_second"], "deep_decode": said["predicted_per_second"]}
+    async def decode(tokens: int) -> list[float]:
+        return [(await ask(tokens, ANSWER, again=True))["predicted_per_second"]]
 
-    async def together() -> dict[str, float]:
+    async def together() -> list[float]:
         answers = await asyncio.gather(*(ask(SHORT, TOGETHER) for _ in range(one.slots)))
-        return {"together": sum(each["predicted_per_second"] for each in answers)}
+        return [sum(each["predicted_per_second"] for each in answers)]
 
-    found: dict[str, list[float]] = {}
-    for work in (alone, *[together] * (one.slots > 1), *[deep] * (one.deep > 0)):
-        begun, tries = time.monotonic(), 0
-        while tries < LEAST_TRIES or (tries < TRIES and time.monotonic() - begun < ENOUGH):
-            tries += 1
-            for name, rate in (await undisturbed(work, engine.pid)).items():
-                found.setdefault(name, []).append(rate)
-    return found
+    works: dict[str, Callable[[], Awaitable[list[float]]]] = {
+        "prefill": partial(prefill, one.prompt),
+        "decode": partial(decode, one.prompt),
+        "deep_prefill": partial(prefill, one.deep),
+        "deep_decode": partial(decode, one.deep),
+        "together": together,
+    }
+    wanted = {name for name in works if one.deep or "deep" not in name} - ({"together"} if one.slots == 1 else set())
+    return {name: await calm(work, engine.pid) for name, work in works.items() if name in wanted}
 
 
-async def undisturbed(work: Callable[[], Awaitable[dict[str, float]]], pid: int) -> dict[str, float]:
-    """What `work` gives when other programs than this and `pid` hardly computed meanwhile; again until then."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+async def calm(work: Callable[[], Awaitable[list[float]]], pid: int) -> list[float]:
+    """What `work` gives in TRIES tries during which other programs than this and `pid` rested; where they never do for
+    so long, in those in which they did the least."""
+    begun = time.monotonic()
+    tries: list[tuple[float, float]] = []
+    while len(tries) < MOST_TRIES and (len(tries) < TRIES or time.monotonic() - begun < PATIENCE):
         others = Others(pid)
-        found = await work()
-        if others.cores() < DISTURBED:
-            return found
-        print(f"  other programs took {others.cores():.2f} cores: once again", flush=True)
-        await asyncio.to_thread(wait, deadline, pid)
-    raise SystemExit("This machine is not quiet: close other programs.")
-
-
-def wait(deadline: float, *pids: int) -> None:
-    """Until other programs rest."""
-    cores = 1.0
-    while cores >= DISTURBED and time.monotonic() < deadline:
-        others = Others(*pids)
-        time.sleep(1)
-        cores = others.cores()
+        rate = statistics.fmean(await work())
+        tries.append((others.cores(), rate))
+        if sum(cores < DISTURBED for cores, _ in tries) >= TRIES:
+            break
+        if tries[-1][0] >= DISTURBED:
+            await asyncio.sleep(0.5)
+    best = sorted(tries)[:TRIES]
+    if best[-1][0] > MOST_DISTURBED:
+        raise Disturbed(f"other programs keep {best[-1][0]:.1f} cores busy")
+    return [rate for _, rate in best]
 
 
 def calibrated() -> Calibration:
-    """This machine's calibration, taken while nothing else ran."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        wait(deadline)
+    """This machine's calibration, taken while other programs mostly rested."""
+    for _ in range(MOST_TRIES):
         found = calibrate.calibrate(machine.read(gpus=False))
-        if found.load * found.threads < DISTURBED:
+        if not found.noisy:
             return found
-        print(f"  other programs took {found.load:.0%} during calibration: once again", flush=True)
-    raise SystemExit("This machine is not quiet: close other programs.")
+        print(f"  calibration disturbed: load {found.load:.0%}, spread {found.spread:.0%}", flush=True)
+    raise Disturbed("other programs keep this machine busy")
 
 
 async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
@@ -224,9 +227,12 @@ def measure(what: str, folder: Path, only: str, seconds: float) -> None:
         path = shapes.write(one.shape, one.kind, folder)
         try:
             found = asyncio.run(measured(what, one, path))
+            after = calibrated() if before else None
+        except Disturbed as why:
+            print(f"{one.name}: {why}; left for another turn.", flush=True)
+            continue
         finally:
             path.unlink()
-        after = calibrated() if before else None
         kept.write_bytes(msgspec.json.encode({"figures": found, "calibration": before and after and [before, after]}))
         before = after
         print(one.name, json.dumps(found), flush=True)
@@ -273,9 +279,9 @@ def speed_rows(folder: Path) -> Iterator[Row]:
         found, model = figures(kept), facts(one, folder)
         calibration = msgspec.convert(mean(*json.loads(kept.read_bytes())["calibration"]), Calibration)
         loads = {
-            "prefill": Load(PROMPT),
+            "prefill": Load(one.prompt),
             "deep_prefill": Load(one.deep),
-            "decode": Load(context_tokens=PROMPT + ANSWER // 2),
+            "decode": Load(context_tokens=one.prompt + ANSWER // 2),
             "deep_decode": Load(context_tokens=one.deep + ANSWER // 2),
             "together": Load(context_tokens=SHORT + TOGETHER // 2, together=one.slots),
         }
