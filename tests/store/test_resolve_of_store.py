@@ -62,7 +62,7 @@ def test_a_part_is_no_model(here: Path) -> None:
         resolve("adapter")
 
 
-@pytest.mark.parametrize("name", ["hf:o/r:F32", "hf:O/r", "https://huggingface.co/o/r"])
+@pytest.mark.parametrize("name", ["hf:o/r:F32", "hf:O/r", "https://huggingface.co/o/r", "hub:o/r"])
 def test_a_model_by_the_place_it_was_fetched_from(here: Path, name: str) -> None:
     made = Store().add({"a.gguf": write_tiny_gguf(here / "a.gguf")}, Manifest(name="o/r", version=""))
     Store().tag("o/r", "f32", made)

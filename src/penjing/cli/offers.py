@@ -76,7 +76,8 @@ def of_model(model: str, as_json: bool) -> None:
     heads = (say("QUANTIZATION"), say("SIZE"), say("CONTEXT THAT FITS"), say("FILES"))
     rows_shown = [(each.label, human(each.total), _room(fits.get(each.files[0].path)), _names(each)) for each in known]
     print_rows([heads, *rows_shown])
-    talk.note("penjing pull {model}:QUANTIZATION fetches one of them.", model=model.partition("#")[0])
+    if len(known) > 1:
+        talk.note("penjing pull {model}:QUANTIZATION fetches one of them.", model=model)
 
 
 def _fits(found: Listing, known: Sequence[Variant]) -> Mapping[str, int]:

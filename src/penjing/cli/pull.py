@@ -11,14 +11,18 @@ from penjing.errors import InputError, SettingError
 if TYPE_CHECKING:
     from penjing.store.order import Order
     from penjing.store.pull import Pulled
+    from penjing.store.version import Version
 
 REASONS = {
     "only": "{label}: the only one there.",
     "checkpoint": "The original weights: there are no GGUF files. They are converted when they are first used.",
     "gpu": "{label}: the best of {count} that fits the GPU ({free} free, {context} tokens of context).",
-    "comfortable": "{label}: the best of {count} that leaves half of the {free} of free memory to conversations "
-    "({context} tokens of context).",
-    "slow": "{label}: the smallest of {count} with 4 bits or more; larger ones would be slower still.",
+    "best": "{label}: the best of {count}; more bits would change nothing that people notice ({context} tokens of "
+    "context fit the {free} of free memory).",
+    "fast": "{label}: the largest of {count} that answers quickly here and hardly differs from the original ({context} "
+    "tokens of context fit the {free} of free memory).",
+    "slow": "{label}: of {count} one of the quickest that hardly differ from the original; larger ones would be slower "
+    "still.",
     "fits": "{label}: the best of {count} that fits the {free} of free memory ({context} tokens of context).",
     "tight": "{label}: it just fits the {free} of free memory (only {context} tokens of context).",
 }
@@ -156,10 +160,23 @@ def tell(done: Pulled) -> None:
         talk.note("{size} of it was on this machine already.", size=human(done.linked))
     if done.version is None:
         talk.note("It is in {path}: penjing chat {path}", path=done.path)
-    elif done.known:
-        talk.note("It was here already: penjing chat {name}", name=done.order.called)
-    else:
-        talk.note("Kept as {version}: penjing chat {name}", version=done.version, name=done.order.called)
+        return
+    text = "It was here already: penjing chat {name}" if done.known else "Kept as {version}: penjing chat {name}"
+    called = done.order.called if done.version.name == done.order.name else done.version.name
+    talk.note(text, version=done.version, name=called)
+    _warn_of_distrust(done.version)
+
+
+def _warn_of_distrust(version: Version) -> None:
+    """Say at once what running it would say."""
+    from penjing.store.resolve import find
+    from penjing.store.trust.faults import Distrusted
+
+    try:
+        find(str(version))
+    except Distrusted as refusal:
+        talk.warn("{detail}", detail=refusal.message())
+        talk.note("{detail}", detail=refusal.advice())
 
 
 def ordered(wanted: Order) -> dict[str, object]:

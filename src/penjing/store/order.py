@@ -21,8 +21,10 @@ from penjing.sources.source import Listing, RemoteFile, list_files
 from penjing.sources.variants import Variant, pick, variants
 from penjing.store import choosing, names
 from penjing.store.choosing import Choice
+from penjing.store.faults import BadName
 
 WEB = ("http", "https")
+HUB = "hub"
 Waiting = Callable[[str, float], None]
 """Told `(host, seconds)` before each pause."""
 
@@ -103,6 +105,8 @@ def called(asked: Reference, found: Listing, variant: Variant) -> tuple[str, tup
     if asked.scheme == CATALOGUE:
         name, _, size = catalogue.find(asked.place).name.partition(":")
         return names.suggested(name), (size, f"{size}-{quantization}") if size else (quantization,)
+    if found.reference.scheme == HUB:  # the hub's own name, and what is stable there
+        return names.name_of(found.reference.place), ()
     if found.reference.scheme in WEB or found.reference.scheme == "file":
         stem = Path(variant.files[0].path).stem if variant.kind == "gguf" else found.name
         return names.suggested(stem), ()
@@ -124,9 +128,11 @@ def stored(text: str) -> str:
         elif asked.scheme in REPOSITORIES and not asked.revision:
             name, tag = of_place(asked.place, asked.pick)
             tag = tag if asked.pick else ""
+        elif asked.scheme == "hub" and not asked.revision:
+            name, tag = names.name_of(asked.place), ""
         else:
             return ""
-    except (NotAReference, NoSuchShortName):
+    except (NotAReference, NoSuchShortName, BadName):
         return ""
     return f"{name}:{tag}" if tag else name
 
