@@ -16,7 +16,11 @@ from pathlib import Path
 import pytest
 
 from model_hub import Hub, Repository, serving
+from penjing.cli.pull import tell
+from penjing.manifest import Manifest
 from penjing.sources.catalogue import entries
+from penjing.store.order import order
+from penjing.store.pull import Pulled
 from penjing.store.versions import Store
 from shells import Shell
 from terminals import Terminal
@@ -55,7 +59,7 @@ def test_fetched_shown_and_talked_to(hub: Hub, shell: Shell) -> None:
 def test_without_a_quantization_one_is_chosen_and_the_reason_said(hub: Hub, shell: Shell) -> None:
     done = shell("pull", "hf:o/r", "--dry-run", "--json")
     told = json.loads(done.out)
-    assert told["reason"] in ("comfortable", "tight", "fits", "slow", "gpu")
+    assert told["reason"] in ("best", "fast", "slow", "fits", "tight", "gpu")
     assert f"{told['quantization']}: " in done.err
     assert "of 2" in done.err
     assert hub.moved < 1 << 20
@@ -163,3 +167,13 @@ def test_a_model_that_is_not_here_is_fetched_where_a_person_wants_it(hub: Hub, a
 def test_nobody_is_asked_where_nobody_is(hub: Hub, shell: Shell) -> None:
     done = shell("chat", "hf:o/r:F32", "-p", "hi")
     assert (done.status, "Fetch it first: penjing pull hf:o/r:F32" in done.err) == (3, True)
+
+
+def test_what_would_be_refused_is_said_at_once(hub: Hub, clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_tiny_gguf(clean.parent / "m.gguf")
+    made = Store().add({"m.gguf": path}, Manifest(name="mine", version=""), origin="hub:http://127.0.0.1:9")
+    tell(Pulled(order("hf:o/r:F32", name="mine"), made.path, made.manifest, made, moved=5))
+    said = capsys.readouterr().err
+    assert "Kept as mine@1: penjing chat mine" in said
+    assert "mine@1 is not signed" in said
+    assert "--allow-untrusted" in said

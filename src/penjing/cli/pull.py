@@ -169,11 +169,13 @@ def tell(done: Pulled) -> None:
 
 def _warn_of_distrust(version: Version) -> None:
     """Say at once what running it would say."""
-    from penjing.store.resolve import find
+    from penjing.cli.progress import shown
+    from penjing.store.admitting import of_version, require_admitted
     from penjing.store.trust.faults import Distrusted
 
     try:
-        find(str(version))
+        with shown() as report:
+            require_admitted(of_version(version), report=report)
     except Distrusted as refusal:
         talk.warn("{detail}", detail=refusal.message())
         talk.note("{detail}", detail=refusal.advice())
