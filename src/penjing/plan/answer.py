@@ -64,8 +64,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Row:
-    """A candidate at its place. `need` for `context` tokens: the wanted ones where nothing fits or they do, else
-    `longest`, which is the longest context that fits beside the weights (0: none does)."""
+    """A candidate at its place. `need` is for `context` tokens: the wanted ones where they fit, else the `longest` that
+    fit beside the weights; where none do (0), the fewest that there must be."""
 
     candidate: Candidate
     verdict: Verdict
@@ -143,7 +143,7 @@ def judge(candidate: Candidate, place: Place, wish: Wish, wanted: int, least: in
     trained = model.context or UNTRAINED
     most = largest_context(model, place.budget, wish.slots, terms, most=trained)
     verdict: Verdict = "fits" if most >= least else "shorter" if most else "no"
-    context = min(most, wanted) if most else wanted
+    context = min(most, wanted) if most else least
     load = Load(PROMPT, context_tokens=min(PROMPT, context), together=wish.slots, kv_type=wish.kv_type)
     return Row(
         candidate=candidate,

@@ -1,10 +1,5 @@
-"""Which of a model's quantizations this machine is given when nobody said which.
-
-The best with 4 to 8 bits a weight (more are slower and nobody sees the difference) whose weights leave half of the free
-memory to conversations and to everything else, and that answers as fast as people read where the machine was measured;
-else the best that fits at all. Where a GPU holds one of 4 bits or more, the GPU's memory decides.
-
-Quality is taken to grow with size, which holds among quantizations of one model.
+"""Which of a model's quantizations this machine is given when nobody said which: what `penjing plan` recommends.
+Where a GPU holds one that hardly changes the answers, the GPU's memory decides.
 
 Does not know: what the person will do with it.
 """
@@ -12,36 +7,35 @@ Does not know: what the person will do with it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from penjing.errors import ModelTooBig
 from penjing.files import human
-from penjing.plan.memory import largest_context, need
-from penjing.plan.speed import predict
+from penjing.plan import place
+from penjing.plan.answer import LITTLE, UNTRAINED, Candidate, rank, recommend
+from penjing.plan.memory import largest_context
+from penjing.plan.offered import offered
+from penjing.plan.place import SPARE, Place
 from penjing.probe import calibrate, machine, remote
-from penjing.probe.facts import Model
 from penjing.probe.faults import NoWeights
 from penjing.probe.machine import Machine
 from penjing.sources.source import Listing
 from penjing.sources.variants import Variant
 
-SPARE = 0.1
-"""Share of the free memory that is left to everybody else."""
-COMFORT, SHORTEST = 8192, 2048
-"""Tokens of context: what is wished for, and what there must be."""
-UNTRAINED = 4096
-"""Tokens of context of a model whose header does not say what it was trained for."""
-FOUR_BITS, EIGHT_BITS = 4.0, 8.7
-"""Bits a weight: IQ4_XS has 4.25, Q8_0 8.5, and some tensors have more than the rest."""
-READING = 8.0
-"""Tokens a second: about 350 words a minute, faster than most people read."""
 REPACKED = ("Q4_0_4_4", "Q4_0_4_8", "Q4_0_8_8")
 """Layouts that llama.cpp no longer reads: it makes them of Q4_0 itself."""
-Reason = Literal["asked", "only", "checkpoint", "gpu", "comfortable", "slow", "fits", "tight"]
-REASONS: tuple[Reason, ...] = ("tight", "fits", "slow", "comfortable")
-"""By grade."""
+Reason = Literal["asked", "only", "checkpoint", "gpu", "best", "fast", "slow", "fits", "tight"]
+REASONS: Mapping[str, Reason] = {
+    "only": "only",
+    "best": "best",
+    "fast": "fast",
+    "fastest": "slow",
+    "largest": "fits",
+    "tight": "tight",
+}
+"""By the plan's own."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +71,10 @@ def choose(listing: Listing, known: Sequence[Variant], here: Machine | None = No
     if len(ggufs) == 1:
         return Choice(ggufs[0], "only")
     here = here or machine.read()
-    model = header(listing, ggufs)
-    on_gpu = _on_gpu(ggufs, model, here)
-    return on_gpu or among(listing, ggufs, model, here.memory_available, _rate(model, here))
-
-
-def header(listing: Listing, known: Sequence[Variant]) -> Model:
-    """What the header of one of the GGUF variants `known` says, which holds for all of them but for their sizes."""
-    return remote.read(listing, next((variant for variant in known if variant.label == "Q4_K_M"), known[0]))
+    sample = _sample(ggufs)
+    card = max((gpu.memory_free for gpu in here.gpus if not gpu.shared), default=0)
+    known_here = offered(remote.read(listing, sample), sample, ggufs)
+    return among(listing, known_here, place.here(here, calibrate.kept(here)), card)
 
 
 def contexts(listing: Listing, known: Sequence[Variant], here: Machine | None = None) -> dict[str, int]:
@@ -93,79 +83,36 @@ def contexts(listing: Listing, known: Sequence[Variant], here: Machine | None = 
     ggufs = [variant for variant in known if variant.kind == "gguf"]
     if not ggufs:
         return {}
-    model = header(listing, ggufs)
+    model = remote.read(listing, _sample(ggufs))
     budget = int((here or machine.read(gpus=False)).memory_available * (1 - SPARE))
-    return {variant.files[0].path: Fit.of(model, variant, budget).context for variant in ggufs}
+    most = model.context or UNTRAINED
+    return {
+        variant.files[0].path: largest_context(dataclasses.replace(model, bytes=variant.bytes), budget, most=most)
+        for variant in ggufs
+    }
 
 
-def among(listing: Listing, known: Sequence[Variant], model: Model, free: int, rate: float = 0.0) -> Choice:
-    """One of the GGUF variants `known`, all of them quantizations of `model`, for `free` bytes. `rate` is what the
-    machine reads of their files in a second (see `_rate`). Raises NothingFits."""
-    fitting = [Fit.of(model, variant, int(free * (1 - SPARE)), rate) for variant in known]
-    best = max((fit for fit in fitting if fit.context), key=lambda fit: fit.rank, default=None)
-    if best is None:
-        smallest = min(known, key=lambda variant: variant.bytes)
-        needed = need(dataclasses.replace(model, bytes=smallest.bytes), SHORTEST).total / (1 - SPARE)
-        raise NothingFits(path=str(listing.reference), needed=human(needed), free=human(free), first=smallest.label)
-    pace = rate / best.variant.bytes
-    return Choice(best.variant, REASONS[best.grade], best.context, free, pace, len(known) - 1)
+def among(
+    listing: Listing, known: Mapping[str, tuple[Variant, Candidate]], where: Place, gpu_memory: int = 0
+) -> Choice:
+    """One of `known` (see `plan.offered`) at a place, which has `gpu_memory` bytes free on a card of its own. Raises
+    NothingFits."""
+    candidates = [candidate for _, candidate in known.values()]
+    card = recommend(candidates, dataclasses.replace(where, budget=int(gpu_memory * (1 - SPARE))))
+    held = [row for row in card.rows if row.verdict == "fits" and row.quality.kl <= LITTLE]
+    if held:
+        best = min(held, key=rank)
+        return Choice(known[best.label][0], "gpu", best.longest, gpu_memory, 0.0, len(known) - 1)
+    answer = recommend(candidates, where)
+    free, row = where.machine.memory_available, answer.chosen
+    if row is None:
+        needed = human(answer.smallest.need.total / (1 - SPARE))
+        raise NothingFits(path=str(listing.reference), needed=needed, free=human(free), first=answer.smallest.label)
+    measured = where.device is None
+    pace = row.speed.decode_tokens_per_s.likely if measured else 0.0
+    return Choice(known[row.label][0], REASONS[answer.reason], row.longest, free, pace, len(known) - 1)
 
 
-def _on_gpu(known: Sequence[Variant], model: Model, here: Machine) -> Choice | None:
-    free = max((gpu.memory_free for gpu in here.gpus if not gpu.shared), default=0)
-    fitting = [Fit.of(model, variant, int(free * (1 - SPARE))) for variant in known]
-    good = [fit for fit in fitting if fit.good and fit.context >= fit.wished]
-    best = max(good, key=lambda fit: fit.variant.bytes, default=None)
-    return Choice(best.variant, "gpu", best.context, free, 0.0, len(known) - 1) if best else None
-
-
-def _rate(model: Model, here: Machine) -> float:
-    """Bytes of the model's file for each second that its answers take (experts that are not asked count too); 0.0
-    where this machine was not measured."""
-    measured = calibrate.kept(here)
-    return predict(model, measured).decode_tokens_per_s.likely * model.bytes if measured and model.tensors else 0.0
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A variant in a budget of bytes: `context` is the longest that fits (0: none), `wished` the one to have."""
-
-    variant: Variant
-    context: int
-    wished: int
-    roomy: bool
-    quick: bool
-    bits: float
-
-    @classmethod
-    def of(cls, model: Model, variant: Variant, budget: int, rate: float = 0.0) -> Fit:
-        """Reckon it."""
-        trained = model.context or UNTRAINED
-        context = largest_context(dataclasses.replace(model, bytes=variant.bytes), budget, most=trained)
-        return cls(
-            variant,
-            context,
-            wished=min(COMFORT, trained),
-            roomy=variant.bytes * 2 <= budget,
-            quick=not rate or rate >= READING * variant.bytes,
-            bits=variant.bytes * 8 / model.parameters if model.parameters else FOUR_BITS,
-        )
-
-    @property
-    def good(self) -> bool:
-        """Enough bits, and not too many."""
-        return FOUR_BITS <= self.bits <= EIGHT_BITS
-
-    @property
-    def grade(self) -> int:
-        """Into REASONS."""
-        if self.good and self.context >= self.wished and self.roomy:
-            return 3 if self.quick else 2
-        return 1 if self.context >= min(SHORTEST, self.wished) else 0
-
-    @property
-    def rank(self) -> tuple[int, bool, int]:
-        """The grade, and among equals the larger; of slow, of tight and of needlessly exact ones the smaller."""
-        exact = self.bits > EIGHT_BITS
-        larger = self.grade in (1, 3) and not exact
-        return self.grade, not exact, self.variant.bytes if larger else -self.variant.bytes
+def _sample(ggufs: Sequence[Variant]) -> Variant:
+    """The one whose header is read; it holds for all of them but for their sizes."""
+    return next((variant for variant in ggufs if variant.label == "Q4_K_M"), ggufs[0])

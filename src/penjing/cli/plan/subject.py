@@ -9,7 +9,6 @@ Does not know: machines.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ from penjing.progress import Progress, Report
 
 if TYPE_CHECKING:
     from penjing.sources.names import Reference
-    from penjing.sources.variants import Variant
 
 MADE = {4: "Q4_K_M", 8: "Q8_0", 16: "F16", 32: "F32"}
 """What --bits means (shrink.quantize)."""
@@ -104,6 +102,7 @@ def quantizations(model: Model) -> tuple[Candidate, ...]:
 
 def elsewhere(name: str, reference: Reference, report: Report) -> Subject:
     """What a source has. Raises what `sources` and `probe.remote` raise."""
+    from penjing.plan.offered import offered
     from penjing.probe import remote
     from penjing.probe.faults import NoWeights
     from penjing.sources.patience import Patience
@@ -118,7 +117,7 @@ def elsewhere(name: str, reference: Reference, report: Report) -> Subject:
     ggufs = [variant for variant in there if variant.kind == "gguf"]
     sample = ggufs[0] if ggufs else there[0]
     model = remote.read(found, sample)
-    candidates = published(model, sample, ggufs) if ggufs else quantizations(model)
+    candidates = tuple(each for _, each in offered(model, sample, ggufs).values()) if ggufs else quantizations(model)
     title = model.name or found.name
     return Subject(name, title, model, candidates, remote=True, page=found.page, licence=found.licence)
 
@@ -147,20 +146,3 @@ def with_quantization(subject: Subject, label: str) -> Subject:
 def _pick(reference: Reference) -> bool:
     """Whether one file was asked for; what follows # in an address is a digest."""
     return bool(reference.pick) and reference.scheme not in ("http", "https")
-
-
-def published(model: Model, sample: Variant, ggufs: Sequence[Variant]) -> tuple[Candidate, ...]:
-    """The quantizations that a source has: one was read, of the others the size is known and the mixture is computed.
-    Of several files of one label the first is meant."""
-    from penjing.sources.variants import LABEL
-
-    overhead = max(sample.bytes - model.bytes, 0)
-    found: dict[str, Candidate] = {}
-    for variant in ggufs:
-        if variant is sample:
-            label = variant.label if LABEL.fullmatch(variant.label) else model.quantization
-            found[label] = Candidate(label, model, "published")
-        elif LABEL.fullmatch(variant.label) and variant.label not in found:
-            size = variant.bytes - overhead
-            found[variant.label] = Candidate(variant.label, quantized(model, variant.label, size), "published")
-    return tuple(found.values())
