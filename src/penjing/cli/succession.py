@@ -5,6 +5,7 @@ Does not know: how the two processes agree (`operate/succession`).
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -48,7 +49,9 @@ def taking() -> Iterator[Heir | None]:
 
 def succession(free: int) -> Succession:
     """What lets a successor take over. `free`: bytes of memory that were free at the start, 0 where nobody needs to
-    know."""
+    know. Until it listens the signal does nothing; without this it would end the server."""
+    if hasattr(signal, "SIGUSR2"):
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     return Succession(command(), tell_step, free)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.running import Process, finish, launch
+from gateway.running import Process, finish, launch, until
 from operate.living import ask
 from penjing.operate.succession import running
 from penjing.store.resolve import guide
@@ -119,15 +119,14 @@ async def answer(url: str) -> str:
 
 
 async def test_one_that_is_killed_while_it_starts_leaves_the_old_one(server: Process) -> None:
+    await until(lambda: bool(running.every()), "a server")
     os.kill(server.process.pid, signal.SIGUSR2)
-    heir = 0
-    while not heir:
-        await asyncio.sleep(0.01)
-        told = re.search(r"A new server is starting \(process (\d+)\)", "".join(server.lines))
-        heir = int(told[1]) if told else 0
-    os.kill(heir, signal.SIGKILL)
-    while (now := running.read(running.every()[0].port)) is None or now.tried.state != "failed":
-        await asyncio.sleep(0.01)
+    await until(lambda: "A new server is starting" in "".join(server.lines), "a new one")
+    told = re.search(r"A new server is starting \(process (\d+)\)", "".join(server.lines))
+    assert told is not None
+    os.kill(int(told[1]), signal.SIGKILL)
+    await until(lambda: running.every()[0].tried.state == "failed", "that it failed")
+    (now,) = running.every()
     assert "killed by SIGKILL" in now.tried.detail
     assert now.pid == server.process.pid
     assert await answer(server.url)

@@ -79,8 +79,8 @@ class Succession:
     async def __call__(self, hold: Hold) -> None:
         """Until another process has taken over: listen for the signal, and tell others where this server is."""
         self._server = running.here(url_of(hold.listener))
-        await asyncio.to_thread(running.write, self._server)
         with _signal(self._wanted.set):
+            await asyncio.to_thread(running.write, self._server)
             while not self.heir:
                 await self._wanted.wait()
                 self._wanted.clear()
