@@ -16,6 +16,7 @@ from penjing.errors import ModelTooBig
 from penjing.gateway.app import Gateway
 from penjing.operate.residency import NotServed, Residency, ResidencyOptions, wanted
 from penjing.operate.supervise import Supervised
+from penjing.operate.upgrade import Upgrade
 from tiny_model import Shape, write_tiny_gguf
 
 NAMES = ("a", "b", "c")
@@ -112,6 +113,15 @@ async def test_who_is_not_asked_leaves(files: dict[str, Path]) -> None:
         await until(lambda: states(gateway) == {"a": "ready", "b": "resting", "c": "resting"}, "b and c to leave")
         await asked(client, "b")
         assert states(gateway)["b"] == "ready"
+
+
+async def test_another_version_of_one_that_rests_gets_room_too(files: dict[str, Path]) -> None:
+    gateway = await governed(files, 1.5)
+    async with living(gateway) as client:
+        assert states(gateway) == {"a": "ready", "b": "resting", "c": "resting"}
+        await Upgrade(gateway.house)("b", LlamaCpp(files["c"], "b", OPTIONS), "b@2")
+        await asked(client, "b")
+        assert states(gateway) == {"a": "resting", "b": "ready", "c": "resting"}
 
 
 async def test_names_must_be_served_here(files: dict[str, Path]) -> None:

@@ -134,6 +134,8 @@ class Residency:
         """Return when there is room for `engine`: others leave, the one that was asked longest ago first. Raises
         OverBudget."""
         async with self._turn:
+            if not need(engine) and isinstance(engine.engine, LlamaCpp):  # another version took its place at rest
+                await engine.engine.expected()
             pinned = sum(need(each) for each in self._in_memory(engine) if each.name in self._options.pin)
             if pinned + need(engine) > self.budget:
                 raise self._too_big(engine, self.budget - pinned)
