@@ -86,7 +86,8 @@ def main() -> None:
     sealed = plain.with_name(plain.name + ".sealed")
     seal(plain, sealed, (partial(keys.command_slot, MEANS.key_command),))
     opened = open_sealed(sealed, MEANS)
-    start(plain, None)
+    os.sync()
+    start(plain, None), start(plain, opened)
     without, within, ratios, rates = [], [], [], []
     for _ in range(ROUNDS):
         without.append(start(plain, None))

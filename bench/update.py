@@ -264,11 +264,27 @@ def sizes(shape: Shape, folder: Path) -> list[str]:
 
 
 HEADINGS = {
-    "en": "`python bench/update.py`: what an update moves, of the whole file ({weights} weights, `Q4_K_M`), and how "
-    "fast a file of 7 billion weights is handled on one core ({cpu}; {rounds} rounds in turn, median and spread).",
-    "zh": "`python bench/update.py`：一次更新传输的数据占整个文件的比例（{weights} 个权重，`Q4_K_M`），以及单核处理 "
-    "70 亿权重文件的速度（{cpu}；轮流 {rounds} 次，中位数与范围）。",
+    "sizes": {
+        "en": "`python bench/update.py`: what an update moves, of the whole file (1.1 · 10⁹ weights, `Q4_K_M`); "
+        "seconds are those of putting it together, and of making the patch ({cpu}, {cores} cores, others at work "
+        "beside it).",
+        "zh": "`python bench/update.py`：一次更新传输的数据占整个文件的比例（11 亿个权重，`Q4_K_M`）；"
+        "时间分别为拼合新版本和制作补丁所需（{cpu}，{cores} 核，同时有其他任务）。",
+    },
+    "speeds": {
+        "en": "`python bench/update.py`: a file of 7 billion weights ({size}) on one core, in GB for each second of "
+        "the processor, and the peak memory of the process ({cpu}; {rounds} rounds in turn, median and spread).",
+        "zh": "`python bench/update.py`：70 亿权重的文件（{size}）在单核上的处理速度，以处理器每秒处理的 GB 计，"
+        "以及进程的内存峰值（{cpu}；轮流 {rounds} 次，中位数与范围）。",
+    },
 }
+
+
+def put(part: str, lines: list[str], **facts: object) -> None:
+    """A table into the docs, under a mark of its own."""
+    told, text = {**page.machine(), "rounds": ROUNDS, **facts}, "\n".join(lines)
+    texts = {language: f"{heading.format(**told)}\n\n{text}" for language, heading in HEADINGS[part].items()}
+    page.write(f"bench/update.py: {part}", texts, "store")
 
 
 def main() -> None:
@@ -284,15 +300,15 @@ def main() -> None:
     if options.work:
         child(options.work, options.folder)
         return
-    parts = [] if options.speed_only else [sizes(Shape(layers=options.layers), options.folder)]
-    parts += [] if options.bytes_only else [speeds(options.folder)]
-    text = "\n\n".join("\n".join(part) for part in parts)
-    print(text)
-    if options.write:
-        told = {**page.machine(), "rounds": ROUNDS, "weights": "1.1 · 10⁹"}
-        page.write(
-            "bench/update.py", {each: f"{HEADINGS[each].format(**told)}\n\n{text}" for each in HEADINGS}, "store"
-        )
+    if not options.speed_only:
+        lines = sizes(Shape(layers=options.layers), options.folder)
+        if options.write:
+            put("sizes", lines)
+    if not options.bytes_only:
+        lines = speeds(options.folder)
+        print("\n".join(lines))
+        if options.write:
+            put("speeds", lines, size=f"{noisy(options.folder).stat().st_size / 1e9:.1f} GB")
 
 
 if __name__ == "__main__":
