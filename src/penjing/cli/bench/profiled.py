@@ -6,6 +6,8 @@ Does not know: how it is measured.
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,8 @@ USELESS = (
 PROMPT, OUTPUT = 512, 64
 SHOWN = 12
 """Operators of a phase on the terminal; files have all."""
+NARROW = 72
+"""Columns of a terminal below which types and calls are left to the files."""
 
 
 class ProfileForm(InputError):
@@ -143,9 +147,10 @@ def show(profile: Profile) -> None:
     """Print for people."""
     from penjing.operate.measure.profile.words import about, remarks
 
+    narrow = sys.stdout.isatty() and shutil.get_terminal_size((100, 24)).columns < NARROW
     for name, phase in profile.each():
         talk.data(talk.printable(about(name, phase)))
-        print_rows(rows(phase))
+        print_rows([cells[:1] + cells[2:4] + cells[5:] if narrow else cells for cells in rows(phase)])
         talk.data("")
     for text in remarks(profile):
         talk.data(talk.printable(text))

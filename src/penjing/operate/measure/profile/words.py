@@ -10,7 +10,7 @@ from penjing.operate.measure.profile.phase import AFTER, BEFORE, CLOSE, Part, Ph
 
 GIGA = 1e9
 REMARKS = {
-    "sum": "{phase}: the parts add up to {sum:.1f} % of the time unwatched; watching made it {slowed:.0f} % slower.",
+    "sum": "{phase}: the parts add up to {sum:.1f} % of the time unwatched; watched it took {slowed:+.0f} %.",
     "off": "That is off by more than {limit:.0f} %: try again while nothing else runs, or with a longer prompt.",
     "taken off": "Operations ran one by one: {parallel:.1f} µs are taken off each ({single:.1f} µs of one thread).",
 }
