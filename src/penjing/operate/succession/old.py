@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penjing.errors import EngineError
+from penjing.gateway.audit.log import now
 from penjing.gateway.hold import Hold
 from penjing.gateway.serve import url_of
 from penjing.operate.succession import running, stay
@@ -36,6 +37,8 @@ STAYS = "PENJING_STAYS"
 """The variable that names the process that stays for who started the first server."""
 PATIENCE = 900.0
 """Seconds that a new server may take to say anything."""
+ENDING = 5.0
+"""Seconds that one which says nothing more may take to end."""
 SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER (linux/prctl.h): whose parent ends becomes ours. Kept across execve, says prctl(2)."""
 
@@ -147,6 +150,8 @@ class Succession:
         self.heir = child.pid
         hold.heard = self._forward
         self._hear(Step("ready", child.pid))
+        if (record := hold.gateway.house.record) is not None:
+            record(lambda: {"at": now(), "what": "succession", "process": child.pid, "crowded": crowded})
         await hold.leave()
         channel.tell("yours")
 
@@ -192,7 +197,7 @@ async def _heard(channel: Channel, child: subprocess.Popen[bytes]) -> dict[str, 
 async def _how(child: subprocess.Popen[bytes]) -> str:
     """How it ended, of which it said nothing."""
     with suppress(subprocess.TimeoutExpired):
-        status = await asyncio.to_thread(child.wait, 5.0)
+        status = await asyncio.to_thread(child.wait, ENDING)
         return f"it was killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     return "it does not speak to this one"
 

@@ -62,6 +62,7 @@ def main(known: int) -> int:
 if __name__ == "__main__":
     code = main(int(sys.argv[1]))
     if code < 0:  # as who it was for would have died
-        signal.signal(-code, signal.SIG_DFL)
+        with suppress(OSError):  # SIGKILL cannot be caught, so it need not be let through
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
