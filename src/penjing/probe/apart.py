@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 from penjing.progress import Progress, Report
@@ -40,8 +41,9 @@ def run(
             child.kill()
             child.wait()
             for stream in (child.stdin, child.stdout):
-                if stream:
-                    stream.close()
+                with suppress(BrokenPipeError):  # what it did not want to hear
+                    if stream:
+                        stream.close()
         if child.returncode or found is None:
             raise failed(_last_words(complaints, child.returncode))
         return found
@@ -49,11 +51,9 @@ def run(
 
 def _heard(child: subprocess.Popen[bytes], given: bytes, report: Report) -> dict[str, Any] | None:
     if child.stdin:
-        try:
+        with suppress(BrokenPipeError):  # it has ended already; its last words say why
             child.stdin.write(given)
             child.stdin.close()
-        except BrokenPipeError:  # it has ended already; its last words say why
-            child.stdin = None
     found = None
     for line in child.stdout or ():
         said = json.loads(line)
