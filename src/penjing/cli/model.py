@@ -29,7 +29,20 @@ if TYPE_CHECKING:
     from penjing.operate.supervise import Change
     from penjing.progress import Progress
 
-SECTIONS = ("model", "engine", "engines", "serve", "chat", "bench", "plan", "trust", "seal", "upgrade", "memory")
+SECTIONS = (
+    "model",
+    "engine",
+    "engines",
+    "serve",
+    "chat",
+    "bench",
+    "plan",
+    "trust",
+    "seal",
+    "upgrade",
+    "memory",
+    "hub",
+)
 
 
 class Misplaced(InputError):

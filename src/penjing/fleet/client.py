@@ -5,9 +5,10 @@ Does not know: what is done with the answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -17,6 +18,7 @@ from penjing.fleet import wire
 from penjing.fleet.faults import (
     BadHub,
     BadToken,
+    HubAway,
     HubKeyRefused,
     HubRefused,
     NoRoot,
@@ -25,8 +27,8 @@ from penjing.fleet.faults import (
     TokenExpired,
     TokenUsed,
 )
-from penjing.sources.client import Client, Question
-from penjing.sources.faults import ForeignAnswer
+from penjing.sources.client import CertificateRefused, Client, Question
+from penjing.sources.faults import ForeignAnswer, SourceFailed, SourceUnreachable
 from penjing.sources.loop import Loop
 from penjing.sources.patience import Patience
 from penjing.store.bundle import PAGE, Page
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST = 64 << 20
+AT_ONCE = 4
+"""Chunks that are sent at the same time."""
 KNOWN: tuple[type[PenjingError], ...] = (
     BadToken,
     TokenUsed,
@@ -99,15 +103,25 @@ class Hub:
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """The body of an answer."""
-        url = f"{self.url}/{path}"
+        return self._run(self._ask(method, path, body))
 
+    async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         async def handle(reply: Reply) -> bytes:
             content = await reply.read(LARGEST)
             if reply.status not in (200, 201, 204):
                 raise self._fault(reply.status, content)
             return content
 
-        return self._loop.run(self._client.fetch(Question(url, self.secrets, method, body=body), handle))
+        question = Question(f"{self.url}/{path}", self.secrets, method, body=body)
+        return await self._client.fetch(question, handle)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self._loop.run(work)
+        except CertificateRefused:
+            raise
+        except (SourceUnreachable, SourceFailed) as error:
+            raise HubAway(hub=self.url, detail=error.message("en")) from error
 
     def _fault(self, status: int, content: bytes) -> PenjingError:
         try:
@@ -167,9 +181,27 @@ class Hub:
         """Of these chunks (in hex) those that are not there."""
         return set(self._json(wire.Missing, "POST", "v1/missing", wire.Missing(tuple(chunks))).chunks)
 
-    def put_chunk(self, digest: str, content: bytes) -> None:
-        """Send a chunk."""
-        self.ask("PUT", f"chunks/{digest[:2]}/{digest}", content)
+    def put_chunks(self, chunks: Iterator[tuple[str, bytes]], sent: Callable[[int], None]) -> None:
+        """Send chunks, some at once. `sent` is told the bytes of each that is there."""
+        flying: set[asyncio.Task[int]] = set()
+
+        async def put(digest: str, content: bytes) -> int:
+            await self._ask("PUT", f"chunks/{digest[:2]}/{digest}", content)
+            return len(content)
+
+        async def one_more() -> bool:
+            found = next(chunks, None) if len(flying) < AT_ONCE else None
+            if found is not None:
+                flying.add(asyncio.create_task(put(*found)))
+            if found is None or len(flying) == AT_ONCE:
+                done, _ = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED) if flying else (set(), None)
+                for each in done:
+                    flying.discard(each)
+                    sent(each.result())
+            return found is not None or bool(flying)
+
+        while self._run(one_more()):
+            pass
 
     def put_version(self, digest: str, content: bytes) -> None:
         """Send a version whose chunks are there."""

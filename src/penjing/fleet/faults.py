@@ -10,6 +10,8 @@
     └── ExtraMissing
     AccessError
     └── HubKeyRefused
+    NetworkError
+    └── HubAway
 
 Does not know: who raises them.
 """
@@ -17,6 +19,7 @@ Does not know: who raises them.
 from __future__ import annotations
 
 from penjing.errors import AccessError, InputError
+from penjing.sources.faults import NetworkError
 
 
 class BadToken(InputError):
@@ -54,7 +57,7 @@ class NoHub(InputError):
     """Facts: none."""
 
     template = "It is not said which hub is meant."
-    hint = "Join one (penjing device join URL --token TOKEN), or set its address: PENJING_HUB_URL=URL"
+    hint = "Set its address (PENJING_HUB_URL=URL), join one (penjing device join), or run one here: penjing hub serve"
     code = "not_joined"
 
 
@@ -149,3 +152,11 @@ class HubKeyRefused(AccessError):
         "Publishers: PENJING_HUB_KEY=KEY (where the hub runs: hub/admin.key in penjing's folder). Devices: join again."
     )
     code = "hub_key_refused"
+
+
+class HubAway(NetworkError):
+    """Facts: `hub`, `detail`."""
+
+    template = "The hub {hub} cannot be reached: {detail}"
+    hint = "Does it run there (penjing hub serve)? Another address: --hub URL, or PENJING_HUB_URL."
+    code = "hub_unreachable"

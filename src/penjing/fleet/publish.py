@@ -7,6 +7,7 @@ Does not know: HTTP, who may publish.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 
 import msgspec
@@ -18,6 +19,7 @@ from penjing.fleet.faults import NoRoot, NothingPublished
 from penjing.progress import Report, Transfer
 from penjing.store import delta, index, places, release_file
 from penjing.store.faults import LostChunks
+from penjing.store.index import Chunk
 from penjing.store.names import tag_of
 from penjing.store.places import Reader
 from penjing.store.release_file import Release, Target
@@ -101,18 +103,28 @@ def _send(store: Store, version: Version, hub: Hub, report: Report | None) -> in
     every = {chunk.name: chunk for chunk in version.cuts().chunks()}
     lacking = hub.missing(every)
     left = [chunk for name, chunk in every.items() if name in lacking]
+    total = sum(chunk.bytes for chunk in left)
+    done = 0
+
+    def sent(size: int) -> None:
+        nonlocal done
+        done += size
+        if report is not None:
+            report(Transfer(done / total, "sending", done, total))
+
+    hub.put_chunks(_contents(store, version, left), sent)
+    return done
+
+
+def _contents(store: Store, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each."""
     where = places.everywhere(store)
-    total, done = sum(chunk.bytes for chunk in left), 0
     with Reader() as reader:
-        for chunk in left:
+        for chunk in chunks:
             content = reader.whole(chunk, where[chunk.digest]) if chunk.digest in where else None
             if content is None:
                 raise LostChunks(model=str(version), count=1)
-            hub.put_chunk(chunk.name, content)
-            done += chunk.bytes
-            if report is not None:
-                report(Transfer(done / total, "sending", done, total))
-    return done
+            yield chunk.name, content
 
 
 def _release(hub: Hub, name: str, key: SigningKey, days: float, changes: dict[str, Target]) -> int:

@@ -14,8 +14,6 @@ from msgspec import Meta
 from penjing.errors import SettingError
 from penjing.files import home
 
-PORT = 8800
-
 
 @dataclass(frozen=True)
 class HubSettings:
@@ -25,7 +23,7 @@ class HubSettings:
     addresses that devices fetch chunks from before they ask the hub. `log`: a file for a line of JSON a request."""
 
     host: str = "127.0.0.1"
-    port: int = PORT
+    port: int = 8800
     database: str = ""
     blobs: str = ""
     private: bool = False
@@ -48,6 +46,19 @@ def folder() -> Path:
 def key_path() -> Path:
     """The key of publishers, where the hub runs."""
     return folder() / "admin.key"
+
+
+def url_path() -> Path:
+    """Where the hub that runs here, or ran here last, says its address."""
+    return folder() / "url"
+
+
+def own_url() -> str:
+    """Its address; "" where none ever ran here."""
+    try:
+        return url_path().read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def publisher_key(settings: HubSettings) -> str:

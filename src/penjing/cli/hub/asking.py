@@ -9,13 +9,17 @@ if TYPE_CHECKING:
 
 
 def asked(url: str | None) -> Hub:
-    """`url`, else `[hub] url`, else the hub this machine has joined, else one that runs here. Raises BadHub."""
+    """`url`, else `[hub] url`, else the hub that runs here, else the one this machine has joined. Raises NoHub,
+    BadHub."""
     from penjing.fleet.client import Hub
     from penjing.fleet.device.joined import joined_or_none
-    from penjing.fleet.settings import PORT, HubSettings, publisher_key
+    from penjing.fleet.faults import NoHub
+    from penjing.fleet.settings import HubSettings, own_url, publisher_key
     from penjing.settings import load
 
     settings = load(HubSettings, "hub", {"url": url}).value
     known = joined_or_none()
-    found = settings.url or (known.url if known is not None else f"http://127.0.0.1:{PORT}")
+    found = settings.url or own_url() or (known.url if known is not None else "")
+    if not found:
+        raise NoHub
     return Hub(found, publisher_key(settings))

@@ -22,19 +22,22 @@ JITTER = 0.2
 
 
 def follow(store: Store, hear: Callable[[Went], None], fail: Callable[[PenjingError], None]) -> None:
-    """Go on for ever. `hear` is told of each round, `fail` of each that the network cut short. Raises what `sync`
-    raises otherwise."""
-    failures, last = 0, ""
+    """Go on for ever. `hear` is told of each round, `fail` of each that the network cut short; what is wrong in the same
+    way again and again is told once. Raises what `sync` raises otherwise."""
+    failures, last, told = 0, "", [""]
     while True:
         try:
             went = sync(store)
         except NetworkError as error:
             failures += 1
-            if str(error) != last:  # the same again and again is said once
+            if str(error) != last:
                 fail(error)
             last = str(error)
             pause = min(FIRST * 2 ** (failures - 1), joined().orders.every)
         else:
             failures, last, pause = 0, "", went.orders.every
-            hear(went)
+            faults = [str(fault) for _, fault in went.faults]
+            if went.changed or faults != told:
+                hear(went)
+            told = faults
         time.sleep(pause * (1 - JITTER * random.random()))

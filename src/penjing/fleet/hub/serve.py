@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from penjing.files import write_whole
 from penjing.fleet.faults import ExtraMissing
-from penjing.fleet.settings import HubSettings, folder, key_path
+from penjing.fleet.settings import HubSettings, folder, key_path, url_path
 
 if TYPE_CHECKING:
     from penjing.fleet.hub.ledger import Ledger
@@ -53,6 +53,7 @@ def run(settings: HubSettings, listening: Callable[[str, bool], None]) -> None:
         options = uvicorn.Config(
             hub, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False
         )
+        write_whole(url_path(), url_of(listener).encode() + b"\n")
         listening(url_of(listener), made)
         uvicorn.Server(options).run(sockets=[listener])
 
