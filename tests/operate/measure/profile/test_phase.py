@@ -147,5 +147,7 @@ def test_what_is_off_is_told() -> None:
     phase = made(2.25, 3.25)
     exact = dataclasses.replace(phase, plain=phase.total)
     assert len(remarks(profiled(exact))) == 3
+    busy = dataclasses.replace(profiled(exact), others=1.25)
+    assert "Other programs kept 1.2 cores busy meanwhile." in remarks(busy)
     assert any("off by more than 5 %" in text for text in remarks(profiled(phase)))
     assert about("decode", phase).startswith("decode, one token: 8500 ms")

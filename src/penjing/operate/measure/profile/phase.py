@@ -145,7 +145,7 @@ def _sum(one: Part, two: Part) -> Part:
 @dataclass(frozen=True)
 class Profile:
     """`model` by name, measured with `threads` of `processor`, `library` being what computed. `context` tokens were in
-    the cache when decoding began. `when` is ISO 8601, UTC."""
+    the cache when decoding began. `when` is ISO 8601, UTC. Other programs kept `others` cores busy meanwhile."""
 
     model: str
     prefill: Phase
@@ -155,6 +155,7 @@ class Profile:
     library: str
     processor: str
     when: str
+    others: float = 0.0
 
     def each(self) -> list[tuple[str, Phase]]:
         """Name and phase."""

@@ -9,9 +9,12 @@ from penjing.language import say
 from penjing.operate.measure.profile.phase import AFTER, BEFORE, CLOSE, Part, Phase, Profile
 
 GIGA = 1e9
+BUSY = 0.1
+"""Cores of other programs from which on they are told."""
 REMARKS = {
     "sum": "{phase}: the parts add up to {sum:.1f} % of the time unwatched; watched it took {slowed:+.0f} %.",
     "off": "That is off by more than {limit:.0f} %: try again while nothing else runs, or with a longer prompt.",
+    "others": "Other programs kept {cores:.1f} cores busy meanwhile.",
     "taken off": "Operations ran one by one: {parallel:.1f} µs are taken off each ({single:.1f} µs of one thread).",
 }
 WORDS = {
@@ -85,5 +88,7 @@ def remarks(profile: Profile) -> list[str]:
         found.append(say(REMARKS["sum"], phase=named(name), sum=phase.accounted * 100, slowed=phase.slowed * 100))
         if not phase.close:
             found.append(say(REMARKS["off"], limit=CLOSE * 100))
+    if profile.others > BUSY:
+        found.append(say(REMARKS["others"], cores=profile.others))
     launch = profile.decode.launch
     return [*found, say(REMARKS["taken off"], parallel=launch.parallel * 1e6, single=launch.single * 1e6)]

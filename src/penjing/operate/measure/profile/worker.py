@@ -26,6 +26,7 @@ from penjing.engines.llamacpp.watch import Operation, Watch
 from penjing.errors import PenjingError
 from penjing.operate.measure.prompts import SENTENCES
 from penjing.probe.kernels import Kernels
+from penjing.probe.others import Others
 
 NANO = 1e-9
 MOST_ROUNDS = 5
@@ -133,7 +134,7 @@ def fail(detail: str) -> NoReturn:
 
 
 def measure(settings: Settings, prompt: int, output: int, seconds: float) -> dict[str, object]:
-    """`prefill`, `decode` as in `Phase`. Raises EngineStartFailed, LibraryMissing."""
+    """`prefill`, `decode` as in `Phase`, `others` as in `Profile`. Raises EngineStartFailed, LibraryMissing."""
     announce("loading", 0)
     watch, length = Watch(), -(-(prompt + output) // STEP) * STEP
     with Loaded(settings) as model:
@@ -147,11 +148,13 @@ def measure(settings: Settings, prompt: int, output: int, seconds: float) -> dic
             operations = {"prefill": pair.describe(tokens), "decode": pair.describe([pair.token])}
             once = time.perf_counter() - begun
             gc.disable()
+            others = Others()
             seen = rounds(pair, tokens, output, max(1, min(MOST_ROUNDS, int(seconds / once))))
             gc.enable()
+            busy = others.cores()
     prefill, decode = phase(seen["prefill"], operations["prefill"]), phase(seen["decode"], operations["decode"])
     launch = launching(settings.threads, watch, decode)
-    return {"prefill": prefill.facts(prompt, launch), "decode": decode.facts(1, launch)}
+    return {"prefill": prefill.facts(prompt, launch), "decode": decode.facts(1, launch), "others": busy}
 
 
 def text(model: Loaded, count: int) -> list[int]:
