@@ -71,4 +71,16 @@ OPERATE: dict[str, dict[str, str]] = {
         "warm_seconds": "How many seconds that may take.",
         "finish_seconds": "How many seconds the old version may take to finish its answers; 0 for ever.",
     },
+    "hub": {
+        "host": "The address to listen on.",
+        "port": "The port to listen on (8800; 0: a free one).",
+        "database": "sqlite:///FILE or postgresql://...; a file of penjing's folder where not given.",
+        "blobs": "Where chunks are kept: a folder, or s3://BUCKET/PREFIX.",
+        "private": "Who reads versions and chunks needs a key too.",
+        "every": "How often devices ask (60).",
+        "mirrors": "Where devices look for chunks before they ask the hub.",
+        "log": "Write a line of JSON for each request there.",
+        "url": "The hub that publishers and hub: names mean.",
+        "key": "What lets this machine publish; where the hub runs it is in penjing's folder.",
+    },
 }

@@ -137,6 +137,7 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.cli.plan.figures import PlanSettings
     from penjing.cli.serve import ServeSettings
     from penjing.engines.llamacpp import EngineOptions
+    from penjing.fleet.settings import HubSettings
     from penjing.operate.measure.wanted import Wanted
     from penjing.operate.residency import ResidencyOptions
     from penjing.operate.upgrade import UpgradeOptions
@@ -155,6 +156,7 @@ def kinds() -> dict[str, type[Any]]:
         "upgrade": UpgradeOptions,
         "trust": TrustSettings,
         "seal": SealSettings,
+        "hub": HubSettings,
         **policies(),
     }
 

@@ -41,7 +41,7 @@ def parse(text: str) -> Token:
     """Raises BadToken."""
     parts = text.strip().split(".")
     if len(parts) != 3 or parts[0] != HEAD:
-        raise BadToken(detail=f"it does not begin with {HEAD}. or was cut")
+        raise BadToken(detail="it does not begin with penjing1. or was cut")
     try:
         root = base64.urlsafe_b64decode(parts[2] + "=" * (-len(parts[2]) % 4))
     except (binascii.Error, ValueError) as error:

@@ -22,8 +22,8 @@ JITTER = 0.2
 
 
 def follow(store: Store, hear: Callable[[Went], None], fail: Callable[[PenjingError], None]) -> None:
-    """Go on for ever. `hear` is told of each round, `fail` of each that the network cut short; what is wrong in the same
-    way again and again is told once. Raises what `sync` raises otherwise."""
+    """Go on for ever. `hear` is told of each round that changed something, `fail` of each that the network cut short;
+    what is wrong in the same way again and again is told once. Raises what `sync` raises otherwise."""
     failures, last, told = 0, "", [""]
     while True:
         try:
