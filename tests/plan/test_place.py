@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
-from penjing.plan import devices, place
+from penjing.plan import devices, place, words
+from penjing.plan.answer import recommend
 from penjing.probe import machine
 from penjing.probe.reading import Recorded
+from planned_answers import EIGHT, LAPTOP, candidates
 
 MACHINES = Path(__file__).parents[1] / "probe" / "machines"
 
@@ -43,7 +46,18 @@ def test_a_measured_machine_assumes_nothing() -> None:
 
 def test_memory_of_a_card_counts() -> None:
     here = devices.machine(devices.find("Desktop DDR5"))
-    assert place.here(here, gpu_memory=10 << 30).budget - place.here(here).budget == 9 << 30
+    found = place.here(here, gpu_memory=10 << 30)
+    assert found.budget - place.here(here).budget == found.card == 9 << 30
+
+
+def test_a_card_takes_the_layers_it_has_room_for() -> None:
+    where = place.here(devices.machine(devices.find("Desktop DDR5")), gpu_memory=4 << 30)
+    answer = recommend(candidates(EIGHT, ("Q8_0",)), where)
+    assert answer.chosen is not None
+    told = words.on_card(answer, answer.chosen)
+    assert told is not None
+    assert re.fullmatch(r"1\d of 37 layers \(3\.\d GB\)", told.words("en"))
+    assert words.on_card(dataclasses.replace(answer, place=LAPTOP), answer.chosen) is None
 
 
 def test_there() -> None:

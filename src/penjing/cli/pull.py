@@ -144,6 +144,8 @@ def explain(wanted: Order) -> None:
         )
     if choice.pace:
         talk.note("Answers come at about {speed:.0f} tokens/s.", speed=choice.pace)
+    elif choice.reason in ("fast", "slow"):
+        talk.note("How quick it is here is assumed; penjing probe --calibrate measures it.")
     if wanted.listing.licence:
         talk.note("Licence: {licence}", licence=wanted.listing.licence)
     else:

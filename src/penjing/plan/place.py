@@ -24,8 +24,9 @@ GHZ = 3.0
 
 @dataclass(frozen=True)
 class Place:
-    """`budget` in bytes is what one model and all it needs may take; `device` is the catalogue's entry that figures
-    were taken from, None where all were measured. `assumed` names the figures that nobody told."""
+    """`budget` in bytes is what one model and all it needs may take, `card` how much of it is on GPUs with memory of
+    their own; `device` is the catalogue's entry that figures were taken from, None where all were measured. `assumed`
+    names the figures that nobody told."""
 
     machine: Machine
     calibration: Calibration
@@ -33,6 +34,7 @@ class Place:
     here: bool
     device: Device | None = None
     assumed: tuple[str, ...] = ()
+    card: int = 0
 
     @property
     def name(self) -> str:
@@ -43,11 +45,12 @@ class Place:
 def here(machine: Machine, calibration: Calibration | None = None, gpu_memory: int = 0) -> Place:
     """This machine as it is now. Without a calibration its speed is assumed to be that of a device like it.
     `gpu_memory` (bytes) is what is free on GPUs with memory of their own that an engine here can use."""
-    budget = int((machine.memory_available + gpu_memory) * (1 - SPARE))
+    budget, card = int((machine.memory_available + gpu_memory) * (1 - SPARE)), int(gpu_memory * (1 - SPARE))
     if calibration is not None:
-        return Place(machine, calibration, budget, here=True)
+        return Place(machine, calibration, budget, here=True, card=card)
     like = resembling(machine)
-    return Place(machine, devices.expected(like), budget, here=True, device=like, assumed=("bandwidth", "cores"))
+    expected, unknown = devices.expected(like), ("bandwidth", "cores")
+    return Place(machine, expected, budget, here=True, device=like, assumed=unknown, card=card)
 
 
 def there(device: Device) -> Place:

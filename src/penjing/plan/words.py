@@ -11,9 +11,12 @@ from penjing.files import human
 from penjing.plan import devices
 from penjing.plan.answer import COMFORTABLE, Answer, Row, longest, same
 from penjing.plan.layers import assumptions
+from penjing.plan.memory import Terms
 from penjing.plan.place import Place
 from penjing.plan.said import Said, said
 from penjing.plan.speed import Interval
+from penjing.plan.split import most_layers, split
+from penjing.plan.weights import repacking
 
 SMALLER = "q8_0"
 """The type of keys and values that is proposed where room is short: next to nothing is lost with it."""
@@ -137,6 +140,17 @@ def memory(row: Row) -> Said:
         compute=human(need.compute),
         runtime=human(need.runtime),
     )
+
+
+def on_card(answer: Answer, row: Row) -> Said | None:
+    """How much of it the GPU takes; None without a GPU that has memory of its own."""
+    if not answer.place.card:
+        return None
+    model = row.candidate.model
+    terms = Terms(kv_type=answer.wish.kv_type, repacks=repacking(answer.place.machine))
+    layers = most_layers(model, row.context, row.slots, answer.place.card, terms)
+    size = human(split(model, row.context, row.slots, layers, terms).gpu.total)
+    return said("{count} of {all} layers ({size})", count=layers, all=model.layers + 1, size=size)
 
 
 def interval(found: Interval) -> str:

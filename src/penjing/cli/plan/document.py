@@ -16,6 +16,8 @@ from penjing.plan.speed import Interval
 
 def document(subject: Subject, answer: Answer, bill: Bill | None) -> dict[str, Any]:
     """Everything of the answer."""
+    shown = answer.chosen or answer.nearest
+    card = words.on_card(answer, shown) if shown else None
     return {
         "model": {
             "name": subject.name,
@@ -36,6 +38,7 @@ def document(subject: Subject, answer: Answer, bill: Bill | None) -> dict[str, A
         },
         "verdict": {"fits": "fits", "shorter": "fits_with_less_context", "no": "does_not_fit"}[answer.verdict],
         "summary": words.verdict(answer).words(),
+        "on_gpu": card.words() if card else None,
         "recommended": answer.chosen.label if answer.chosen else None,
         "reason": words.reason(answer).words() if answer.chosen else None,
         "nearest": answer.nearest.label if answer.nearest else None,

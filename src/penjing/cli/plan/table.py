@@ -46,6 +46,8 @@ def facts(answer: Answer, row: Row) -> Iterator[tuple[str, str]]:
     yield say("quantization"), f"{row.label}: {words.reason(answer).words()}"
     yield say("quality"), words.quality(row).words()
     yield say("memory"), words.memory(row).words()
+    if (card := words.on_card(answer, row)) is not None:
+        yield say("on the GPU"), card.words()
     speed = row.speed
     decode = say("{rate} tokens/s", rate=words.interval(speed.decode_tokens_per_s))
     if row.slots > 1:
