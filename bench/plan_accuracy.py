@@ -7,9 +7,10 @@
 
 Weights are random (`shapes`), which changes neither bytes nor time. Memory is the worker's resident memory after a
 prompt that fills a micro-batch; speed is the worker's own timing of prompts and answers, in moments in which other
-programs rested. Figures are kept in FOLDER, one file a configuration, so that measuring may be done in turns of `--seconds` and predictions be
-made anew. Calibrations alternate with configurations, and each is predicted from the mean of the two beside it: a
-machine that is shared with strangers is up to a fifth faster or slower a few minutes later, which is not the planner's.
+programs rested. Figures are kept in FOLDER, one file a configuration, so that measuring may be done in turns of
+`--seconds` and predictions be made anew. Calibrations alternate with configurations, and each is predicted from the
+mean of the two beside it: a machine that is shared with strangers is up to a fifth faster or slower a few minutes
+later, which is not the planner's.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ DISTURBED, MOST_DISTURBED = 0.1, 0.3
 
 @dataclass(frozen=True)
 class Configuration:
-    """One engine: `shape` and `kind` name the file, `context` in tokens of each slot, `prompt` and `deep` are those after
-    which answers are timed (0 for none). `fitted`: its figures may have been looked at while the planner was made."""
+    """One engine: `shape` and `kind` name the file, `context` in tokens of each slot, `prompt` and `deep` are those
+    after which answers are timed (0 for none). `fitted`: its figures may have been looked at while the planner was
+    made."""
 
     shape: str
     kind: str
