@@ -50,6 +50,7 @@ def test_in_chinese(shell: Shell) -> None:
         (("--profile", "p.svg", "--vs", "guide"), "--vs says nothing to --profile"),
         (("--profile", "p.svg", "--concurrency", "4"), "--concurrency says nothing"),
         (("--profile", "p.svg", "--prompt", "128,512"), "--prompt names several"),
+        (("--profile", "p.svg", "--seconds", "soon"), "bench.seconds"),
         (("--profile", "p.svg", "--prompt", "4096"), "tokens of prompt"),
         (("http://127.0.0.1:9", "--profile", "p.svg"), "is a server"),
     ],

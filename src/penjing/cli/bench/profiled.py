@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ USELESS = (
     "output",
 )
 """Options of a bench that a profile has no use for."""
-PROMPT, OUTPUT = 512, 64
+PROMPT = 512
 SHOWN = 12
 """Operators of a phase on the terminal; files have all."""
 NARROW = 72
@@ -74,21 +75,27 @@ def profiled(given: dict[str, Any]) -> None:
     from penjing.cli.model import NotHere, chosen, engine_options, open_engine
     from penjing.cli.progress import shown
     from penjing.operate.measure.profile.run import SECONDS, profile
+    from penjing.operate.measure.wanted import Wanted
+    from penjing.settings import load
 
     files = [place(expanded(path)) for path in given["profile"]]
     for name in USELESS:
         if given[name]:
             raise NotInProfile(option="--" + name.replace("_", "-"))
-    prompt, output = (length(given, name, usual) for name, usual in (("prompt", PROMPT), ("output_tokens", OUTPUT)))
+    wanted = load(Wanted, "bench", {name: given[name] for name in ("prompt", "output_tokens", "seconds")}).value
+    prompt = length(wanted.prompt, "prompt", given["prompt"], PROMPT)
+    output = length(wanted.output_tokens, "output_tokens", given["output_tokens"], max(wanted.output_tokens))
     model = chosen(given)
     if model.remote:
         raise NotHere(model=model.name)
     options = engine_options(given, parallel=1, max_context=-(-(prompt + output) // 256) * 256)
     opened = open_engine(model, options, care=care(given))
     assert opened.file is not None  # only URLs have none
-    seconds = float(given["seconds"] or SECONDS)
+    name = Path(model.name).stem if expanded(model.name).exists() else model.name
     with shown() as report:
-        found = profile(opened.file, model.name, options, prompt=prompt, output=output, seconds=seconds, report=report)
+        found = profile(
+            opened.file, name, options, prompt=prompt, output=output, seconds=wanted.seconds or SECONDS, report=report
+        )
     for path in files:
         write_whole(path, written(found, path.suffix.lower()).encode())
         talk.note("Written: {path}", path=path)
@@ -107,16 +114,11 @@ def place(path: Path) -> Path:
     return path
 
 
-def length(given: dict[str, Any], name: str, usual: int) -> int:
-    """The one length that was asked for. Raises OneLength, and SettingError for what is no number."""
-    from penjing.operate.measure.wanted import Wanted
-    from penjing.settings import DEFAULT, load
-
-    loaded = load(Wanted, "bench", {name: given[name]})
-    lengths: tuple[int, ...] = getattr(loaded.value, name)
-    if given[name] and len(lengths) > 1:
+def length(lengths: Sequence[int], name: str, given: object, usual: int) -> int:
+    """The one length that was asked for; of a list in the settings the longest. Raises OneLength."""
+    if given and len(lengths) > 1:
         raise OneLength(option="--" + name.replace("_", "-"))
-    return usual if loaded.sources[name] == DEFAULT or not lengths else max(lengths)
+    return max(lengths, default=usual)
 
 
 def written(profile: Profile, form: str) -> str:
