@@ -37,7 +37,8 @@ class Plan:
             return
         self.memory = engine.derived.need.resident
         self._kv_type = engine.derived.settings.kv_type
-        if not engine.derived.settings.gpu_layers:
+        settings = engine.derived.settings
+        if not settings.gpu_layers and not settings.private:  # what is sealed is not looked into
             self._model = model.read(Path(engine.derived.settings.model))
             self._calibration = calibrate.kept(machine.read(gpus=False))
 
