@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -130,6 +131,25 @@ async def test_one_that_is_killed_while_it_starts_leaves_the_old_one(server: Pro
     assert "killed by SIGKILL" in now.tried.detail
     assert now.pid == server.process.pid
     assert await answer(server.url)
+
+
+def test_nothing_is_missing_in_the_audit_log(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENJING_AUDIT_ENABLED", "true")
+    server = launch(*OPTIONS)
+    try:
+        for _ in range(2):
+            assert asyncio.run(answer(server.url))
+            assert restart().returncode == 0
+        assert asyncio.run(answer(server.url))
+    finally:
+        finish(server)
+    lines = [line for path in home.glob("audit*/*.jsonl") for line in path.read_text().splitlines()]
+    found = [json.loads(line)["what"] for line in lines]
+    assert found.count("answer") == 3
+    assert found.count("succession") == 2
+    assert found.count("opened") == found.count("closed") == 3
+    verified = subprocess.run([sys.executable, "-m", "penjing", "audit", "verify"], check=False, timeout=PATIENCE)
+    assert verified.returncode == 0
 
 
 def test_servers_are_named(server: Process) -> None:
