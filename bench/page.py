@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TITLES = {
     "performance": {"en": "# Performance\n", "zh": "# 性能\n"},
     "planning": {"en": "# Planning\n", "zh": "# 规划\n"},
+    "release": {"en": "# Releases\n", "zh": "# 发布\n"},
     "profile": {"en": "# Profile\n", "zh": "# 剖析\n"},
 }
 

@@ -80,7 +80,7 @@ def test_pin_and_let_go(store: Store, shell: Shell) -> None:
         (("canary", "tiny@1"), "stable already"),
         (("canary", "tiny@3", "--share", "0"), "--share"),
         (("canary", "tiny@3", "--risk", "x"), "--risk"),
-        (("canary", "tiny@3", "--conversations", "3"), "fewer tell nothing"),
+        (("canary", "tiny@3", "--conversations", "3"), "tell nothing at a risk of 5.00%"),
         (("canary", "tiny@3", "--worse", "smell=2"), "ttft"),
         (("canary", "tiny@3", "--yardstick", "missing.jsonl"), "missing.jsonl, line 1"),
         (("canary", "tinny@3"), "Near it: tiny"),

@@ -10,14 +10,32 @@ from typing import TYPE_CHECKING
 from penjing.cli import talk
 from penjing.cli.release.status import facts
 from penjing.cli.verb import argument, option, verb
-from penjing.errors import SettingError
+from penjing.errors import InputError, SettingError
 
 if TYPE_CHECKING:
     from penjing.store.channels import Decision, Trial
-    from penjing.store.version import Version
     from penjing.store.versions import Store
 
 FOLLOWS = "A server that runs {model} follows by itself."
+SHARE = "a share between 0% and 100%, such as 10%"
+
+
+class NoSuchGate(InputError):
+    """Facts: `value`, `known`."""
+
+    template = "--worse {value}: this is no gate with a factor from 1 to 100."
+    hint = "Write it as ttft=2. The gates: {known}"
+    code = "invalid_value"
+
+
+class TooFewConversations(InputError):
+    """Facts: `count`, `least`, `risk`."""
+
+    template = "{count} conversations tell nothing at a risk of {risk}."
+    hint = "Give at least --conversations {least}, or a larger --risk."
+    code = "invalid_value"
+
+
 BESIDE = "There is room for both versions (about {needed} of {free}): nobody waits."
 AFTER = (
     "There is no room for both versions (about {needed} of {free}): questions wait until the old one has finished "
@@ -62,7 +80,7 @@ def canary(
         _factors(worse),
         _questions(yardstick),
     )
-    _require_judged(found, trial)
+    _require_judged(trial)
     decision = channels.try_out(store, found, trial)
     talk.note(
         "{version} is tried with {share} of the conversations; {stable} answers the others.",
@@ -183,7 +201,7 @@ def _share(option: str, given: str, most: float) -> float:
     except ValueError:
         found = 0.0
     if not 0 < found <= most:
-        raise SettingError(name=option[2:], value=given, wanted=f"a share up to {most:.0%}, such as 10%", source=option)
+        raise SettingError(name=option[2:], value=given, wanted=SHARE, source=option)
     return found
 
 
@@ -205,8 +223,7 @@ def _factors(given: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             found[gate] = 0.0
         if gate not in WORSE or not 1 <= found[gate] <= 100:
-            wanted = f"GATE=FACTOR from 1 to 100, where GATE is {', '.join(WORSE)}"
-            raise SettingError(name="worse", value=each, wanted=wanted, source="--worse")
+            raise NoSuchGate(value=each, known=", ".join(WORSE))
     return found
 
 
@@ -222,12 +239,11 @@ def _questions(given: str | None) -> str:
     return str(path)
 
 
-def _require_judged(found: Version, trial: Trial) -> None:
-    """Raises SettingError where the gates could never refuse: the number of conversations is too small for the risk."""
+def _require_judged(trial: Trial) -> None:
+    """Raises TooFewConversations where some gates could never refuse."""
     from penjing.operate.release.evidence import fewest
     from penjing.operate.release.judge import GATES
 
     least = fewest(0.5, trial.risk / len(GATES))
     if trial.conversations < least:
-        wanted = f"{least} or more: fewer tell nothing at a risk of {trial.risk:.2g}"
-        raise SettingError(name="conversations", value=trial.conversations, wanted=wanted, source="--conversations")
+        raise TooFewConversations(count=trial.conversations, least=least, risk=f"{trial.risk:.2%}")

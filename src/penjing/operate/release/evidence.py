@@ -15,6 +15,7 @@ Does not know: what the events are.
 
 from __future__ import annotations
 
+import functools
 import math
 
 FAR, FEW = 12, 20
@@ -22,6 +23,7 @@ FAR, FEW = 12, 20
 UNSEEN, HUGE = 1e-18, 1e200
 
 
+@functools.lru_cache(maxsize=16384)  # each gate is looked at after every answer, and few have changed
 def evidence(hits: int, trials: int, null: float) -> float:
     """E(k, n): how many times likelier `hits` of `trials` events are, were the probability above `null` (0 to 1).
     1 before any event.
