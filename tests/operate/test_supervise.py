@@ -303,3 +303,25 @@ async def test_stopped_while_it_wakes_up() -> None:
     with pytest.raises(asyncio.CancelledError):
         await woken
     assert one.state == "stopped"
+
+
+async def test_who_woke_it_up_wakes_it_up_again_where_it_was_put_to_rest_meanwhile() -> None:
+    one = Supervised(Fake(), QUICK)
+    await one.start()
+    await one.rest()
+    asleep = asyncio.Event()
+
+    async def again() -> None:
+        """Put to rest in the moment in which it is ready, before whoever waits for it has a look."""
+        while one.state != "ready":
+            await asyncio.sleep(0)
+        await one.rest()
+        asleep.set()
+
+    resting = asyncio.create_task(again())
+    await asyncio.sleep(0)
+    await one.wake()
+    assert one.state == "ready"
+    await resting
+    assert asleep.is_set()
+    await one.stop()

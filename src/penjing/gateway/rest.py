@@ -16,6 +16,10 @@ SOON = 0.05
 """Seconds between two looks at an engine that still works when it should rest."""
 
 
+COMING = ("loading", "restarting")
+"""States of an engine that is about to be ready."""
+
+
 class Rests:
     """`busy` tells whether an engine is at work."""
 
@@ -58,10 +62,10 @@ class Rests:
         task.add_done_callback(self._tasks.discard)
 
     async def _rest(self, name: str) -> None:
-        if self._busy(name):
+        engine: Any = self._engines[name]
+        if self._busy(name) or getattr(engine, "state", "") in COMING:
             self._arm(name, SOON)
             return
-        engine: Any = self._engines[name]
         await engine.rest()
 
     def close(self) -> None:

@@ -216,12 +216,13 @@ class Supervised:
     async def wake(self) -> None:
         """Start the engine again if it rests, or wait until somebody else's start is done. Raises what that raises; who
         is cancelled leaves it to the others."""
-        if self._state == "ready":
-            return
-        if self._waking is None or self._waking.done():
-            self._waking = asyncio.create_task(self._wake(), name=f"wake {self.name}")
-            self._waking.add_done_callback(_heard)
-        await asyncio.shield(self._waking)
+        while self._state != "ready":
+            if self._waking is None or self._waking.done():
+                self._waking = asyncio.create_task(self._wake(), name=f"wake {self.name}")
+                self._waking.add_done_callback(_heard)
+            await asyncio.shield(self._waking)
+            if self._state != "resting":
+                return  # else it was put to rest again before we had a look: for another model, whose turn it was
 
     async def _wake(self) -> None:
         async with self._turning:
