@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +89,33 @@ def hub(home: Path, *more: str) -> Iterator[RunningHub]:
     finally:
         if made.process is not None:
             made.stop()
+
+
+@contextmanager
+def near(folder: Path, **more: Any) -> Iterator[str]:
+    """A hub in a thread of this process, with a publisher's key `secret`; its URL."""
+    import uvicorn
+
+    from penjing.fleet.hub import tables
+    from penjing.fleet.hub.app import app
+    from penjing.fleet.hub.blobs import Disk
+    from penjing.fleet.hub.ledger import Ledger
+
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = tables.opened(f"sqlite:///{folder / 'hub.sqlite'}")
+    ledger = Ledger(engine, EVERY)
+    ledger.admit_publisher("admin", "secret")
+    server = uvicorn.Server(uvicorn.Config(app(ledger, Disk(folder / "blobs"), **more), log_level="warning"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+            engine.dispose()
 
 
 @contextmanager

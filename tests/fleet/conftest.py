@@ -52,14 +52,8 @@ def key(home: Path) -> SigningKey:
     return keys.make()
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hubs.RunningHub]:
-    with hubs.hub(tmp_path_factory.mktemp("hub")) as made:
-        yield made
-
-
 @pytest.fixture
-def office(home: Path, running: hubs.RunningHub) -> Iterator[Hub]:
-    """The hub as its publisher asks it."""
-    with Hub(running.url, running.key) as asked:
+def hub(home: Path, tmp_path: Path) -> Iterator[Hub]:
+    """A hub as its publisher asks it."""
+    with hubs.near(tmp_path / "hub") as url, Hub(url, "secret") as asked:
         yield asked
