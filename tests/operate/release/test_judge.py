@@ -100,6 +100,15 @@ def test_many_events_are_no_trouble() -> None:
     assert evidence(1_000_000, 1_000_000, 0.3) > 1e300
 
 
+@given(st.floats(0.05, 0.9), st.floats(0, 1), st.integers(0, 60), st.integers(0, 60))
+def test_evidence_falls_on_average_where_it_is_even_better(null: float, part: float, hits: int, misses: int) -> None:
+    """A supermartingale for every probability that `null` covers, so the risk holds for all of them."""
+    true, trials = null * part, hits + misses
+    now = evidence(hits, trials, null)
+    then = true * evidence(hits + 1, trials + 1, null) + (1 - true) * evidence(hits, trials + 1, null)
+    assert then <= now * (1 + 1e-6)
+
+
 def test_looking_after_every_event_refuses_no_more_often_than_the_risk() -> None:
     chance, risk, refused = random.Random(5), 0.05, 0
     for _ in range(400):

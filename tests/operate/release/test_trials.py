@@ -15,7 +15,7 @@ import pytest
 
 from gateway.running import Running, Serving, until, user
 from penjing.engines.fake import Fake, Script
-from penjing.errors import EngineStartFailed
+from penjing.errors import EngineStartFailed, ModelNotFound
 from penjing.gateway.audit.export import records
 from penjing.gateway.options import GatewayOptions
 from penjing.gateway.policies.audit import AuditOptions
@@ -203,6 +203,20 @@ async def test_one_that_does_not_start_is_rolled_back(serving: Serving, tmp_path
         await until(lambda: bool(at.told), "decided")
         assert "no room" in at.told[0].why
         assert channels.canary(at.store, "m") is None
+        assert list(at.running.gateway.engines) == ["m"]
+
+
+async def test_one_that_may_not_be_loaded_is_rolled_back(serving: Serving, tmp_path: Path) -> None:
+    async with scene(serving, tmp_path, WELL) as at:
+
+        def refused(version: Version, name: str) -> Fake:
+            raise ModelNotFound(model=str(version))
+
+        channels.try_out(at.store, at.store.find("m@2"), Trial(2, datetime.now(timezone.utc)))
+        await at.trials.follow("m", "m", refused)
+        await until(lambda: bool(at.told), "decided")
+        assert "m@2" in at.told[0].why
+        await at.follow()
         assert list(at.running.gateway.engines) == ["m"]
 
 

@@ -40,6 +40,8 @@ AGAIN = 5.0
 SOON, FINISH = 0.05, 60.0
 """Seconds between two looks whether the canary's answers are finished, and how long they may take."""
 Tell = Callable[[str, Decision], None]
+Make = Callable[[Version, str], Engine]
+"""An engine, not started, for a version, which is called the second. May take a moment; raises PenjingError."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,16 @@ class Place:
 
 
 class Running:
-    """The `version` (with its `engine`, not started) that is tried as `trial` says, beside the engine `name`."""
+    """The `version` that is tried as `trial` says, by an engine that `make` makes, beside the engine `name`."""
 
-    def __init__(self, place: Place, name: str, version: Version, trial: Trial, engine: Engine) -> None:
+    def __init__(self, place: Place, name: str, version: Version, trial: Trial, make: Make) -> None:
         self.name, self.version, self.trial = name, version, trial
         self.judge: Judge | None = None
         """None while another server of the same store judges."""
         self._place = place
-        self._engine = engine
-        self._to = engine.name
+        self._make = make
+        self._engine: Engine | None = None
+        self._to = f"{name}@{version.number}"
         self._held = ExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
         self._deciding: asyncio.Task[None] | None = None
@@ -89,35 +92,41 @@ class Running:
         if self._deciding is not None:
             await asyncio.wait([self._deciding], timeout=AGAIN)
             self._deciding.cancel()  # a disk that takes nothing: the next server decides again
+        if self._engine is not None:
+            await self._leave(self._engine)
+        await self._write()
+        self._held.close()
+
+    async def _leave(self, engine: Engine) -> None:
+        house = self._place.house
         if self._to in house.engines:
             with suppress(EngineError):  # it does not run, so nothing is to be waited for
-                address = self._engine.address
+                address = engine.address
                 until = asyncio.get_running_loop().time() + FINISH
                 while house.at_work(address) and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110  # pools tell nobody
                     await asyncio.sleep(SOON)
             house.remove(self._to)
-        await self._engine.stop()
-        await self._write()
-        self._held.close()
+        await engine.stop()
 
     # what goes on meanwhile
 
     async def _begin(self) -> None:
         try:
-            self._ask_for_as_much()
-            await self._engine.start()
+            engine = self._engine = await asyncio.to_thread(self._make, self.version, self._to)
+            self._ask_for_as_much(engine)
+            await engine.start()
         except (PenjingError, OSError) as error:
             self._fail(str(error))
             return
-        self._place.house.add(self._to, self._engine)
+        self._place.house.add(self._to, engine)
         await self._take_the_bench()
         self._spawn(self._keep())
-        self._spawn(self._watch())
+        self._spawn(self._watch(engine))
 
-    def _ask_for_as_much(self) -> None:
+    def _ask_for_as_much(self, engine: Engine) -> None:
         """Context and slots as the stable version has them, or it does not start: a smaller one would be no fair
         comparison, and people would meet its bounds."""
-        new = getattr(self._engine, "engine", self._engine)
+        new = getattr(engine, "engine", engine)
         stable = self._place.house.engines[self.name]
         if isinstance(new, LlamaCpp):
             new.options = as_large(new, getattr(stable, "engine", stable))
@@ -162,9 +171,9 @@ class Running:
             log.warning("what the canary %s did could not be written down: %s", self.version, error)
             self._changed = True
 
-    async def _watch(self) -> None:
+    async def _watch(self, engine: Engine) -> None:
         """Until the engine gives up."""
-        self._fail(await self._engine.ended())
+        self._fail(await engine.ended())
 
     async def _measure(self, judge: Judge) -> None:
         if not judge.waits:
@@ -174,7 +183,7 @@ class Running:
         except PenjingError as error:  # it was there when the canary was tried first
             log.error("the canary %s is tried without its yardstick: %s", self.version, error)
             questions = ()
-        if not self._engine.capabilities.chat:
+        if not self._place.house.engines[self._to].capabilities.chat:
             questions = ()
         house, seed = self._place.house, self.trial.since.timestamp()
         async with aclosing(asked(house, self.name, self._to, questions, seed, judge.asked)) as answers:

@@ -9,16 +9,11 @@ Does not know: how a change is noticed, how stable versions are exchanged, how a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-from penjing.engines.engine import Engine
 from penjing.gateway.arms import Sample, Thumb
+from penjing.operate.release.trial import Make as Make
 from penjing.operate.release.trial import Place, Running
 from penjing.store import channels
-from penjing.store.version import Version
-
-Make = Callable[[Version, str], Engine]
-"""An engine, not started, for a version, which is called the second."""
 
 
 class Trials:
@@ -47,7 +42,7 @@ class Trials:
             if found is None:
                 return
             version, trial = found
-            new = Running(self._place, name, version, trial, make(version, f"{name}@{version.number}"))
+            new = Running(self._place, name, version, trial, make)
             self._running[name] = new
             new.begin()
 
