@@ -116,7 +116,10 @@ def timed(command: list[str], folder: Path, url: str) -> tuple[float, float]:
     told = {"HF_ENDPOINT": url, "HF_HOME": str(folder / "hf"), "PENJING_HOME": str(folder / "penjing")}
     quiet = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, env={**os.environ, **told, **quiet}, cwd=folder.parent, capture_output=True)
+    environment = {**os.environ, **told, **quiet}
+    done = subprocess.run(command, env=environment, cwd=folder.parent, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: {done.stderr}")
     wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     shutil.rmtree(folder, ignore_errors=True)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -126,7 +129,7 @@ def table(official: str, size: int, rounds: int, rates: list[float]) -> list[str
     """One line a side and rate: MB/s with the range, CPU seconds a GB, and the ratio to the official client."""
     penjing = [sys.executable, "-m", "penjing", "pull", f"hf:{NAME}", "--quiet"]
     lines = ["| server, each connection | client | MB/s | CPU s/GB | : official |", "|---|---|---|---|---|"]
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as temporary:
+    with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "to"
         sides = {
             "huggingface_hub": [official, "-c", OFFICIAL],
