@@ -1,7 +1,8 @@
 """Writes constraints.txt: the exact versions that the tests pass with, by name only.
 
-    python .ci/constraints.py python3.10 python3.11
+    python .ci/constraints.py python3.10 python3.11 [--fresh]
 
+Versions that stand there stay, new ones come; with `--fresh` all are the newest, which takes pip far longer to find.
 Each interpreter's pip resolves the package with all its extras without installing anything. Where an older Python gets
 an older version, both stand in the file, each with its marker. What a GPU build of torch brings along is left out:
 it differs from machine to machine.
@@ -22,8 +23,9 @@ LEFT_OUT = re.compile(r"nvidia-|cuda-|triton|penjing$|setuptools$")
 HEADER = "# Written by `python .ci/constraints.py python3.10 python3.11`.\n"
 
 
-def resolved(python: str) -> dict[str, str]:
+def resolved(python: str, *, fresh: bool) -> dict[str, str]:
     """Name to version of everything `python` would install."""
+    kept = [] if fresh else ["-c", str(ROOT / "constraints.txt")]
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         command = [
             python,
@@ -36,7 +38,7 @@ def resolved(python: str) -> dict[str, str]:
             "--report",
             report.name,
         ]
-        subprocess.run([*command, WANTED], check=True)
+        subprocess.run([*command, *kept, WANTED], check=True)
         chosen = json.loads(Path(report.name).read_text())["install"]
     found = {entry["metadata"]["name"].lower().replace("_", "-"): entry["metadata"]["version"] for entry in chosen}
     return {name: version.split("+")[0] for name, version in found.items() if not LEFT_OUT.match(name)}
@@ -48,10 +50,11 @@ def version_of(python: str) -> str:
     return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def main(old: str, new: str) -> None:
+def main(old: str, new: str, *options: str) -> None:
     """Resolve with both interpreters and write the file."""
     border = version_of(new)
-    before, after = resolved(old), resolved(new)
+    fresh = "--fresh" in options
+    before, after = resolved(old, fresh=fresh), resolved(new, fresh=fresh)
     lines = []
     for name in sorted(before | after):
         if before.get(name) == after.get(name):
