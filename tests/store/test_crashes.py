@@ -79,7 +79,7 @@ def test_killed_at_random(tmp_path: Path) -> None:
 
 
 @pytest.mark.extras
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_killed_at_random_hundreds_of_times(tmp_path: Path) -> None:
     kill_many(tmp_path, 300, seed=2)
 
