@@ -18,11 +18,13 @@ import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from penjing.probe import gguf
 from penjing.probe.ggml import NUMBERS, row_bytes
 from penjing.shrink.container import Container, Info, Value, pack
 from penjing.shrink.ggml import quantizer
@@ -56,9 +58,18 @@ class Revision:
     importance: int = 1
     words: int = 0
 
-    def stands(self, tensor: str, layer: int, layers: int) -> bool:
+    def stands(self, tensor: str, layers: int) -> bool:
         """Whether a tensor's numbers are those of the first version, before they are quantized."""
-        return not (self.merged and ".attn_" in tensor) and not (self.trained and layer >= layers - LAST)
+        return not (self.merged and ".attn_" in tensor) and not (self.trained and layer_of(tensor) >= layers - LAST)
+
+    def shares(self, tensor: str, layers: int) -> bool:
+        """Whether its bytes are."""
+        return self.stands(tensor, layers) and (self.importance == FIRST.importance or layer_of(tensor) < 0)
+
+
+def layer_of(tensor: str) -> int:
+    """Of the embeddings and the output -1."""
+    return int(tensor.split(".")[1]) if tensor.startswith("blk.") else -1
 
 
 FIRST = Revision()
@@ -71,20 +82,31 @@ UPDATES = {
 }
 
 
-def write(revision: Revision, shape: Shape, path: Path) -> Path:
-    """The file of one revision; written where there is none."""
+def write(revision: Revision, shape: Shape, path: Path, first: Path | None = None) -> Path:
+    """The file of one revision; written where there is none. What it shares with the `first` version is taken from
+    there."""
     if path.exists():
         return path
+    known = {tensor.name: tensor for tensor in gguf.read(first).tensors} if first is not None else {}
     infos = list(tensors(shape, revision))
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as stream, ThreadPoolExecutor(os.cpu_count()) as pool:
         container = Container(stream, pack(metadata(shape, revision)), infos)
         for info in infos:
-            rows = range(0, info.rows, ROWS)
-            for piece in pool.map(lambda row, info=info: rows_of(info, row, shape, revision), rows):
+            begin = 0
+            if first is not None and revision.shares(info.name, shape.layers):
+                begin = min(info.rows, known[info.name].shape[0] if len(info.shape) > 1 else 1)
+                container.put(_bytes(first, known[info.name].offset, begin * row_bytes(info.type, info.shape[-1])))
+            for piece in pool.map(partial(rows_of, info, shape, revision), range(begin, info.rows, ROWS)):
                 container.put(piece)
             container.end()
     return unfinished.rename(path)
+
+
+def _bytes(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(size)
 
 
 def metadata(shape: Shape, revision: Revision) -> Mapping[str, Value]:
@@ -131,20 +153,21 @@ def tensors(shape: Shape, revision: Revision) -> Iterator[Info]:
             yield Info(f"blk.{layer}.{name}.weight", dimensions, kind)
 
 
-def rows_of(info: Info, row: int, shape: Shape, revision: Revision) -> bytes:
+def rows_of(info: Info, shape: Shape, revision: Revision, row: int) -> bytes:
     """ROWS rows of a tensor from `row` on, as the file has them."""
-    layer = int(info.name.split(".")[1]) if info.name.startswith("blk.") else -1
     width, count = info.shape[-1], min(ROWS, info.rows - row)
     seed = zlib.crc32(info.name.encode())
     numbers = np.random.default_rng([seed, row]).standard_normal((ROWS, width), dtype=np.float32)[:count]
-    if not revision.stands(info.name, layer, shape.layers):
+    if not revision.stands(info.name, shape.layers):
         numbers = numbers + trained(info, row, numbers, revision)
     if info.type == "F32":
         return numbers.tobytes()
     coded = np.empty((count, row_bytes(info.type, width)), np.uint8)
     importance = np.random.default_rng([seed, revision.importance]).gamma(0.5, 1.0, width).astype(np.float32) + 0.01
     numbers = np.ascontiguousarray(numbers)
-    wanted = importance.ctypes.data if layer >= 0 else None  # llama.cpp has none for embeddings and output
+    wanted = (
+        importance.ctypes.data if layer_of(info.name) >= 0 else None
+    )  # llama.cpp has none for embeddings and output
     quantizer(NUMBERS[info.type])(NUMBERS[info.type], numbers.ctypes.data, coded.ctypes.data, 0, count, width, wanted)
     return coded.tobytes()
 

@@ -251,7 +251,7 @@ def sizes(shape: Shape, folder: Path) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, revision in UPDATES.items():
-        second = write(revision, shape, folder / f"{name.replace(' ', '-')}.gguf")
+        second = write(revision, shape, folder / f"{name.replace(' ', '-')}.gguf", first)
         found = moved(name, first, second, folder)
         cells = [share(size / found.whole) for size in (found.ours, found.patch, found.generic)]
         row = f"| {name} | {share(found.changed)} | **{cells[0]}** | {cells[1]} | {cells[2]} "
