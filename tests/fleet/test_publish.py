@@ -4,7 +4,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from penjing.fleet.believed import Believed
+import hubs
+from penjing.fleet.believed import Believed, path_of
 from penjing.fleet.client import Hub
 from penjing.fleet.faults import HubKeyRefused, HubRefused, NothingPublished
 from penjing.fleet.publish import own_key, publish, renew
@@ -12,7 +13,7 @@ from penjing.progress import Progress, Transfer
 from penjing.store import bundle, fetch, release_file
 from penjing.store.release_file import Release, Target
 from penjing.store.trust import keys
-from penjing.store.trust.faults import Distrusted
+from penjing.store.trust.faults import Distrusted, RolledBack
 from penjing.store.versions import Store
 
 
@@ -46,6 +47,22 @@ def test_what_is_published_can_be_imported_by_anybody(hub: Hub, store: Store, ve
         (version,) = bundle.take(there, place, ["m:stable"])
     assert version.path.read_bytes() == store.find("m@2").path.read_bytes()
     assert [each.key for each in version.manifest.signatures] == [own_key().public.id]
+
+
+def test_a_hub_that_lost_its_memory(
+    hub: Hub, store: Store, versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, store.find("m@1"), hub, own_key())
+    old = hub.release("m")
+    publish(store, store.find("m@2"), hub, own_key(), "canary")
+    with hubs.near(store.root.parent / "new") as url, Hub(url, "secret") as again:
+        path_of(hub.url).rename(path_of(url))  # the new one has the old one's address
+        assert publish(store, store.find("m@2"), again, own_key()).counter == 3
+        assert set(Believed(again).release("m").channels) == {"stable"}
+        monkeypatch.setattr(again, "release", lambda name: old)
+        assert publish(store, store.find("m@2"), again, own_key()).counter == 4
+        with pytest.raises(RolledBack):
+            renew(again, "m", own_key())
 
 
 def test_another_key_does_not_count(hub: Hub, store: Store, versions: list[str]) -> None:

@@ -64,11 +64,19 @@ class Believed:
 
     def release(self, name: str) -> Release:
         """The release of `name`, which is remembered. Raises NothingPublished."""
-        content = self._hub.release(name)
+        return self.remember(name, self._hub.release(name))
+
+    def remember(self, name: str, content: bytes) -> Release:
+        """As `release`, of a document that is here."""
         with held(self._lock()):
             release, known = release_file.check(content, self._load(), name)
             release_file.save(known, self._path)
         return release
+
+    def counter(self, name: str) -> int:
+        """The highest counter that was seen of `name`; 0 where none was."""
+        seen = self._load().releases.get(name)
+        return seen.counter if seen is not None else 0
 
     def index(self, name: str, target: Target) -> Index:
         """What the version that a release names consists of. Raises BadIndex."""

@@ -24,6 +24,7 @@ from penjing.store.names import tag_of
 from penjing.store.places import Reader
 from penjing.store.release_file import Release, Target
 from penjing.store.trust import keys, sign
+from penjing.store.trust.faults import RolledBack
 from penjing.store.trust.keys import SigningKey
 from penjing.store.version import Version
 from penjing.store.versions import Store
@@ -129,19 +130,21 @@ def _contents(store: Store, version: Version, chunks: Sequence[Chunk]) -> Iterat
 
 def _release(hub: Hub, name: str, key: SigningKey, days: float, changes: dict[str, Target]) -> int:
     """Sign what the hub has, with `changes`. What it has is checked first as a device would: nothing that somebody else
-    put there gets this signature."""
+    put there gets this signature. A hub that came back from an old copy, or empty, gets only `changes`, with a counter
+    that devices follow."""
     believed = Believed(hub)
     believed.refresh()
+    channels: dict[str, Target] = {}
     try:
-        old = believed.release(name)
-        counter, channels = old.counter, old.channels
-    except NothingPublished:
+        channels = believed.release(name).channels
+    except (NothingPublished, RolledBack):
         if not changes:
             raise
-        counter, channels = 0, {}
-    release = Release(name=name, counter=counter + 1, expires=_after(days), channels={**channels, **changes})
-    hub.put_release(name, release_file.write(release, [key]))
-    return release.counter
+    counter = believed.counter(name) + 1
+    release = Release(name=name, counter=counter, expires=_after(days), channels={**channels, **changes})
+    document = release_file.write(release, [key])
+    hub.put_release(name, document)
+    return believed.remember(name, document).counter
 
 
 def _after(days: float) -> datetime:

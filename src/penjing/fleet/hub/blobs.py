@@ -77,14 +77,14 @@ class Objects:
         """See `Blobs`."""
         try:
             self._api.put(self._store, f"{name[:2]}/{name}", content)
-        except self._failed as error:
+        except (self._failed, FileNotFoundError) as error:  # the latter: no such bucket
             raise BadBlobs(value=self._url, detail=str(error).partition("\n")[0]) from error
 
     def read(self, name: str, start: int, stop: int) -> bytes:
         """See `Blobs`."""
         try:
             return bytes(self._api.get_range(self._store, f"{name[:2]}/{name}", start=start, end=stop))
-        except self._api.exceptions.NotFoundError as error:
-            raise FileNotFoundError(name) from error
+        except FileNotFoundError:
+            raise
         except self._failed as error:
             raise BadBlobs(value=self._url, detail=str(error).partition("\n")[0]) from error
