@@ -16,6 +16,8 @@ from penjing.engines.llamacpp.watch import Watch
 from penjing.errors import EngineStartFailed
 from penjing.probe.native import LibraryMissing
 from penjing.store.resolve import guide
+from tiny_lora import write_tiny_lora
+from tiny_model import Shape, write_tiny_gguf
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,26 @@ def test_operations_are_described(settings: Settings) -> None:
     assert attention.bytes > 0
     assert next(one for one in seen.operations if one.name == "result_norm").layer is None
     assert not any(one.parallel for one in seen.operations if one.empty)
+
+
+def test_adapters_are_part_of_it(tmp_path: Path) -> None:
+    tiny, lora = write_tiny_gguf(tmp_path / "tiny.gguf"), write_tiny_lora(tmp_path / "lora.gguf")
+    options = EngineOptions(max_context=256, threads=1, lora=(f"{lora}=0.5",))
+    seen = Watch()
+    seen.describe = True
+    with Loaded(prepare(tiny, "tiny", options).settings) as model, Context(model, 256, seen.callback) as context:
+        context.decode(model.tokens("Hello"))
+    adapted = [one for one in seen.operations if one.weight in ("attn_q.lora_a", "attn_q.lora_b")]
+    assert {one.op for one in adapted} == {"MUL_MAT"}
+    assert len(adapted) == 2 * Shape().layers
+    assert all(one.layer is not None for one in adapted)
+
+
+def test_an_adapter_that_is_none(tmp_path: Path) -> None:
+    tiny = write_tiny_gguf(tmp_path / "tiny.gguf")
+    settings = prepare(tiny, "tiny", EngineOptions(max_context=256, lora=(str(tiny),))).settings
+    with pytest.raises(EngineStartFailed):
+        Loaded(settings)
 
 
 def test_another_layout_is_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

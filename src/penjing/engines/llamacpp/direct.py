@@ -121,7 +121,11 @@ class Loaded:
         if not self.address:
             raise self.failed()
         self._vocabulary = function("llama_model_get_vocab", POINTER, POINTER)(self.address)
-        self._adapters = [self._adapter(path) for path, _ in settings.lora]
+        try:
+            self._adapters = [self._adapter(path) for path, _ in settings.lora]
+        except EngineStartFailed:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Loaded:
         return self

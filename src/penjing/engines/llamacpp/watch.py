@@ -25,6 +25,8 @@ DIMENSIONS, SOURCES, PARAMS, NAME = 4, 10, 16, 64
 EMPTY = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"}
 """Operations that compute nothing: they only say how numbers are to be read."""
 LAYER = re.compile(r"blk\.(\d+)\.|-(\d+)(?: \(|$)|cache_[a-z]+_l(\d+)")
+WEIGHTS = (".weight", ".bias", ".lora_a", ".lora_b")
+"""How the names of weights end; those of adapters are behind the name of what they adapt."""
 NAMELESS = re.compile(r"node_\d+$| ")
 """The library's own names for what its model code gives none."""
 POINTER = ctypes.c_void_p
@@ -76,9 +78,10 @@ class Operation:
 
     @property
     def weight(self) -> str:
-        """The name of the weights that go in, without their layer (`attn_q`); empty where none do."""
-        found = next((name for name in self.inputs if name.endswith((".weight", ".bias"))), "")
-        return re.sub(r"^blk\.\d+\.", "", found).rpartition(".")[0]
+        """The name of the weights that go in, without their layer (`attn_q`, `attn_q.lora_a`); empty where
+        none do."""
+        found = next((name for name in self.inputs if name.endswith(WEIGHTS)), "")
+        return re.sub(r"^blk\.\d+\.|\.(weight|bias)(?=$|\.lora_)", "", found)
 
 
 class Watch:
