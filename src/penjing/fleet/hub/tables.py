@@ -73,7 +73,7 @@ def opened(url: str) -> Engine:
     if parts.drivername in ("postgresql", "postgres"):  # as everybody writes it; the driver that is installed with us
         parts = parts.set(drivername="postgresql+psycopg")
     try:
-        engine = create_engine(parts, pool_pre_ping=True)
+        engine = create_engine(parts, pool_pre_ping=True, pool_size=10, max_overflow=30)  # a connection a thread
         if parts.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _patient)
             event.listen(engine, "begin", lambda here: here.exec_driver_sql("BEGIN IMMEDIATE"))
