@@ -7,12 +7,13 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +85,17 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 10.0)
             return
         await asyncio.sleep(0.01)
     pytest.fail(f"never happened: {what}")
+
+
+@contextmanager
+def usual_signals() -> Iterator[None]:
+    """After the block signals do what they did before: a server that was taken over from leaves them to its process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, does in before.items():
+            signal.signal(number, does)
 
 
 @dataclass

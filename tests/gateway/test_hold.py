@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.running import until
+from gateway.running import until, usual_signals
 from penjing.engines.fake import Fake, Script
 from penjing.gateway import hold as module
 from penjing.gateway.app import Gateway
 from penjing.gateway.hold import Hold
 from penjing.gateway.serve import bind, serve
 
+pytestmark = pytest.mark.usefixtures("signals")
 REQUEST = b"GET /health?live HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    with usual_signals():
+        yield
 
 
 @asynccontextmanager

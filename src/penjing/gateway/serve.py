@@ -190,8 +190,6 @@ async def serve(
             await _end(starting, ending, retrying, *working, *relieving)
             gateway.close()
             await asyncio.gather(*(engine.stop() for engine in gateway.engines.values()))
-            if hold.leaving.is_set():  # signals are for the other process now: they wait for who passes them on
-                signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 
 async def _drained(
@@ -273,14 +271,20 @@ async def _end(*tasks: asyncio.Task[Any]) -> None:
 
 @contextmanager
 def _signals(loop: asyncio.AbstractEventLoop, hold: Hold, reload: Callable[[], None] | None) -> Iterator[None]:
-    """SIGINT and SIGTERM stop, the second one cuts; SIGHUP calls `reload`."""
-    with ExitStack() as undo:
-        if threading.current_thread() is threading.main_thread():
-            for number in STOPS:
-                _on_signal(loop, number, partial(hold.signalled, number), undo)
-            if reload is not None and sys.platform != "win32":
-                _on_signal(loop, signal.SIGHUP, reload, undo)
+    """SIGINT and SIGTERM stop, the second one cuts; SIGHUP calls `reload`. Where another process has taken over,
+    signals still reach it when the loop has ended."""
+    if threading.current_thread() is not threading.main_thread():
         yield
+        return
+    with ExitStack() as undo:
+        for number in STOPS:
+            _on_signal(loop, number, partial(hold.signalled, number), undo)
+        if reload is not None and sys.platform != "win32":
+            _on_signal(loop, signal.SIGHUP, reload, undo)
+        yield
+    if hold.leaving.is_set():
+        for number in STOPS:
+            signal.signal(number, lambda number, frame: hold.heard(number))
 
 
 def _on_signal(

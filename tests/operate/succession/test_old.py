@@ -6,14 +6,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from gateway.running import until
+from gateway.running import until, usual_signals
 from penjing.engines.fake import Fake, Script
 from penjing.gateway.app import Gateway
 from penjing.gateway.serve import bind, serve
@@ -64,7 +64,7 @@ Begun = Callable[[str], AbstractAsyncContextManager[Old]]
 
 
 @pytest.fixture
-def old_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begun:
+def old_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begun]:
     monkeypatch.setenv("PENJING_HOME", str(tmp_path))
 
     @asynccontextmanager
@@ -84,9 +84,9 @@ def old_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begun:
             await asyncio.gather(task, return_exceptions=True)
             if succession._child is not None:
                 succession._child.wait(10)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    return begun
+    with usual_signals():
+        yield begun
 
 
 def begin() -> None:

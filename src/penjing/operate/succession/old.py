@@ -97,9 +97,8 @@ class Succession:
                 running.remove(self._server)
             return
         if os.environ.get(STAYS) != str(os.getppid()) or sys.platform != "linux":
+            signal.pthread_sigmask(signal.SIG_BLOCK, stay.HEARD)  # kept for what this process becomes
             os.execv(sys.executable, [sys.executable, "-S", "-E", stay.__file__, str(self.heir)])
-        for number in signal.sigpending():  # told since nobody listens here
-            self._forward(number)
 
     async def _try(self, hold: Hold) -> None:
         self._tries += 1

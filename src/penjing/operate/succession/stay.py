@@ -17,7 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-FORWARDED = ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+FORWARDED = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)  # Windows has one of them, and nobody stays there
+)
+HEARD = (*FORWARDED, signal.SIGINT)
 
 
 def children(known: int) -> list[int]:
@@ -39,15 +44,18 @@ def at_terminal() -> bool:
 
 
 def main(known: int) -> int:
-    """Wait until no child is left; the first status that was not 0, else 0."""
+    """Wait until no child is left; the first status that was not 0, else 0. One that was about to end when it was told
+    to may have had no ear for that any more; then its successor is told."""
+    told = set()
 
-    def forward(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None = None) -> None:
+        told.add(number)
         for each in children(known):
             with suppress(OSError):
                 os.kill(each, number)
 
-    for name in FORWARDED:
-        signal.signal(getattr(signal, name), forward)
+    for number in FORWARDED:
+        signal.signal(number, forward)
     signal.signal(signal.SIGINT, signal.SIG_IGN if at_terminal() else forward)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what came while nobody listened comes now
     status = 0
@@ -56,7 +64,11 @@ def main(known: int) -> int:
             _, ended = os.waitpid(-1, 0)
         except ChildProcessError:
             return status
-        status = status or os.waitstatus_to_exitcode(ended)
+        how = os.waitstatus_to_exitcode(ended)
+        if -how in told and children(0) != [0]:
+            forward(-how)
+        else:
+            status = status or how
 
 
 if __name__ == "__main__":
