@@ -26,8 +26,8 @@ TOLD = ("answer", "leaves", "feedback", "release", "upgrade")
 
 
 def records(folders: Iterable[Path], since: str = "", until: str = "", key: str = "") -> Iterator[dict[str, Any]]:
-    """The records of requests and decisions, in order. `since` and `until` are beginnings of times as records hold them (UTC): from
-    the first on, before the second."""
+    """The records of requests and decisions, in order. `since` and `until` are beginnings of times as records hold them
+    (UTC): from the first on, before the second."""
     for folder in folders:
         for _, path in numbered(folder):
             with path.open("rb") as stream:
