@@ -182,6 +182,7 @@ def assemble(path: Path, folder: Path) -> None:
     from penjing.store import chunks
     from penjing.store.assembling import Part
     from penjing.store.assembling import assemble as put_together
+    from penjing.store.index import Chunk
     from penjing.store.places import Place
 
     listed = folder / "noisy-7b.json"
@@ -190,7 +191,7 @@ def assemble(path: Path, folder: Path) -> None:
         listed.write_text(json.dumps([whole, [(chunk.name, chunk.bytes) for chunk in found]]))
         raise SystemExit("listed")
     whole, names = json.loads(listed.read_text())
-    parts = [chunks.Chunk(bytes.fromhex(name), size) for name, size in names]
+    parts = [Chunk(bytes.fromhex(name), size) for name, size in names]
     where, at = {}, 0
     for part in parts:
         where[part.digest] = Place(path, at, part.bytes)
