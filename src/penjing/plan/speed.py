@@ -25,8 +25,9 @@ UBATCH = 512
 """Tokens computed at once."""
 OPERATIONS = 26
 """Operations a layer that wait for one another (llama.cpp's graphs have 24 to 32 nodes a layer)."""
-CHOOSING = 22e-9
-"""Seconds a word of the vocabulary that choosing the next one takes (one machine, 128,000 to 262,000 words)."""
+CHOOSING, STEP = 4.5e-9, 0.5e-3
+"""Seconds a word of the vocabulary that choosing the next one takes, and seconds of a step that are the server's own
+(measured on models of one narrow layer with 32,768 to 262,144 words, one answer and four at once)."""
 ELEMENTWISE = 24
 """Bytes moved a token, layer and number of the hidden or feed-forward width for norms, activations, sums (three
 passes of reading and writing f32)."""
@@ -125,7 +126,8 @@ class Roofline:
         gain = self._cached(moved) if cached else 1.0
         seconds = sum(self._few(kind, size * share, together, gain) for kind, (size, _) in weights.items())
         seconds += together * self._attended(context) * width / self.calibration.attention.decode
-        return seconds + self._starting() + together * (self._elementwise() + self.model.vocabulary * CHOOSING)
+        seconds += together * (self._elementwise() + self.model.vocabulary * CHOOSING)
+        return seconds + self._starting() + STEP
 
     def _batch_seconds(self, tokens: int, past: int) -> float:
         """One micro-batch: the longer of computing and reading the weights, for each type."""
@@ -155,7 +157,7 @@ class Roofline:
         seconds = sum(
             self._few(tensor.type, tensor.bytes, tokens, 1.0) for tensor in self.model.tensors if tensor.name == name
         )
-        return seconds + tokens * self.model.vocabulary * CHOOSING
+        return seconds + tokens * self.model.vocabulary * CHOOSING + STEP
 
     def _body(self) -> dict[str, tuple[float, float]]:
         """Bytes and numbers that each token of a prompt is multiplied with, by type: all but the output and the last
