@@ -131,6 +131,13 @@ def test_a_noisy_calibration_may_be_too_low() -> None:
     assert noisy.low == calm.low
 
 
+@given(st.floats(0, 10))
+def test_tries_that_differ_widen_the_interval(spread: float) -> None:
+    steady, shaky = (speed.predict(SEVEN, machine(spread=each)).decode_tokens_per_s for each in (0.0, spread))
+    assert 0 < shaky.low <= steady.low
+    assert shaky.high >= steady.high
+
+
 @given(st.floats(1, 1e12))
 def test_reading_is_between_its_points(size: float) -> None:
     points = ((1 << 20, 40e9), (64 << 20, 30e9), (512 << 20, 10e9))

@@ -32,12 +32,14 @@ ELEMENTWISE = 24
 """Bytes moved a token, layer and number of the hidden or feed-forward width for norms, activations, sums (three
 passes of reading and writing f32)."""
 NEAREST = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "F16")
-DECODE_MARGIN, PREFILL_MARGIN = 0.15, 0.25
-"""Half of the interval on a machine that was measured, as a share (see bench/plan_accuracy.py)."""
-NOISY = 0.15
-"""Added to the upper side where other programs ran while the machine was measured."""
+RESIDUAL_DECODE, RESIDUAL_PREFILL = 0.075, 0.125
+"""What predictions are off where the machine was measured, as a share (root mean square; bench/plan_accuracy.py)."""
+SIGMAS = 2.0
+"""Half of the interval is so many times what predictions and the calibration's tries are off."""
 ASSUMED_MARGIN = 0.4
 """Half of the interval where the machine's own figures are assumed."""
+MOST_MARGIN = 0.9
+"""A spread that says nothing leaves this."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +82,26 @@ def predict(model: Model, calibration: Calibration, load: Load = USUAL) -> Speed
     (`probe.calibrate.kept`) or the one to expect of a device (`plan.devices.expected`)."""
     line = Roofline(model, calibration)
     assumed = not calibration.when
-    noise = NOISY if calibration.noisy else 0.0
     seconds = line.prefill_seconds(load.prompt_tokens, load.past_tokens)
     prefill = load.prompt_tokens / seconds
     decode = load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type)
     cached = load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type, cached=True)
     return Speed(
-        prefill_tokens_per_s=around(prefill, ASSUMED_MARGIN if assumed else PREFILL_MARGIN, noise),
-        decode_tokens_per_s=around(decode, ASSUMED_MARGIN if assumed else DECODE_MARGIN, noise, best=cached),
+        prefill_tokens_per_s=around(prefill, prefill, RESIDUAL_PREFILL, calibration),
+        decode_tokens_per_s=around(decode, cached, RESIDUAL_DECODE, calibration),
         prefill_seconds=seconds,
         assumed=assumed,
     )
 
 
-def around(likely: float, margin: float, noise: float, best: float = 0.0) -> Interval:
-    """From `margin` below to as much above, or above `best` where that is more; a noisy calibration is too low, never
-    too high."""
-    return Interval(likely * (1 - margin), likely, max(likely, best) * (1 + margin + noise))
+def around(likely: float, best: float, residual: float, calibration: Calibration) -> Interval:
+    """The interval about `likely`, whose upper end is counted from `best` (what a cache may make of it). As wide as the
+    planner's own `residual` and the spread of the calibration's tries together (they are independent); what other
+    programs took of the processor meanwhile (`load`) may come on top, never below."""
+    if not calibration.when:
+        return Interval(likely * (1 - ASSUMED_MARGIN), likely, max(likely, best) * (1 + ASSUMED_MARGIN))
+    margin = min(SIGMAS * math.hypot(residual, calibration.spread), MOST_MARGIN)
+    return Interval(likely * (1 - margin), likely, max(likely, best) * (1 + margin + calibration.load))
 
 
 @dataclass(frozen=True)
