@@ -18,13 +18,13 @@ def test_whatever_arrives_is_a_line_or_nothing(line: bytes) -> None:
 async def test_lines_arrive_in_order_and_the_end_is_heard() -> None:
     one, other = socket.socketpair()
     ours, theirs = Channel(one), Channel(other)
-    ours.tell("heir", free=3)
-    ours.tell("room")
-    ours.tell("yours")
+    ours.send("heir", free=3)
+    ours.send("room")
+    ours.send("yours")
     assert heard_first(other) == {"event": "heir", "free": 3}
     other.setblocking(False)
     assert [(await theirs.hear())["event"] for _ in range(2)] == ["room", "yours"]
     ours.close()
     assert await theirs.hear() == {"event": ""}
-    theirs.tell("ready")  # to nobody
+    theirs.send("ready")  # to nobody
     theirs.close()

@@ -32,7 +32,7 @@ def test_an_heir_takes_what_it_is_given_and_passes_nothing_on(monkeypatch: pytes
     ours, theirs = socket.socketpair()
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    Channel(ours).tell("heir", sizes={"m": [512, 4]}, free=9)
+    Channel(ours).send("heir", sizes={"m": [512, 4]}, free=9)
     numbers = [listener.detach(), theirs.detach()]
     for number in numbers:
         os.set_inheritable(number, True)
@@ -63,7 +63,7 @@ async def test_it_is_as_large_as_the_old_one_beside_it(
         assert said["event"] == "crowded"
         assert said["free"] == "1.0 KB"
         assert not waiting.done()
-        ours.tell("room")
+        ours.send("room")
         await waiting
         assert worker.options == EngineOptions()  # it will be alone
     else:
@@ -89,7 +89,7 @@ async def test_work_begins_when_the_old_server_has_left_it() -> None:
     later = asyncio.create_task(found.after(work)())
     await asyncio.sleep(0.01)
     assert not began.is_set()
-    ours.tell("yours")
+    ours.send("yours")
     await later
     assert began.is_set()
     found.listener.close()

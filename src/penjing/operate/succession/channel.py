@@ -30,7 +30,7 @@ class Channel:
         self._line.setblocking(False)
         self._left = b""
 
-    def tell(self, event: str, **facts: object) -> None:
+    def send(self, event: str, **facts: object) -> None:
         """Say it. A line fits into the socket's buffer, so nobody waits; one who is gone hears nothing."""
         with suppress(OSError):
             self._line.send(json.dumps({"event": event, **facts}).encode() + b"\n")

@@ -50,7 +50,7 @@ class Heir:
             worker.options = replace(asked, max_context=asked.max_context or context, parallel=asked.parallel or slots)
         needed, free = await _needed(list(ours.values())), await asyncio.to_thread(_free)
         if needed > free:
-            self.channel.tell("crowded", needed=human(needed), free=human(free))
+            self.channel.send("crowded", needed=human(needed), free=human(free))
             self._as_asked()
             if (await self.channel.hear())["event"] != "room":
                 raise SystemExit(1)  # the old server is gone or wants us no more
@@ -58,11 +58,11 @@ class Heir:
     def ready(self) -> None:
         """It answers."""
         self._as_asked()
-        self.channel.tell("ready")
+        self.channel.send("ready")
 
     def failed(self, detail: str) -> None:
         """It will not."""
-        self.channel.tell("failed", detail=detail)
+        self.channel.send("failed", detail=detail)
 
     def _as_asked(self) -> None:
         """The next start is in memory that is free."""

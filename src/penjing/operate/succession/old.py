@@ -107,7 +107,7 @@ class Succession:
         try:
             with theirs:
                 self._child = self._started(hold.listener, theirs)
-            channel.tell("heir", sizes=sizes(hold.gateway.engines), free=self._free)
+            channel.send("heir", sizes=sizes(hold.gateway.engines), free=self._free)
             self._say(Step("starting", self._child.pid))
             await self._taken_over(hold, channel, self._child)
         except (NotSucceeded, OSError) as error:
@@ -137,7 +137,7 @@ class Succession:
                     crowded = True
                     self._say(Step("crowded", child.pid, str(said.get("needed")), str(said.get("free"))))
                     await hold.make_room()
-                    channel.tell("room")
+                    channel.send("room")
                 else:
                     raise NotSucceeded(detail=said.get("detail") or await _how(child))
         except BaseException:
@@ -152,7 +152,7 @@ class Succession:
         if (record := hold.gateway.house.record) is not None:
             record(lambda: {"at": now(), "what": "succession", "process": child.pid, "crowded": crowded})
         await hold.leave()
-        channel.tell("yours")
+        channel.send("yours")
 
     def _forward(self, number: int) -> None:
         """While answers are finished here, who wants the server to stop means the new one (Ctrl-C reaches both)."""

@@ -49,7 +49,8 @@ async def feedback(incoming: Incoming, house: House, grant: Grant) -> Answered:
     house.observed.feedback.add(given.engine, said.rating)
     if given.arm:
         model = given.model or next(iter(house.engines), "")
-        house.arms.tell(Thumb(model, given.arm, given.conversation, up=said.rating == "up"))
+        up = said.rating == "up"
+        house.arms.tell(Thumb(model, given.arm, given.conversation, up=up))
     if house.record is not None:
         record = {"at": now(), "what": "feedback", "key": given.key, "answer": given.id, "engine": given.engine}
         house.record(lambda: {**record, "arm": given.arm, "rating": said.rating})
