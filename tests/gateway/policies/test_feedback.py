@@ -28,6 +28,14 @@ async def test_an_answer_is_known_by_its_header_and_by_its_body(serving: Serving
         assert 'penjing_feedback_total{model="fake",rating="down"} 2' in metrics
 
 
+async def test_an_answer_is_known_before_it_is_over(serving: Serving) -> None:
+    async with serving(Script(hang_after=2)) as running:
+        body = {"messages": [user("hi")], "stream": True}
+        async with running.client.post(CHAT, json=body) as answer:
+            rating = {"id": answer.headers["x-penjing-answer"], "rating": "up"}
+            assert (await running.post(FEEDBACK, rating))[0] == 200
+
+
 async def test_streams_and_other_dialects_too(serving: Serving) -> None:
     async with serving(Script()) as running:
         body = {"model": "fake", "max_tokens": 9, "messages": [user("hi")], "stream": True}

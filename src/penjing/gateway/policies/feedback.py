@@ -11,9 +11,8 @@ Does not know: what follows from it.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
-from functools import partial
 from secrets import token_hex
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from msgspec import Meta
 
 from penjing.gateway.answers import Answers, Given
 from penjing.gateway.arms import CANARY, STABLE
-from penjing.gateway.ask import Ask, Call, Outcome
+from penjing.gateway.ask import Ask, Call
 from penjing.gateway.house import House
 from penjing.gateway.policies.canary import HEADER as ARM
 from penjing.gateway.policies.canary import drawn
@@ -48,31 +47,29 @@ class Feedback:
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:
         id = f"answer-{token_hex(8)}"
         ask.note(HEADER, id)
-        named = _Named()
+        named = _Named(lambda found: self._answers.keep(given, found))
         ask.taps.append(named)
-        ask.at_end(partial(self._ended, ask, id, named))
-        return await call_next(ask)
-
-    def _ended(self, ask: Ask, id: str, named: _Named, outcome: Outcome) -> None:
-        if outcome.status != 200:
-            return
+        events = await call_next(ask)
         arm = ask.notes.get(ARM, "").partition(";")[0]
         conversation = drawn(ask) if arm in (STABLE, CANARY) else 0.0
-        self._answers.keep(Given(id, ask.key.name, ask.model, outcome.model, arm, conversation), *named.ids)
+        given = Given(id, ask.key.name, ask.model, ask.target, arm, conversation)
+        self._answers.keep(given)  # before its first byte leaves: who reads quickly may say so at once
+        return events
 
 
 class _Named:
-    """A tap that reads the id in a body."""
+    """A tap that tells the id in a body."""
 
-    def __init__(self) -> None:
-        self.ids: tuple[str, ...] = ()
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
         self._looked = False
 
     def __call__(self, data: bytes) -> None:
         if not self._looked:
             self._looked = True
             found = ID.search(data)
-            self.ids = (found[1].decode("utf-8", "replace"),) if found else ()
+            if found:
+                self._tell(found[1].decode("utf-8", "replace"))
 
 
 def build(options: FeedbackOptions, house: House) -> Feedback | None:
