@@ -261,7 +261,7 @@ async def test_what_only_the_library_can_see_is_told_in_its_words(tmp_path: Path
 
 
 async def test_too_big_is_told_before_loading(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.cgroup, "read", lambda: machine.cgroup.Limits(memory=1 << 20))
+    monkeypatch.setattr(machine.cgroup, "read", lambda reading: machine.cgroup.Limits(memory=1 << 20))
     with pytest.raises(ModelTooBig, match="is free"):
         await LlamaCpp(tiny, "tiny").start()
     no_worker_is_left()
