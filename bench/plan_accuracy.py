@@ -49,13 +49,13 @@ from penjing.probe.others import Others
 
 WORDS = (300, 4000)
 """Token ids that are words of the guide."""
-ANSWER, TOGETHER = 32, 32
+ANSWER, TOGETHER = 16, 16
 """Tokens of an answer, of each of several answers at once."""
 SHORT = 8
 """Tokens of each prompt whose answers are timed together."""
-TRIES, MOST_TRIES, PATIENCE = 2, 12, 12.0
+TRIES, MOST_TRIES, PATIENCE = 2, 16, 10.0
 """Tries that count, tries at most, and seconds after which none is begun for calm's sake."""
-DISTURBED, MOST_DISTURBED = 0.1, 0.3
+DISTURBED, MOST_DISTURBED = 0.1, 0.5
 """Cores that other programs may take during a try without and with regret."""
 
 
@@ -101,21 +101,21 @@ MEMORY = (
     Configuration("llama-7b", "Q8_0", 1024, fitted=True),
 )
 SPEED = (
-    Configuration("smollm2-135m", "Q8_0", 4096, slots=4, deep=2048, fitted=True),
-    Configuration("qwen2.5-0.5b", "Q8_0", 8192, slots=4, deep=4096, fitted=True),
-    Configuration("qwen2.5-0.5b", "Q4_0", 8192, slots=4, deep=4096, fitted=True),
-    Configuration("llama-3.2-1b", "Q4_K", 4096, slots=4, deep=2048, fitted=True),
+    Configuration("qwen2.5-0.5b", "Q8_0", 8192, slots=4, deep=2048, fitted=True),
+    Configuration("qwen2.5-0.5b", "Q4_0", 8192, slots=4, deep=2048, fitted=True),
     Configuration("smollm2-360m", "F16", 4096, slots=4, deep=2048),
-    Configuration("gemma3-1b", "Q8_0", 4096, slots=4, deep=2048),
-    Configuration("qwen3-1.7b", "Q4_K", 4096, slots=4, deep=2048),
-    Configuration("qwen3moe-3b", "Q4_K", 4096, slots=4, deep=2048),
-    Configuration("llama-3.2-3b", "Q4_0", 4096, slots=4, prompt=256),
-    Configuration("llama-3.2-1b", "F16", 4096, slots=4),
-    Configuration("qwen2.5-3b", "Q8_0", 2048, slots=4, prompt=256),
-    Configuration("qwen3-1.7b", "Q6_K", 4096, slots=2),
+    Configuration("llama-3.2-1b", "Q4_K", 4096, slots=4, prompt=256, fitted=True),
+    Configuration("gemma3-1b", "Q8_0", 4096, slots=4, prompt=256, deep=1024),
+    Configuration("qwen3moe-3b", "Q4_K", 4096, slots=4, prompt=256, deep=1024),
+    Configuration("qwen3-1.7b", "Q4_K", 4096, slots=4, prompt=256, deep=1024),
+    Configuration("llama-3.2-3b", "Q4_0", 4096, slots=4, prompt=128),
+    Configuration("qwen2.5-3b", "Q8_0", 2048, slots=4, prompt=128),
+    Configuration("smollm2-135m", "Q8_0", 4096, slots=4, deep=2048, fitted=True),
+    Configuration("llama-3.2-1b", "F16", 4096, slots=4, prompt=256),
+    Configuration("qwen3-1.7b", "Q6_K", 4096, slots=2, prompt=256),
     Configuration("deepseek-lite", "Q4_K", 2048, slots=4, prompt=256),
-    Configuration("qwen3-4b", "Q5_K", 2048, slots=2, prompt=256),
-    Configuration("llama-7b", "Q4_0", 2048, slots=2, prompt=256),
+    Configuration("qwen3-4b", "Q5_K", 2048, slots=2, prompt=128),
+    Configuration("llama-7b", "Q4_0", 2048, slots=2, prompt=128),
 )
 
 
@@ -172,31 +172,30 @@ async def timed(one: Configuration, engine: LlamaCpp, ask: Asking) -> dict[str, 
 
 async def calm(work: Callable[[], Awaitable[list[float]]], pid: int) -> list[float]:
     """What `work` gives in TRIES tries during which other programs than this and `pid` rested; where they never do for
-    so long, in those in which they did the least."""
+    so long, the fastest of those that they disturbed little (a calibration keeps its fastest tries as well)."""
     begun = time.monotonic()
     tries: list[tuple[float, float]] = []
     while len(tries) < MOST_TRIES and (len(tries) < TRIES or time.monotonic() - begun < PATIENCE):
         others = Others(pid)
         rate = statistics.fmean(await work())
         tries.append((others.cores(), rate))
-        if sum(cores < DISTURBED for cores, _ in tries) >= TRIES:
-            break
-        if tries[-1][0] >= DISTURBED:
-            await asyncio.sleep(0.5)
-    best = sorted(tries)[:TRIES]
-    if best[-1][0] > MOST_DISTURBED:
-        raise Disturbed(f"other programs keep {best[-1][0]:.1f} cores busy")
-    return [rate for _, rate in best]
+        rates = [rate for cores, rate in tries if cores < DISTURBED]
+        if len(rates) >= TRIES:
+            return rates
+    little = [rate for cores, rate in tries if cores < MOST_DISTURBED]
+    if not little:
+        raise Disturbed(f"other programs keep {min(tries)[0]:.1f} cores busy")
+    return sorted(little)[-TRIES:]
 
 
 def calibrated() -> Calibration:
-    """This machine's calibration, taken while other programs mostly rested."""
-    for _ in range(MOST_TRIES):
+    """This machine's calibration, a second one where other programs ran during the first."""
+    for _ in range(TRIES):
         found = calibrate.calibrate(machine.read(gpus=False))
         if not found.noisy:
             return found
         print(f"  calibration disturbed: load {found.load:.0%}, spread {found.spread:.0%}", flush=True)
-    raise Disturbed("other programs keep this machine busy")
+    return found
 
 
 async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
