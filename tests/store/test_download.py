@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -220,9 +220,9 @@ import asyncio, sys
 from pathlib import Path
 from penjing.sources.client import Client
 from penjing.sources.source import listing
-from penjing.store import parts
+from penjing.store import download, parts
 from penjing.store.download import Download
-parts.PIECE = 1 << 20
+parts.PIECE, download.NOTED = 1 << 20, 1 << 17
 found = listing("hf:o/r")
 async def run():
     async with Client() as client:
@@ -236,17 +236,18 @@ def test_killed_again_and_again_it_ends_whole(hub: Hub, tmp_path: Path) -> None:
     hub.faults.pause = 0.02
     chance = random.Random(4)
     killed = 0
-    for _ in range(40):
+    while True:
+        enough = hub.moved + chance.randrange(200_000, 2_000_000)
         child = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "to")], stdout=subprocess.PIPE)
-        try:
-            told, _ = child.communicate(timeout=0.5 + chance.random() * 0.4)
-        except subprocess.TimeoutExpired:
-            os.kill(child.pid, signal.SIGKILL)
-            child.communicate()
-            killed += 1
-            continue
-        assert told.strip() == b"whole"
-        break
+        while child.poll() is None and hub.moved < enough:
+            time.sleep(0.01)
+        child.kill()
+        told, _ = child.communicate()
+        if child.returncode == 0:
+            assert told.strip() == b"whole"
+            break
+        assert child.returncode == -signal.SIGKILL
+        killed += 1
     require_whole(tmp_path / "to")
     assert killed
     assert hub.moved < len(BIG) * 3
