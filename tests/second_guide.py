@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-WORDS = ("of", "to", "and", "is")
+WORDS = ("of", "to", "and", "in")
 SPACE = "Ġ"
 """How byte-level BPE writes a space (GPT-2's bytes_to_unicode)."""
 
@@ -15,7 +15,7 @@ def write_second_guide(path: Path, first: Path) -> Path:
     content = first.read_bytes()
     for word in WORDS:
         old, new = (_string(SPACE + each) for each in (word, word.upper()))
-        assert content.count(old) == 1
+        assert (content.count(old), content.count(new)) == (1, 0)  # a word that stands twice would end the engine
         content = content.replace(old, new)
     path.write_bytes(content)
     return path
