@@ -50,8 +50,8 @@ HEADS = {
 }
 RULE = "---|---|---:|---:|---|---:|---"
 NOTES = {
-    "en": "{cpu}, {cores} cores, llama.cpp {library}, {date}, `bench/profile_sum.py`. Medians of up to {turns} turns, in "
-    "which other programs kept at most {busy:.2f} cores busy; within {limit:.0f} % are {good} of {all}.",
+    "en": "{cpu}, {cores} cores, llama.cpp {library}, {date}, `bench/profile_sum.py`. Medians of up to {turns} turns, "
+    "in which other programs kept at most {busy:.2f} cores busy; within {limit:.0f} % are {good} of {all}.",
     "zh": "{cpu}，{cores} 个核心，llama.cpp {library}，{date}，`bench/profile_sum.py`。至多 {turns} 轮的中位数，"
     "其间其他程序至多占用 {busy:.2f} 个核心；{all} 项中有 {good} 项在 {limit:.0f} % 以内。",
 }
