@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
-from penjing.store.chunks import hashed, pool
+from penjing.store.chunks import hashed, pool, threads
 from penjing.store.faults import NotAsItsManifest
 from penjing.store.index import Chunk
 from penjing.store.places import Place, Places, Reader
@@ -46,7 +46,7 @@ def assemble(part: Part, places: Places, there: Collection[bytes], tell: Callabl
         target.truncate(sum(chunk.bytes for chunk in part.chunks))
         sha = hashlib.sha256()
         with pool(1) as thread:
-            hashing = Hashing(thread, sha.update)
+            hashing = Hashing(thread if threads() > 1 else None, sha.update)
             done = 0
             for chunk in part.chunks:
                 place = None if chunk.digest in there else places.get(chunk.digest)
@@ -82,9 +82,9 @@ def _copy(size: int, place: Place | None, target: FileIO, to: int, reader: Reade
 
 
 class Hashing:
-    """Hashes in another thread what is read in this one."""
+    """Hashes in another thread what is read in this one; in this one where there is one core only."""
 
-    def __init__(self, thread: ThreadPoolExecutor, update: Callable[[memoryview], None]) -> None:
+    def __init__(self, thread: ThreadPoolExecutor | None, update: Callable[[memoryview], None]) -> None:
         self._thread, self._update = thread, update
         self._buffers = [memoryview(bytearray(PIECE)) for _ in range(BUFFERS)]
         self._busy: list[Future[None] | None] = [None] * BUFFERS
@@ -98,6 +98,9 @@ class Hashing:
 
     def take(self, view: memoryview) -> None:
         """Hash what the last buffer was filled with."""
+        if self._thread is None:
+            self._update(view)
+            return
         self._busy[self._turn] = self._thread.submit(self._update, view)
         self._turn = (self._turn + 1) % BUFFERS
 
