@@ -106,7 +106,7 @@ SPEED = (
     Configuration("smollm2-360m", "F16", 4096, slots=4, deep=2048),
     Configuration("llama-3.2-1b", "Q4_K", 4096, slots=4, prompt=256, fitted=True),
     Configuration("gemma3-1b", "Q8_0", 4096, slots=4, prompt=256, deep=1024),
-    Configuration("qwen3moe-3b", "Q4_K", 4096, slots=4, prompt=256, deep=1024),
+    Configuration("qwen3moe-3b", "Q4_K", 4096, slots=4, prompt=256, deep=1024, fitted=True),
     Configuration("qwen3-1.7b", "Q4_K", 4096, slots=4, prompt=256, deep=1024),
     Configuration("llama-3.2-3b", "Q4_0", 4096, slots=4, prompt=128),
     Configuration("qwen2.5-3b", "Q8_0", 2048, slots=4, prompt=128),

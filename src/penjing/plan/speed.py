@@ -31,6 +31,9 @@ CHOOSING, STEP = 4.5e-9, 0.5e-3
 ELEMENTWISE = 24
 """Bytes moved a token, layer and number of the hidden or feed-forward width for norms, activations, sums (three
 passes of reading and writing f32)."""
+WARM = 2.0
+"""How much faster an expert's rows are multiplied with a further token of a prompt than with the first (llama.cpp
+`ggml-cpu/repack.cpp` `forward_mul_mat_id` takes one at a time; fitted on one mixture)."""
 NEAREST = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "F16")
 RESIDUAL_DECODE, RESIDUAL_PREFILL = 0.075, 0.125
 """What predictions are off where the machine was measured, as a share (root mean square; bench/plan_accuracy.py)."""
@@ -126,26 +129,39 @@ class Roofline:
         """Seconds of one step, in which each of `together` answers grows by a word. `cached`: what weights fit a cache
         are read from there, which they are while no other program needs it."""
         share = touched_share(self.model, together) / used_share(self.model)
-        weights, width = active(self.model), max(KV_BYTES["f16"], KV_BYTES[kv_type])  # fewer bits, but to be unpacked
-        moved = sum(size for size, _ in weights.values()) * share
-        gain = self._cached(moved) if cached else 1.0
-        seconds = sum(self._few(kind, size * share, together, gain) for kind, (size, _) in weights.items())
+        width = max(KV_BYTES["f16"], KV_BYTES[kv_type])  # fewer bits, but to be unpacked
+        weights, experts = active(self.model), active(self.model, experts=True)
+        routed = {kind: experts.get(kind, (0, 0))[0] for kind in weights}
+        gain = (
+            self._cached(sum(size + routed[kind] * (share - 1) for kind, (size, _) in weights.items()))
+            if cached
+            else 1.0
+        )
+        seconds = 0.0
+        for kind, (size, _) in weights.items():
+            seconds += self._few(kind, size - routed[kind], together, gain)
+            seconds += self._few(kind, routed[kind] * share, together / share, gain)
         seconds += together * self._attended(context) * width / self.calibration.attention.decode
         seconds += together * (self._elementwise() + self.model.vocabulary * CHOOSING)
         return seconds + self._starting() + STEP
 
     def _batch_seconds(self, tokens: int, past: int) -> float:
-        """One micro-batch: the longer of computing and reading the weights, for each type."""
+        """One micro-batch: the longer of computing and reading the weights, for each type. Experts compute one token
+        at a time, with rows that the token before left in a cache."""
         share = touched_share(self.model, tokens) / used_share(self.model)
         seconds = 0.0
-        for kind, (size, numbers) in self._body().items():
+        for kind, (size, numbers) in self._body(experts=False).items():
             product = self._product(kind)
-            seconds += max(2 * numbers * tokens / product.prefill, size * share / product.decode)
+            seconds += max(2 * numbers * tokens / product.prefill, size / product.decode)
+        for kind, (size, numbers) in self._body(experts=True).items():
+            product = self._product(kind)
+            alone = max(2 * numbers * tokens / product.prefill, size * tokens / (product.decode * WARM))
+            seconds += max(alone, size * share / product.decode)
         attended = self._attended(past + tokens / 2)
         seconds += 2 * attended * tokens / self.calibration.attention.prefill
         return seconds + self._elementwise() * tokens + self._starting()
 
-    def _few(self, kind: str, size: float, tokens: int, gain: float) -> float:
+    def _few(self, kind: str, size: float, tokens: float, gain: float) -> float:
         """Seconds of multiplying `size` bytes of weights with a few tokens: each further one takes as much longer as it
         did while the machine was measured, which is computing and no reading."""
         product = self._product(kind)
@@ -164,17 +180,19 @@ class Roofline:
         )
         return seconds + tokens * self.model.vocabulary * CHOOSING + STEP
 
-    def _body(self) -> dict[str, tuple[float, float]]:
-        """Bytes and numbers that each token of a prompt is multiplied with, by type: all but the output and the last
-        layer's feed-forward part, which only the last one needs."""
+    def _body(self, *, experts: bool) -> dict[str, tuple[float, float]]:
+        """Bytes and numbers that each token of a prompt is multiplied with, by type, of experts or all else; not the
+        output and the last layer's feed-forward part, which only the last token needs."""
         share, last = used_share(self.model), f"blk.{self.model.layers - 1}.ffn"
         found: dict[str, tuple[float, float]] = {}
         for tensor in self.model.tensors:
-            if len(tensor.shape) > 1 and tensor.name not in (EMBEDDING, OUTPUT) and not tensor.name.startswith(last):
-                part = share if EXPERTS in tensor.name else 1.0
+            if len(tensor.shape) < 2 or tensor.name in (EMBEDDING, OUTPUT) or tensor.name.startswith(last):
+                continue
+            if (EXPERTS in tensor.name) == experts:
+                part = share if experts else 1.0
                 size, numbers = found.get(tensor.type, (0.0, 0.0))
                 found[tensor.type] = size + tensor.bytes * part, numbers + tensor.elements * part
-        return found or dict(active(self.model))
+        return found if found or experts else dict(active(self.model))
 
     def _attended(self, cells: float) -> float:
         """Numbers of keys and values that one token's query heads meet in all layers."""

@@ -69,19 +69,21 @@ def doubled(model: Model, kinds: frozenset[str]) -> int:
     return max(0, mapped + sum(tensor.bytes for tensor in copies) - model.bytes)
 
 
-def active(model: Model) -> dict[str, tuple[int, int]]:
+def active(model: Model, *, experts: bool = False) -> dict[str, tuple[int, int]]:
     """Bytes and numbers of the weights that one token is multiplied with, by type: of experts those it is sent to, of
-    the embedding nothing unless it is the output as well."""
+    the embedding nothing unless it is the output as well. With `experts` those of experts alone."""
     share = used_share(model)
     found: dict[str, tuple[int, int]] = {}
     shared = tied(model)
     for tensor in model.tensors:
         if len(tensor.shape) < 2 or (tensor.name == EMBEDDING and not shared):
             continue
+        if experts and EXPERTS not in tensor.name:
+            continue
         part = share if EXPERTS in tensor.name else 1.0
         size, numbers = found.get(tensor.type, (0, 0))
         found[tensor.type] = size + round(tensor.bytes * part), numbers + round(tensor.elements * part)
-    return found or {model.quantization: (model.bytes, model.parameters)}
+    return found if found or experts else {model.quantization: (model.bytes, model.parameters)}
 
 
 def used_share(model: Model) -> float:
