@@ -25,6 +25,8 @@ from penjing.probe.kernels import Kernels, Work
 from penjing.probe.others import Others
 
 TYPES = ("F16", "Q8_0", "Q4_K", "Q6_K", "Q4_0", "BF16", "Q5_K", "Q3_K", "Q2_K", "IQ4_XS", "MXFP4", "Q5_0")
+ALWAYS = 4
+"""So many types are measured however long it takes: a calibration without any would tell nothing."""
 BUDGET = 9.0
 """Seconds after which no further type is begun."""
 WIDTH, HEIGHT = 2048, 2048
