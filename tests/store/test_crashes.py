@@ -81,7 +81,7 @@ def test_killed_at_random(tmp_path: Path) -> None:
 @pytest.mark.extras
 @pytest.mark.timeout(1800)
 def test_killed_at_random_hundreds_of_times(tmp_path: Path) -> None:
-    kill_many(tmp_path, 300, seed=2)
+    kill_many(tmp_path, 200, seed=2)
 
 
 def together(folder: Path, count: int, seconds: float) -> None:
