@@ -60,9 +60,10 @@ HEADINGS = {
     },
     "speed-accuracy": {
         "en": "Tokens a second, predicted from a ten-second calibration and the model's header, and as the engine "
-        "itself timed them; {cpu}, {cores} cores (virtual, on a host shared with others), xllamacpp {library}, {date}.",
+        "itself timed them; {cpu}, {cores} cores (virtual, on a host shared with others), xllamacpp {library}, {date}. "
+        "What was measured while other programs disturbed a calibration is left out.",
         "zh": "每秒词元数：由十秒标定和模型文件头预测，与引擎自身计时对照；{cpu}，{cores} 核（虚拟机，"
-        "与他人共用主机），xllamacpp {library}，{date}。",
+        "与他人共用主机），xllamacpp {library}，{date}。标定时受其他程序干扰的测量未列入。",
     },
 }
 SUMMARY = {

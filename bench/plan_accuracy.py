@@ -195,7 +195,7 @@ def calibrated() -> Calibration:
         if not found.noisy:
             return found
         print(f"  calibration disturbed: load {found.load:.0%}, spread {found.spread:.0%}", flush=True)
-    return found
+    raise Disturbed("other programs disturb the calibration")
 
 
 async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
@@ -217,7 +217,11 @@ async def measured(what: str, one: Configuration, path: Path) -> dict[str, Any]:
 def measure(what: str, folder: Path, only: str, seconds: float) -> None:
     """Measure the configurations of which `folder` has no figures, until `seconds` are over."""
     begun = time.monotonic()
-    before = calibrated() if what == "speed" else None
+    try:
+        before = calibrated() if what == "speed" else None
+    except Disturbed as why:
+        print(f"{why}: nothing was measured.")
+        return
     for one in MEMORY if what == "memory" else SPEED:
         kept = folder / f"{what} {one.name}.json"
         if kept.exists() or only not in one.name:
@@ -279,6 +283,8 @@ def speed_rows(folder: Path) -> Iterator[Row]:
             continue
         found, model = figures(kept), facts(one, folder)
         calibration = msgspec.convert(mean(*json.loads(kept.read_bytes())["calibration"]), Calibration)
+        if calibration.noisy:
+            continue
         loads = {
             "prefill": Load(one.prompt),
             "deep_prefill": Load(one.deep),
