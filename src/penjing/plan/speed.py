@@ -36,8 +36,8 @@ WARM = 2.0
 `ggml-cpu/repack.cpp` `forward_mul_mat_id` takes one at a time; fitted on one mixture)."""
 NEAREST = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "F16")
 RESIDUAL_DECODE, RESIDUAL_PREFILL = 0.075, 0.125
-"""What predictions may be off where the machine was measured, as a share: half of what is allowed of them (15 % in decode,
-25 % in prefill), not what bench/plan_accuracy.py found, which is too little yet to be a statistic."""
+"""What predictions may be off where the machine was measured, as a share: half of what is allowed of them (15 % in
+decode, 25 % in prefill), not what bench/plan_accuracy.py found, which is too little yet to be a statistic."""
 SIGMAS = 2.0
 """Half of the interval is so many times what predictions and the calibration's tries are off."""
 ASSUMED_MARGIN = 0.4
