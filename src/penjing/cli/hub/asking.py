@@ -1,8 +1,10 @@
-"""The hub that the verbs of `hub` ask, with the key of a publisher."""
+"""The hub that the verbs of `hub` ask, with the key of a publisher; numbers that are typed for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from penjing.errors import SettingError
 
 if TYPE_CHECKING:
     from penjing.fleet.client import Hub
@@ -23,3 +25,14 @@ def asked(url: str | None) -> Hub:
     if not found:
         raise NoHub
     return Hub(found, publisher_key(settings))
+
+
+def up_to(most: float, name: str, text: str) -> float:
+    """The number typed after `--name`. Raises SettingError where it is none, or more than `most`."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= most:
+        raise SettingError(name=name, value=text, wanted=f"1 to {most:.0f}", source=f"--{name}")
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penjing.cli import talk
-from penjing.cli.hub.asking import asked
+from penjing.cli.hub.asking import asked, up_to
 from penjing.cli.table import print_rows
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import InputError, SettingError
@@ -44,7 +44,7 @@ def token(channel: str, models: str, hours: str, url: str | None, as_json: bool)
     from penjing.fleet.wire import Wish
     from penjing.store.names import tag_of
 
-    wish = Wish(tag_of(channel), patterns(models), _hours(hours))
+    wish = Wish(tag_of(channel), patterns(models), up_to(MOST_HOURS, "hours", hours))
     with asked(url) as hub:
         made = hub.token(wish)
     if as_json:
@@ -123,14 +123,4 @@ def patterns(text: str) -> tuple[str, ...]:
         raise SettingError(
             name="models", value=text, wanted=say("a list, each {one}", one=say("text")), source="--models"
         )
-    return found
-
-
-def _hours(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found <= MOST_HOURS:
-        raise SettingError(name="hours", value=text, wanted=f"1 to {MOST_HOURS:.0f}", source="--hours")
     return found

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from penjing.cli import talk
-from penjing.cli.hub.asking import asked
+from penjing.cli.hub.asking import asked, up_to
 from penjing.cli.table import print_rows
 from penjing.cli.verb import argument, option, verb
-from penjing.errors import SettingError
 from penjing.language import say
 
 SHORT = 12
@@ -43,7 +42,7 @@ def publish(name: str, channel: str, days: str, key: str, url: str | None, as_js
     version = store.find(name)
     signer = work.own_key(key, _passphrase(key))
     with asked(url) as hub, shown() as report:
-        done = work.publish(store, version, hub, signer, channel, _days(days), report)
+        done = work.publish(store, version, hub, signer, channel, up_to(LONGEST, "days", days), report)
     if as_json:
         talk.data_json(msgspec.to_builtins(done))
     talk.note(
@@ -77,7 +76,7 @@ def renew(name: str, days: str, key: str, url: str | None, as_json: bool) -> Non
     name = name_of(name)
     signer = work.own_key(key, _passphrase(key))
     with asked(url) as hub:
-        counter = work.renew(hub, name, signer, _days(days))
+        counter = work.renew(hub, name, signer, up_to(LONGEST, "days", days))
     if as_json:
         talk.data_json({"name": name, "counter": counter})
     talk.note(
@@ -122,13 +121,3 @@ def _passphrase(key: str) -> str:
     from penjing.store.trust import keys
 
     return typed(key) if keys.locked(key) and person() else ""
-
-
-def _days(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found <= LONGEST:
-        raise SettingError(name="days", value=text, wanted=f"1 to {LONGEST:.0f}", source="--days")
-    return found

@@ -12,9 +12,10 @@ import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from secrets import token_hex
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import IntegrityError
 
@@ -309,8 +310,8 @@ class Ledger:
         with self._engine.begin() as here:
             return here.execute(delete(tables.devices).where(who)).rowcount > 0
 
-    def _orders(self, row: object) -> Orders:
-        found = row._mapping  # type: ignore[attr-defined]  # SQLAlchemy's Row
+    def _orders(self, row: Row[Any]) -> Orders:
+        found = row._mapping
         models = msgspec.json.decode(found["models"], type=tuple[str, ...])
         return Orders(found["id"], found["name"], found["channel"], models, self.every, self.mirrors)
 
