@@ -45,6 +45,10 @@ def mirror(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
+PAUSE = 0.2
+"""Seconds after each 64 KiB of the slow way: a release takes long enough to be cut."""
+
+
 class Relay(threading.Thread):
     """Between its own port and `port`: lets 64 KiB through and rests, until `fast` is set."""
 
@@ -87,7 +91,7 @@ class Relay(threading.Thread):
             writer.write(piece)
             await writer.drain()
             if not self.fast.is_set() and len(piece) > 1 << 12:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(PAUSE)
         writer.close()
 
 

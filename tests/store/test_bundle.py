@@ -14,9 +14,10 @@ import pytest
 
 from differing_models import changed, tensors, write_gguf
 from penjing.manifest import Manifest
+from penjing.progress import Progress
 from penjing.sources.faults import NetworkError
 from penjing.store import bundle
-from penjing.store.faults import BadIndex, ForgedChunk, NearInStore, NotABundle, OnlyADifference
+from penjing.store.faults import BadIndex, ForgedChunk, NearInStore, NotABundle, NotInStore, OnlyADifference
 from penjing.store.fetch import Folder, Web, place
 from penjing.store.versions import Store
 
@@ -170,3 +171,18 @@ def test_exports_are_plain_json(other: Store, tmp_path: Path) -> None:
     page = json.loads((tmp_path / "usb/index.json").read_text())
     assert page["format"] == 1
     assert [entry["name"] for entry in page["versions"]] == ["test", "test"]
+
+
+def test_a_version_that_is_removed_while_it_is_exported(other: Store, tmp_path: Path) -> None:
+    """Its own chunks are nowhere any more; those it shares with the other are read from there."""
+    one, two = other.versions()
+
+    def removed(progress: Progress) -> None:
+        if two in other.versions():
+            other.remove(two)
+            other.gc()
+
+    with pytest.raises(NotInStore, match="test@2"):
+        bundle.export(other, [two], tmp_path / "usb", report=removed)
+    assert bundle.export(other, [one], tmp_path / "usb")
+    assert [entry.number for entry in bundle.contents(Folder(tmp_path / "usb")).versions] == [1]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from penjing.errors import ModelCorrupt
 from penjing.files import require_room, sync_folder, write_whole
 from penjing.progress import Progress, Report
 from penjing.store import delta, index, places
@@ -22,7 +23,7 @@ from penjing.store.faults import BadIndex, LostChunks, NearInStore, NotInStore, 
 from penjing.store.fetch import Place, path_of
 from penjing.store.index import Chunk, Index
 from penjing.store.names import LATEST, STABLE, parse
-from penjing.store.places import Reader
+from penjing.store.places import Places, Reader
 from penjing.store.version import Version, has
 
 if TYPE_CHECKING:
@@ -103,19 +104,25 @@ def export(
     store: Store, versions: Sequence[Version], folder: Path, since: Version | None = None, report: Report | None = None
 ) -> int:
     """Write `versions` into `folder`, without the chunks of `since`; bytes of chunks written. Raises LostChunks,
-    DiskFull, BadIndex where the folder holds something else; `report` cancels by raising, and what was written then is
-    used the next time."""
+    DiskFull, BadIndex where the folder holds something else, NotInStore where a version is removed meanwhile; `report`
+    cancels by raising, and what was written then is used the next time."""
     for leftover in folder.glob("**/.*.part"):  # of an export that was killed
         leftover.unlink(missing_ok=True)
     old = _here(folder)
-    skip = {chunk.digest for chunk in since.cuts().chunks()} if since is not None else set()
-    every = dict.fromkeys(chunk for version in versions for chunk in version.cuts().chunks())
-    left = [chunk for chunk in every if chunk.digest not in skip and not has(folder / path_of(chunk), chunk.bytes)]
-    total = sum(chunk.bytes for chunk in left)
-    require_room(folder, total)
-    _write(store, left, folder, total, report)
-    for version in versions:
-        write_whole(folder / "versions" / version.digest, index.encode(delta.index(version)))
+    try:
+        skip = {chunk.digest for chunk in since.cuts().chunks()} if since is not None else set()
+        every = dict.fromkeys(chunk for version in versions for chunk in version.cuts().chunks())
+        left = [chunk for chunk in every if chunk.digest not in skip and not has(folder / path_of(chunk), chunk.bytes)]
+        total = sum(chunk.bytes for chunk in left)
+        require_room(folder, total)
+        _write(store, left, folder, total, report)
+        for version in versions:
+            write_whole(folder / "versions" / version.digest, index.encode(delta.index(version)))
+    except (ModelCorrupt, FileNotFoundError) as error:
+        for version in versions:
+            if not _has(store, version.digest):  # somebody removed it
+                raise NotInStore(model=str(version)) from error
+        raise
     entries = {entry.digest: entry for entry in old.versions}
     entries |= {version.digest: _entry(store, version, since, entries.get(version.digest)) for version in versions}
     page = Page(versions=tuple(sorted(entries.values(), key=lambda entry: (entry.name, entry.number))))
@@ -147,7 +154,10 @@ def _write(store: Store, chunks: Sequence[Chunk], folder: Path, total: int, repo
     done = 0
     with Reader() as reader:
         for chunk in chunks:
-            content = reader.whole(chunk, where[chunk.digest]) if chunk.digest in where else None
+            content = _read(reader, chunk, where)
+            if content is None:  # another process may have put it elsewhere
+                where = places.everywhere(store)
+                content = _read(reader, chunk, where)
             if content is None:
                 raise LostChunks(model=chunk.name, count=1)
             _put(folder / path_of(chunk), content)
@@ -156,6 +166,11 @@ def _write(store: Store, chunks: Sequence[Chunk], folder: Path, total: int, repo
                 report(Progress(done / max(total, 1), "exporting"))
     for parent in {folder / path_of(chunk) for chunk in chunks}:
         sync_folder(parent.parent)
+
+
+def _read(reader: Reader, chunk: Chunk, where: Places) -> bytes | None:
+    place = where.get(chunk.digest)
+    return reader.whole(chunk, place) if place is not None else None
 
 
 def _put(path: Path, content: bytes) -> None:
