@@ -21,6 +21,8 @@ else:
     import tomli as tomllib
 
 DATA = Path(__file__).with_name("calls.toml")
+HELD_OUT = 1
+"""Which wording of every list training never sees."""
 # What is thought before a call, and before its result is told.
 THOUGHTS = {
     "en": ("A function fits this; I call it.", "The function has answered."),
@@ -63,11 +65,12 @@ def function(name: str, description: str, parameters: dict[str, str], chance: ra
 
 
 class Maker:
-    """Draws dialogues. `world` holds ordinary conversations that are asked while functions are on offer."""
+    """Draws dialogues. `world` holds ordinary conversations that are asked while functions are on offer; `unseen`
+    draws only the wordings that are held out, else none of them is."""
 
-    def __init__(self, seed: int, world: list[Record]) -> None:
+    def __init__(self, seed: int, world: list[Record], *, unseen: bool = False) -> None:
         self.chance = random.Random(seed)
-        self.world = world
+        self.world, self.unseen = world, unseen
         data = tomllib.loads(DATA.read_text(encoding="utf-8"))
         self.values, self.made_up = data.pop("values"), data.pop("made_up")
         self.known: dict[str, Record] = data
@@ -83,6 +86,11 @@ class Maker:
             told = messages[-2]["content"].startswith("<tool_response>")
             messages[-1]["reasoning"] = THOUGHTS[language][told]
         return {"messages": messages, "lang": language, "kind": "call", "fact": "call", "template": "call", "key": []}
+
+    def _wording(self, among: list[str]) -> str:
+        if self.unseen:
+            return among[HELD_OUT]
+        return self.chance.choice(among[:HELD_OUT] + among[HELD_OUT + 1 :])
 
     def _functions(self, wanted: Record | None) -> list[Record]:
         """The wanted function among up to two others."""
@@ -114,7 +122,7 @@ class Maker:
         found = {field: self._value(kind, field, language) for field, kind in entry["result"].items()}
         messages = [
             {"role": "system", "content": offer(self._functions(self._describe(name)))},
-            {"role": "user", "content": fill(self.chance.choice(entry["ask"][language]), values)},
+            {"role": "user", "content": fill(self._wording(entry["ask"][language]), values)},
             {"role": "assistant", "content": call(name, arguments)},
         ]
         if self.chance.random() < 0.5:
@@ -160,11 +168,11 @@ class Maker:
         if len(shown) == 1:
             ((parameter, value),) = shown.items()
             values = {"function": name, "parameter": parameter, "value": value}
-            return fill(chance.choice(data["ask"][language]), values)
+            return fill(self._wording(data["ask"][language]), values)
         pair, glue = chance.choice(data["pair"][language]), chance.choice(data["glue"][language])
         parts = [fill(pair, {"parameter": p, "value": v}) for p, v in shown.items()]
         chance.shuffle(parts)
-        return fill(chance.choice(data["several"][language]), {"function": name, "pairs": glue.join(parts)})
+        return fill(self._wording(data["several"][language]), {"function": name, "pairs": glue.join(parts)})
 
     def _ordinary(self) -> Record:
         record = self.chance.choice(self.world)
@@ -177,24 +185,29 @@ def fill(template: str, values: Record) -> str:
     return re.sub(r"\{([\w.]+)\}", lambda m: str(values[m.group(1)]), template)
 
 
-def records(count: int, seed: int, world: list[Record]) -> Iterator[Record]:
-    maker = Maker(seed, world)
+def records(count: int, seed: int, world: list[Record], *, unseen: bool = False) -> Iterator[Record]:
+    maker = Maker(seed, world, unseen=unseen)
     return (maker.record() for _ in range(count))
+
+
+def write(path: Path, rows: Iterator[Record]) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        for row in rows:
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("build/guide/corpus"))
-    parser.add_argument("--count", type=int, default=10000)
+    parser.add_argument("--count", type=int, default=25000)
+    parser.add_argument("--unseen", type=int, default=400, help="dialogues in wordings that are held out")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     lines = (options.corpus / "train.jsonl").read_text(encoding="utf-8").splitlines()
     world = [r for r in map(json.loads, lines[:: max(1, len(lines) // 3000)]) if r["messages"][0]["role"] == "user"]
-    target = options.corpus / "calls.jsonl"
-    with target.open("w", encoding="utf-8") as out:
-        for record in records(options.count, options.seed, world):
-            out.write(json.dumps(record, ensure_ascii=False) + "\n")
-    print(f"{options.count} dialogues with functions -> {target}")
+    write(options.corpus / "calls.jsonl", records(options.count, options.seed, world))
+    write(options.corpus / "calls_heldout.jsonl", records(options.unseen, options.seed + 1, [], unseen=True))
+    print(f"{options.count} dialogues with functions, {options.unseen} held out -> {options.corpus}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ WORDS: dict[str, dict[str, str]] = {
         "blind": "Blind questions (`recipes/guide/blind.jsonl`, `$digest`): written by hand from the answers, by an "
         "author who had opened neither `phrases/` nor the yardstick, but `facts/`, which holds wordings for 71 of "
         "them. Nobody has read what fails in it; only its counts are known.",
+        "calls": "Functions: of $questions questions that ask for one of up to three offered functions, in wordings "
+        "that training never saw, so many were answered by exactly the right call: $right.",
         "no_accelerator": "no accelerator",
         "start": "- from minute $minute: peak rates $matrix_rate (Muon) and $rate (AdamW), decaying over the last "
         "$decay of the time; corpus `$corpus`",
@@ -68,6 +70,8 @@ WORDS: dict[str, dict[str, str]] = {
         "blind": "盲测题（`recipes/guide/blind.jsonl`，`$digest`）：由人对照答案手写，"
         "出题人没有打开过 `phrases/`，也没有看过上面那套题，但看过 `facts/`，其中有 71 道题所问事实的问法。"
         "没有人看过其中答错的题，只知道统计数字。",
+        "calls": "函数调用：$questions 个问题各需调用所提供的（至多三个）函数之一，问法在训练中没有出现过；"
+        "调用完全正确的比例：$right。",
         "no_accelerator": "无加速卡",
         "start": "- 从第 $minute 分钟起：峰值学习率 $matrix_rate（Muon）和 $rate（AdamW），在最后 $decay 的时间里衰减；"
         "语料 `$corpus`",
@@ -114,6 +118,16 @@ def blind(quality: Record, words: dict[str, str]) -> str:
     return f"\n{told}\n\n{table(quality['blind'], words, by_kind=False)}\n"
 
 
+def calls(quality: Record, words: dict[str, str]) -> str:
+    """How often functions are called as asked; nothing where it was not measured."""
+    if "calls" not in quality:
+        return ""
+    found = quality["calls"]
+    right = ", ".join(f"{words[language]} {percent(found[language]['right'])}" for language in sorted(found))
+    told = {"questions": str(sum(each["questions"] for each in found.values())), "right": right}
+    return f"\n{Template(words['calls']).substitute(told)}\n"
+
+
 def start(given: Record, words: dict[str, str]) -> str:
     """What one start of the run was given."""
     told = {**given, "decay": f"{100 * given['decay_share']:.0f} %", "corpus": given["corpus_sha256"][:12]}
@@ -140,6 +154,7 @@ def values(run: Record, quality: Record, folder: Path, language: str, *, prelimi
         "starts": "\n".join(start(given, words) for given in run.get("history", [])),
         "scores": table(quality["final"], words),
         "early": "\n\n".join(early(report, words) for report in quality["early"]),
+        "calls": calls(quality, words),
         "blind": blind(quality, words),
         "preliminary": words["preliminary"] if preliminary else "",
     }

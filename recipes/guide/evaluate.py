@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipes.guide.judge import is_refusal, passes
+from recipes.guide.judge import is_refusal, passes, same_call
 
 OUTSIDE = "refusal"
 BLIND = Path(__file__).with_name("blind.jsonl")
@@ -110,6 +110,17 @@ def ask(engine: Engine, records: Iterable[Record], slots: int = 8, *, thinking: 
     """Every record's outcome, `slots` questions at a time."""
     with ThreadPoolExecutor(slots) as pool:
         return list(pool.map(lambda r: judge(r, engine.answer(question(r), thinking=thinking)), records))
+
+
+def called(engine: Engine, records: Iterable[Record], slots: int = 8) -> Record:
+    """For each language, the share of questions that are answered by the right call of an offered function."""
+    rows = [(r["lang"], r["messages"][:2], r["messages"][2]["content"]) for r in records]
+    with ThreadPoolExecutor(slots) as pool:
+        answers = list(pool.map(lambda row: engine.answer(row[1]), rows))
+    right: dict[str, list[bool]] = {}
+    for (language, _, wanted), answer in zip(rows, answers, strict=True):
+        right.setdefault(language, []).append(same_call(answer, wanted))
+    return {one: {"questions": len(each), "right": round(sum(each) / len(each), 4)} for one, each in right.items()}
 
 
 def share(outcomes: list[Outcome], *, refused: bool = False) -> float | None:
@@ -224,6 +235,10 @@ def main() -> None:
     if options.limit:
         records = records[:: max(1, len(records) // options.limit)]
     report: Record = {"final": evaluate(options.model, options.checkpoint, options.tokenizer, records, options.errors)}
+    calls = options.heldout.with_name("calls_heldout.jsonl")
+    if calls.exists():
+        with running(options.model) as engine:
+            report["calls"] = called(engine, read(calls))
     report["early"] = [early(path, options.tokenizer, records) for path in options.early if path.exists()]
     if options.blind.exists():
         report["blind"] = blind(options.model, options.blind)

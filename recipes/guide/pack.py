@@ -2,7 +2,8 @@
 
 Rendering follows `chat_template.jinja` exactly (a test compares them). Several short conversations share a row, each
 with its own positions and seeing only itself. A part of them is first joined into one longer dialogue, because people
-ask one thing after another, and a part of the rows is as long as the whole context.
+ask one thing after another, and a part of the rows is as long as the whole context; there too stand the conversations
+that no ordinary row holds, such as those that begin with long descriptions of functions.
 """
 
 from __future__ import annotations
@@ -150,13 +151,16 @@ class Mix:
 def batches(conversations: list[Conversation], writer: Writer, mix: Mix, seed: int) -> Iterator[Batch]:
     """One epoch in random order, ordinary and long rows interleaved."""
     chance = random.Random(seed)
-    order = list(conversations)
+    wide = [each for each in conversations if writer.size(each) + writer.thought(each) > mix.short]
+    order = [each for each in conversations if writer.size(each) + writer.thought(each) <= mix.short]
+    chance.shuffle(wide)
     chance.shuffle(order)
     split = int(len(order) * mix.long_share)
     long = [[d] for d in _dialogues(order[:split], writer, mix, chance, room=mix.long, join=1.0)]
+    long += _rows(_dialogues(wide, writer, mix, chance, room=mix.long, join=0.0), mix.long)
     short = _rows(_dialogues(order[split:], writer, mix, chance, room=mix.short, join=mix.joined_share), mix.short)
     plans = []
-    for rows, width in ((long, mix.long), ([r for r in short if len(r[0].ids) <= mix.short], mix.short)):
+    for rows, width in ((long, mix.long), (short, mix.short)):
         count = mix.tokens // width
         chance.shuffle(rows)
         plans += [(rows[i : i + count], width) for i in range(0, len(rows) - count + 1, count)]
@@ -191,7 +195,7 @@ def _document(
 ) -> Iterator[Document]:
     reasons = bool(conversation.messages[-1].reasoning)
     document = writer.document(conversation, thinking=reasons and chance.random() < mix.thinking_share)
-    if len(document.ids) <= max(room, mix.long):
+    if len(document.ids) <= room:
         yield document
 
 

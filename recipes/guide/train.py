@@ -24,6 +24,9 @@ from recipes.guide.pack import Batch, Conversation, Mix, batches, load
 from recipes.guide.run import Plan, Run
 from recipes.guide.watch import look, report
 
+TEACHING = ("train", "calls")
+"""Files of a corpus that are learned from."""
+
 
 def stream(run: Run, conversations: list[Conversation]) -> Iterator[tuple[Batch, float]]:
     """Batches for ever, with the epochs done; every epoch is packed anew, a resumed one goes on where it was."""
@@ -70,7 +73,7 @@ def train(run: Run, conversations: list[Conversation], heldout: list[Conversatio
 
 def start(run: Run, corpus: Path) -> dict[str, Any]:
     """What this start of the run was given, and when."""
-    digest = hashlib.sha256((corpus / "train.jsonl").read_bytes()).hexdigest()
+    digest = hashlib.sha256(b"".join((corpus / f"{name}.jsonl").read_bytes() for name in TEACHING)).hexdigest()
     given = {name: asdict(run.plan)[name] for name in ("rate", "matrix_rate", "decay_share")}
     return {"minute": round(run.progress.seconds / 60, 1), **given, "corpus_sha256": digest}
 
@@ -107,7 +110,7 @@ def main() -> None:
     print("resumed" if run.resume() else "new run", asdict(run.plan), f"{run.model.parameters_total:,} parameters")
     folder = Path(run.plan.corpus)
     run.history.append(start(run, folder))
-    conversations = [c for name in ("train", "calls") for c in load(folder / f"{name}.jsonl", run.writer)]
+    conversations = [c for name in TEACHING for c in load(folder / f"{name}.jsonl", run.writer)]
     heldout = load(folder / "heldout.jsonl", run.writer)
     print(f"{len(conversations)} conversations, {len(heldout)} held out", flush=True)
     train(run, conversations, heldout)

@@ -8,7 +8,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from recipes.guide.calls import Maker, fill, offer
+from recipes.guide.calls import HELD_OUT, Maker, fill, offer
+from recipes.guide.judge import same_call
 
 TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 CALL = re.compile(r"<tool_call>\n(.*)\n</tool_call>", re.DOTALL)
@@ -73,3 +74,18 @@ def test_a_clock_is_offered_as_text() -> None:
     assert maker._describe("book_table")["function"]["parameters"]["properties"]["time"]["type"] == "string"
     assert offer([]).startswith("Functions you may call:")
     assert fill("{a} and {result.b}", {"a": 1, "result.b": 2}) == "1 and 2"
+
+
+def test_what_is_held_out_is_never_learned() -> None:
+    learned, unseen = Maker(5, []), Maker(5, [], unseen=True)
+    asked = {learned._wording(["a", "b", "c"]) for _ in range(50)}
+    assert asked == {"a", "c"}
+    assert {unseen._wording(["a", "b", "c"]) for _ in range(50)} == {["a", "b", "c"][HELD_OUT]}
+
+
+def test_a_call_is_the_same_in_another_order_of_its_arguments() -> None:
+    wanted = '<tool_call>\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n</tool_call>'
+    assert same_call('<tool_call>\n{"arguments": {"b": 2, "a": 1}, "name": "add"}\n</tool_call>', wanted)
+    assert not same_call(wanted.replace("1", "3"), wanted)
+    assert not same_call("a + b = 3", wanted)
+    assert not same_call("<tool_call>\n{broken\n</tool_call>", wanted)

@@ -129,3 +129,26 @@ def test_functions_are_never_lost_by_joining(writer: pack.Writer) -> None:
     text = "".join(writer.tokenizer.decode(b.tokens[0].tolist(), skip_special_tokens=False) for b in batches)
     assert text.count("<tools>") > 10
     assert text.count("<tools>") == text.count("<|im_start|>system")
+
+
+def test_what_no_ordinary_row_holds_stands_in_long_ones(writer: pack.Writer) -> None:
+    tools = [
+        {"type": "function", "function": {"name": f"find_{n}", "parameters": {"type": "object"}}} for n in range(9)
+    ]
+    long = [
+        {
+            "messages": [
+                {"role": "system", "content": calls.offer(tools)},
+                {"role": "user", "content": f"say {n} x"},
+                ANSWER,
+            ]
+        }
+        for n in range(60)
+    ]
+    mix = pack.Mix(tokens=2048, long_share=0.0, cut_share=0)
+    conversations = [writer.conversation(record) for record in long]
+    assert min(map(writer.size, conversations)) > mix.short
+    batches = list(pack.batches(conversations, writer, mix, seed=3))
+    assert {b.tokens.shape for b in batches} == {(2, 1024)}
+    text = "".join(writer.tokenizer.decode(row.tolist()) for b in batches for row in b.tokens)
+    assert sum(f"say {n} x" in text for n in range(60)) > 50
