@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
-FLOOR = ("errors", "language", "files", "settings", "messages", "manifest", "progress", "amounts")
+FLOOR = ("errors", "language", "files", "settings", "messages", "manifest", "progress", "amounts", "lock")
 STATIONS = (
     "sources",
+    "native",
     "probe",
     "plan",
     "shrink",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from penjing.lock import held
 from penjing.progress import Progress
 from penjing.store import cache
-from penjing.store.lock import held
 from penjing.store.resolve import resolve
 from tiny_checkpoint import write_checkpoint
 from tiny_model import write_tiny_gguf

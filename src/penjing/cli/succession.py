@@ -69,7 +69,7 @@ def policies_of(found: Heir | None, policies: Mapping[str, object]) -> Mapping[s
 
 def _free_log(folder: Path) -> Path:
     from penjing.gateway.audit.log import LOCK
-    from penjing.store.lock import held_now
+    from penjing.lock import held_now
 
     for each in (folder, *(folder.with_name(f"{folder.name}-{number}") for number in range(2, MOST_LOGS + 1))):
         if not each.exists():

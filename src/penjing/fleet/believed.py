@@ -16,10 +16,10 @@ from penjing.files import home
 from penjing.fleet.client import Hub
 from penjing.fleet.faults import OtherHub
 from penjing.fleet.token import Token
+from penjing.lock import held
 from penjing.store import index as indexes
 from penjing.store import release_file
 from penjing.store.index import Index
-from penjing.store.lock import held
 from penjing.store.names import name_of
 from penjing.store.release_file import Known, Release, Target
 from penjing.store.trust.faults import Swapped, WrongKey

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penjing.errors import ModelCorrupt, ModelUnsupported
+from penjing.lock import held, held_now
 from penjing.probe import model as probe
 from penjing.progress import Progress, Report
 from penjing.store import cached
-from penjing.store.lock import held, held_now
 
 VERSION = 2  # raise it when a conversion would come out differently
 PLACE_LENGTH = 10

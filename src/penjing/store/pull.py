@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from penjing import manifest as manifests
 from penjing.errors import InputError
 from penjing.files import require_room
+from penjing.lock import held
 from penjing.manifest import File, Manifest
 from penjing.progress import Report
 from penjing.sources import source as sources
@@ -31,7 +32,6 @@ from penjing.store.adopt import linkable
 from penjing.store.describing import facts
 from penjing.store.download import CONNECTIONS, JOURNAL, Download, subject
 from penjing.store.journal import Journal
-from penjing.store.lock import held
 from penjing.store.order import Order, Waiting
 from penjing.store.placing import place
 from penjing.store.version import Version

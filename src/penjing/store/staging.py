@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from penjing.files import sync_folder
-from penjing.store.lock import held, held_now
+from penjing.lock import held, held_now
 
 LOCK = ".lock"
 KEPT = "kept-"

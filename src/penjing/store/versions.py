@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 
 from penjing.errors import ModelCorrupt
 from penjing.files import home
+from penjing.lock import held
 from penjing.manifest import Manifest
 from penjing.progress import Progress, Report
 from penjing.store import names, shelf, staging, version
 from penjing.store.faults import NearInStore, NotInStore, ReservedTag
-from penjing.store.lock import held
 from penjing.store.names import LATEST, SLASH, STABLE, Wanted, folder_of
 from penjing.store.placing import Taking
 from penjing.store.version import Version

@@ -22,8 +22,8 @@ from penjing.fleet.client import address as address_of
 from penjing.fleet.faults import HubKeyRefused, JoinedAlready, NotJoined
 from penjing.fleet.token import parse
 from penjing.fleet.wire import Enrolment, Orders, State
+from penjing.lock import held
 from penjing.sources.faults import NetworkError
-from penjing.store.lock import held
 from penjing.store.trust import book
 from penjing.store.trust.faults import NoSuchKey
 from penjing.store.trust.keys import PublicKey

@@ -24,12 +24,12 @@ from penjing.fleet.device.joined import Fared, Joined
 from penjing.fleet.faults import NothingPublished
 from penjing.fleet.mirrors import Mirrors
 from penjing.fleet.wire import Orders, State
+from penjing.lock import held
 from penjing.progress import Report
 from penjing.sources.faults import NetworkError
 from penjing.store import channels, delta
 from penjing.store.channels import AlreadyStable, Pinned
 from penjing.store.fetch import Web
-from penjing.store.lock import held
 from penjing.store.names import STABLE, name_of
 from penjing.store.release_file import Target
 from penjing.store.version import Version

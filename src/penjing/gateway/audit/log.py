@@ -27,7 +27,7 @@ from penjing.errors import MachineError
 from penjing.files import sync_folder
 from penjing.gateway.audit.chain import Chain, Torn, decoded
 from penjing.gateway.audit.files import numbered, path_of, write_head
-from penjing.store.lock import held_now
+from penjing.lock import held_now
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from penjing.errors import InputError
 from penjing.files import home, write_whole
 from penjing.gateway.keyring.key import NAME, SHOWN, Former, Key, Rights, digest, new_secret, utc
-from penjing.store.lock import held
+from penjing.lock import held
 
 FILE = "keys.json"
 VERSION = 1

@@ -23,7 +23,7 @@ from msgspec import Struct
 from penjing.errors import InputError, PenjingError
 from penjing.files import home, write_whole
 from penjing.gateway.keyring.key import utc
-from penjing.store.lock import held
+from penjing.lock import held
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from penjing.files import write_whole
+from penjing.lock import held_now
 from penjing.operate.release.judge import Judge, Standing
 from penjing.store.channels import Trial
-from penjing.store.lock import held_now
 from penjing.store.names import folder_of, name_of
 from penjing.store.versions import Store
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from penjing.files import home, write_whole
-from penjing.store.lock import held
+from penjing.lock import held
 from penjing.store.trust.faults import BadKey, KeyDamaged, KeyNameTaken, NoSuchKey
 from penjing.store.trust.keys import PublicKey, name_of, of_text
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from penjing.files import home, write_whole
+from penjing.lock import held
 from penjing.probe.faults import CannotOpen
-from penjing.store.lock import held
 
 BLOCK = 4 << 20
 MOST = 4096
