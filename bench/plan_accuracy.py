@@ -36,6 +36,7 @@ import page
 import shapes
 from accuracy import HEADINGS, PHRASES, Row, summaries, table
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
+from penjing.native.library import library_version
 from penjing.plan import memory, speed
 from penjing.plan.memory import Terms
 from penjing.plan.speed import Interval, Load
@@ -44,7 +45,6 @@ from penjing.probe import calibrate, machine
 from penjing.probe import model as probe
 from penjing.probe.calibrate import Calibration
 from penjing.probe.facts import Model
-from penjing.probe.native import library_version
 from penjing.probe.others import Others
 
 WORDS = (300, 4000)

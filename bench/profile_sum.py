@@ -25,10 +25,10 @@ import page
 import shapes
 from penjing.engines.llamacpp.options import EngineOptions
 from penjing.language import say
+from penjing.native.library import library_version
 from penjing.operate.measure.profile.phase import CLOSE, Phase, Profile
 from penjing.operate.measure.profile.run import profile
 from penjing.operate.measure.profile.words import WORDS
-from penjing.probe.native import library_version
 from penjing.probe.others import Others
 from penjing.store.resolve import guide
 

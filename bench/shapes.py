@@ -22,8 +22,8 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+from penjing.native.library import function
 from penjing.probe.ggml import NUMBERS, TYPES, row_bytes
-from penjing.probe.native import function
 from penjing.store.resolve import guide
 
 ROWS = 32

@@ -19,7 +19,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "penjing"
 MODULES = (
     "probe.faults",
     "export.gguf.faults",
-    "probe.native",
+    "native.library",
     "shrink.quantize",
     "store.resolve",
 )

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from penjing.errors import MachineError
 from penjing.files import home, write_whole
+from penjing.native.library import library_version
 from penjing.probe import apart
 from penjing.probe.machine import Machine
-from penjing.probe.native import library_version
 from penjing.progress import Report
 
 FORMAT = 2

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from penjing.native.library import function
 from penjing.probe.ggml import NUMBERS, row_bytes
-from penjing.probe.native import function
 
 POINTER, SIZE, INT, LONG = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int64
 ROWS = 64

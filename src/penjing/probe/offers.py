@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 
-from penjing.probe.native import LibraryMissing, function
+from penjing.native.library import LibraryMissing, function
 
 ASKED = {
     "AVX": ("avx",),

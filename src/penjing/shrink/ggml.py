@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from penjing.native.library import function
 from penjing.probe.ggml import NUMBERS, TYPES, row_bytes
-from penjing.probe.native import function
 
 QUANTIZE = (
     ctypes.c_int,  # type

@@ -14,7 +14,7 @@ from penjing.engines.llamacpp.prepare import prepare
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.watch import Watch
 from penjing.errors import EngineStartFailed
-from penjing.probe.native import LibraryMissing
+from penjing.native.library import LibraryMissing
 from penjing.store.resolve import guide
 from tiny_lora import write_tiny_lora
 from tiny_model import Shape, write_tiny_gguf

@@ -14,9 +14,9 @@ from typing import Any
 
 from penjing.engines.llamacpp.settings import Settings
 from penjing.errors import EngineStartFailed
-from penjing.probe import spin
+from penjing.native import spin
+from penjing.native.library import LibraryMissing, function, library_version
 from penjing.probe.ggml import NUMBERS
-from penjing.probe.native import LibraryMissing, function, library_version
 
 POINTER, INT, UINT, FLOAT, FLAG = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_float, ctypes.c_bool
 REST = 400

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from penjing.engines.llamacpp.direct import Callback
+from penjing.native.library import LibraryMissing, function, library_version
 from penjing.probe.kernels import descriptions
-from penjing.probe.native import LibraryMissing, function, library_version
 
 DIMENSIONS, SOURCES, PARAMS, NAME = 4, 10, 16, 64
 """ggml.h: GGML_MAX_DIMS, GGML_MAX_SRC, GGML_MAX_OP_PARAMS / 4, GGML_MAX_NAME."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from penjing.engines.llamacpp.settings import Settings
-from penjing.probe import spin
+from penjing.native import spin
 
 HTTP_THREADS = 64
 """Connections beyond the slots that are served at once: waiting requests must not keep /health from answering."""

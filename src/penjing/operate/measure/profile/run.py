@@ -17,10 +17,10 @@ from typing import Any
 from penjing.engines.llamacpp.options import EngineOptions
 from penjing.engines.llamacpp.prepare import prepare
 from penjing.errors import EngineError, InputError
+from penjing.native.library import library_version
 from penjing.operate.measure.profile.phase import Profile
 from penjing.operate.measure.wanted import TooLong
 from penjing.probe import apart, machine
-from penjing.probe.native import library_version
 from penjing.progress import Report
 
 COMMAND = (sys.executable, "-m", "penjing.operate.measure.profile.worker")

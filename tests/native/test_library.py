@@ -2,7 +2,7 @@ import ctypes
 
 import pytest
 
-from penjing.probe import native
+from penjing.native import library as native
 
 
 @pytest.fixture

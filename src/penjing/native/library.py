@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from penjing.errors import MachineError
+from penjing.native import spin
 
 PACKAGE = "xllamacpp"
 SUFFIXES = {".so", ".pyd", ".dylib"}
@@ -37,6 +38,7 @@ def library() -> ctypes.CDLL:
     found = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
     if not found:
         raise LibraryMissing(detail="xllamacpp is not installed")
+    spin.bound()
     try:
         return ctypes.CDLL(str(found[0]))
     except OSError as error:
