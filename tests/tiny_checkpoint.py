@@ -53,11 +53,12 @@ def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray]) -> Path:
 def tokenizer(**changes: Any) -> dict[str, Any]:
     """A parsed tokenizer.json: 256 bytes, one merge, GPT-2's way of splitting."""
     vocabulary = {letter: number for number, letter in enumerate([*byte_letters(), "he"])}
-    marks = [{"id": 257 + number, "content": mark, "special": True} for number, mark in enumerate(MARKS)]
+    plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    marks = [{"id": 257 + number, "content": mark, "special": True, **plain} for number, mark in enumerate(MARKS)]
     page = {
         "added_tokens": marks,
         "normalizer": None,
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
         "post_processor": None,
         "model": {"type": "BPE", "vocab": vocabulary, "merges": [["h", "e"]]},
     }

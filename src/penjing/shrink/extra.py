@@ -1,0 +1,28 @@
+"""What training and pruning need beyond the light package: the extra `shrink`.
+
+Does not know: what the packages are used for.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from penjing.errors import InputError
+
+TORCH = ("torch", "transformers", "safetensors")
+
+
+class ShrinkExtraMissing(InputError):
+    """Facts: `detail` (the names of packages)."""
+
+    template = "This step of shrinking needs packages that are not installed here ({detail})."
+    hint = "pip install 'penjing[shrink]'"
+    code = "extra_missing"
+
+
+def require(*names: str) -> None:
+    """Raises ShrinkExtraMissing where one of the packages (default: torch and what loads checkpoints) is not here.
+    Nothing is imported."""
+    missing = [name for name in names or TORCH if find_spec(name) is None]
+    if missing:
+        raise ShrinkExtraMissing(detail=", ".join(missing))
