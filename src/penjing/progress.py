@@ -26,5 +26,17 @@ class Transfer(Progress):
     before: int = 0
 
 
+@dataclass(frozen=True)
+class Steps(Progress):
+    """Training: `done` steps of `total` (0 where a clock ends it), of which `before` were done when it began; `loss` is
+    smoothed, `heldout` measured on what is not learned, both in nats a token."""
+
+    done: int = 0
+    total: int = 0
+    before: int = 0
+    loss: float = 0.0
+    heldout: float | None = None
+
+
 Report = Callable[[Progress], None]
 """Called many times a second; an exception it raises (KeyboardInterrupt included) cancels the work cleanly."""
