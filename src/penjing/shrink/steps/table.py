@@ -1,0 +1,21 @@
+"""Which kinds of steps there are: ours, and those that installed packages register under the entry-point group
+`penjing.steps`.
+
+Does not know: what any of them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from penjing.shrink.steps.kind import Kind
+
+GROUP = "penjing.steps"
+BUILT_IN: tuple[Kind, ...] = ()
+
+
+def kinds() -> Mapping[str, Kind]:
+    """By name, in the order in which they usually follow each other; ours first."""
+    others: list[Kind] = [entry.load() for entry in entry_points(group=GROUP)]
+    return {kind.name: kind for kind in (*BUILT_IN, *others)}
