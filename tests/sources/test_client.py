@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from penjing.sources.client import CertificateRefused
+from penjing.sources.client import CertificateRefused, Client
 from penjing.sources.faults import SourceUnreachable
 from penjing.sources.patience import Patience
 from penjing.sources.source import listing
@@ -173,3 +173,16 @@ def test_a_certificate_of_ones_own_is_trusted_where_it_is_named(
         listing(secure)
     monkeypatch.setenv(variable, str(certificate))
     assert listing(secure).files[0].bytes == 4
+
+
+async def test_a_name_that_nobody_knows_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*words: object, **more: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    waits: list[float] = []
+    patience = Patience(attempts=9, first=0.01)
+    async with Client(patience, lambda host, seconds: waits.append(seconds)) as client:
+        with pytest.raises(SourceUnreachable, match=r"nowhere\.invalid"):
+            await client.json("https://nowhere.invalid/m.gguf", {})
+    assert len(waits) == 1

@@ -31,6 +31,8 @@ MOVED = (301, 302, 303, 307, 308)
 LARGEST_PAGE = 64 << 20
 """Bytes of the longest answer that is taken into memory whole."""
 CONNECTIONS = 32
+NAMELESS = 2
+"""Attempts at a host whose name nobody knows, as long as no host answered: whoever is offline wants to hear it soon."""
 
 
 class CertificateRefused(SourceUnreachable):
@@ -73,6 +75,7 @@ class Client:
         self.patience = patience or Patience()
         self._waiting = waiting
         self._session: aiohttp.ClientSession | None = None
+        self._online = False
 
     async def __aenter__(self) -> Client:
         import aiohttp
@@ -109,23 +112,33 @@ class Client:
 
         Raises NetworkError; statuses that no waiting can change are left to `handle`."""
         failures = 0
+        most = self.patience.attempts
         while True:
             asked = question() if callable(question) else question
             reply: Reply | None = None
             try:
                 reply = await self._ask(asked)
+                self._online = True
                 if reply.status not in AGAIN:
                     return await handle(reply)
                 fault, wait = self._refused(reply, failures + 1)
             except transient() as error:
                 fault, wait = _unreachable(asked.url, error), None
+                most = self._attempts(error)
             finally:
                 if reply is not None:
                     reply.close()
             failures = 1 if resumes and reply is not None and reply.received else failures + 1
-            if failures >= self.patience.attempts or (wait is not None and wait > self.patience.longest):
+            if failures >= most or (wait is not None and wait > self.patience.longest):
                 raise fault
             await self._pause(asked.url, self.patience.pause(failures) if wait is None else wait)
+
+    def _attempts(self, error: BaseException) -> int:
+        """How often to try after this failure."""
+        import aiohttp
+
+        offline = isinstance(error, aiohttp.ClientConnectorDNSError) and not self._online
+        return min(self.patience.attempts, NAMELESS) if offline else self.patience.attempts
 
     async def json(self, url: str, secrets: Mapping[str, str]) -> tuple[Reply, Any]:
         """The reply and its JSON; None for JSON where the status is not 200. Raises ForeignAnswer."""
