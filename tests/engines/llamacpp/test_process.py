@@ -23,6 +23,7 @@ def test_what_a_log_tells() -> None:
     assert told.startswith("llama_model_load: error loading model: missing tensor 'output_norm.weight'")
     assert "build_info" not in told
     assert process.telling(["Traceback", "", "ImportError: no library"]) == "Traceback; ImportError: no library"
+    assert process.telling(["1 I loading", "/a/llama-vocab.cpp:7: GGML_ASSERT(x) failed"]) == "GGML_ASSERT(x) failed"
     assert process.telling([]) == ""
     assert len(process.telling(["0.1 E " + "x" * 5000])) == process.TAIL
 

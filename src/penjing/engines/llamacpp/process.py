@@ -141,8 +141,9 @@ def report(line: bytes, model: str) -> dict[str, object]:
 
 
 def telling(lines: list[str]) -> str:
-    """The first error among llama.cpp's log lines (level `E`), without its time stamp; without any the last lines."""
-    errors = [match.group(1) for line in lines if (match := re.match(r"[\d.]+ E (.*)", line))]
+    """The first error among llama.cpp's log lines (level `E`), without its time stamp, or why ggml gave up
+    (`file:line: reason`, ggml_abort of ggml.c); without any the last lines."""
+    errors = [match[1] or match[2] for line in lines if (match := re.match(r"[\d.]+ E (.*)|\S+\.\w+:\d+: (.*)", line))]
     chosen = errors[:1] or [line for line in lines if line.strip()][-5:]  # the first is the cause, the rest its echo
     return "; ".join(" ".join(line.split()) for line in chosen)[-TAIL:]
 

@@ -35,6 +35,8 @@ OOM_SCORE = "500"
 def main() -> int:
     """Load, report, serve until told to stop; the exit status of the process."""
     spin.bound()
+    # Where ggml aborts its last words are the reason, not what a debugger says of attaching (ggml.c: print_backtrace).
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     if sys.argv[1:] == ["--devices"]:
         return print_devices()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to stop
