@@ -19,11 +19,12 @@ SOURCE = Path(__file__).parents[2] / "src" / "penjing"
 MODULES = (
     "probe.faults",
     "export.gguf.faults",
+    "native.faults",
     "native.library",
     "shrink.quantize",
     "store.resolve",
 )
-STATIONS = ("probe", "shrink", "export", "store")
+STATIONS = ("native", "probe", "shrink", "export", "store")
 # How often each of these takes a worded fact, and at which places.
 WORDED = {"number": (1,), "count": (1,), "raw": (1,), "need": (1,), "refuse": (0, 2)}
 SAID_BY_FORMATS = re.compile(r"[^a-zA-Z]*|BPE|rope.*|\w*_\w*|layer_types")

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from penjing.probe import disk, spin
+from penjing.native import spin
+from penjing.probe import disk
 from penjing.probe.calibrate import FEW
 from penjing.probe.ggml import row_bytes
 from penjing.probe.kernels import Kernels, Work
