@@ -190,7 +190,7 @@ def test_a_report(shell: Shell, hub: Hub, tmp_path: Path) -> None:
         (("guide", "--currency", "CNY"), 2, "--exchange"),
         (("guide", "--currency", "yuan"), 2, "three letters"),
         (("guide", "--quantization", "Q9_Z"), 2, "Q4_K_M"),
-        (("guide", "--bits", "5"), 2, "4, 8, 16 or 32"),
+        (("guide", "--bits", "7"), 2, "2, 3, 4, 5, 6, 8, 16 or 32"),
         (("guide", "--kv-type", "q3"), 2, "q8_0"),
         (("guide", "--context", "0"), 2, "at least 1"),
         (("guide", "--parallel", "two"), 2, "at least 1"),

@@ -121,8 +121,8 @@ def test_an_empty_folder(here: Path) -> None:
 
 
 def test_bits(here: Path) -> None:
-    with pytest.raises(SettingError, match="4, 8, 16 or 32"):
-        resolve("guide", bits=3)
+    with pytest.raises(SettingError, match="2, 3, 4, 5, 6, 8, 16 or 32"):
+        resolve("guide", bits=7)
 
 
 def test_a_projector_is_no_model(here: Path) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from penjing.cli.verb import argument, option
 from penjing.errors import InputError, ModelNotFound, SettingError
 from penjing.settings import DEFAULT, load, require_sections
-from penjing.shrink.bits import BITS
+from penjing.shrink.bits import BITS, SAID
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ class Chosen:
 
     def __post_init__(self) -> None:
         if self.bits is not None and self.bits not in BITS:
-            raise SettingError(name="bits", value=self.bits, wanted="4, 8, 16 or 32", source="--bits")
+            raise SettingError(name="bits", value=self.bits, wanted=SAID, source="--bits")
 
     @property
     def remote(self) -> bool:
@@ -144,7 +144,9 @@ def engine_flags(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = (
     option(
-        "--bits", metavar="4|8|16|32", help="Quantize a checkpoint to so many bits a weight (once, kept in the cache)."
+        "--bits",
+        metavar="2|3|4|5|6|8|16|32",
+        help="Quantize a checkpoint to so many bits a weight (once, kept in the cache).",
     ),
     option("--max-context", metavar="TOKENS", help="Longest conversation; as much as fits where not given."),
     option("--rope-scale", metavar="FACTOR", help="Stretch the trained context that many times."),

@@ -28,10 +28,12 @@ F16_LARGEST = 65504.0
 
 @dataclass(frozen=True)
 class Flow:
-    """One tensor on its way: `read(first, last)` gives rows [first, last) as f32 [last - first, info.shape[-1]]."""
+    """One tensor on its way: `read(first, last)` gives rows [first, last) as f32 [last - first, info.shape[-1]].
+    `code(rows, first)` makes bytes of them, where it is not just `encode`."""
 
     info: Info
     read: Callable[[int, int], NDArray[np.float32]]
+    code: Callable[[NDArray[np.float32], int], NDArray[np.uint8]] | None = None
 
 
 def write(
@@ -102,6 +104,8 @@ def _code(flow: Flow, info: Info, span: tuple[int, int]) -> NDArray[np.uint8]:
     numbers = flow.read(*span)
     if info.type == "F16" and numbers.size and float(np.abs(numbers).max()) > F16_LARGEST:
         raise _Overflow
+    if flow.code is not None and info.type == flow.info.type:
+        return flow.code(numbers, span[0])
     return encode(numbers, info.type)
 
 

@@ -24,7 +24,7 @@ from penjing.files import expanded
 from penjing.probe import model as probe
 from penjing.probe.facts import Model
 from penjing.progress import Report
-from penjing.shrink.bits import BITS
+from penjing.shrink.bits import BITS, SAID
 from penjing.store import cache, names
 from penjing.store.admitting import of_version, require_admitted
 from penjing.store.faults import BadName, NotInStore
@@ -41,7 +41,16 @@ GUIDE = "guide"
 NEAR = 3
 NEAR_ENOUGH = 0.5
 DEFAULT_BITS = 16
-LABELS = {4: ("Q4", "IQ4"), 8: ("Q8",), 16: ("F16", "BF16"), 32: ("F32",)}
+LABELS = {
+    2: ("Q2", "IQ2"),
+    3: ("Q3", "IQ3"),
+    4: ("Q4", "IQ4"),
+    5: ("Q5",),
+    6: ("Q6",),
+    8: ("Q8",),
+    16: ("F16", "BF16"),
+    32: ("F32",),
+}
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d{2,5}(/\S*)?")
 PAGES = ("*.json", "*.jinja", "tokenizer.model")
 Kind = Literal["guide", "gguf", "checkpoint", "sealed"]
@@ -100,7 +109,7 @@ class NotALanguageModel(ModelUnsupported):
 def resolve(
     name: str, *, bits: int | None = None, allow: Allow | None = None, progress: Report | None = None
 ) -> Resolved:
-    """The engine-ready file of `name`. `bits` (4, 8, 16 or 32) chooses the quantization; None means 16 for a
+    """The engine-ready file of `name`. `bits` (as in `shrink.bits`) chooses the quantization; None means 16 for a
     checkpoint and leaves a `.gguf` as it is. `allow` hears of what would be refused. Raises ModelNotFound,
     ModelCorrupt, ModelUnsupported, Distrusted, NotWhileSealed, DiskFull, SettingError; `progress` cancels by
     raising."""
@@ -112,7 +121,7 @@ def find(name: str, *, bits: int | None = None, allow: Allow | None = None) -> F
     """As `resolve`, without checking signatures or converting anything yet. Raises ModelNotFound, ModelCorrupt,
     ModelUnsupported, NotWhileSealed, SettingError."""
     if bits is not None and bits not in BITS:
-        raise SettingError(name="bits", value=bits, wanted="4, 8, 16 or 32", source="--bits")
+        raise SettingError(name="bits", value=bits, wanted=SAID, source="--bits")
     if name == GUIDE:
         return Found(GUIDE, guide(), "guide", partial(_guide, bits))
     source = expanded(name)

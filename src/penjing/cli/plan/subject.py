@@ -20,12 +20,11 @@ from penjing.plan.quality import known
 from penjing.probe import model as header
 from penjing.probe.facts import Model
 from penjing.progress import Progress, Report
+from penjing.shrink.bits import BY_BITS
 
 if TYPE_CHECKING:
     from penjing.sources.names import Reference
 
-MADE = {4: "Q4_K_M", 8: "Q8_0", 16: "F16", 32: "F32"}
-"""What --bits means (shrink.quantize)."""
 ATTEMPTS = 3
 """How often a source is asked: whoever plans would rather know at once that there is no way to it."""
 FEW = 3
@@ -91,7 +90,7 @@ def quantizations(model: Model) -> tuple[Candidate, ...]:
     found = {own: Candidate(own, model, "here")} if gguf else {}
     if gguf and own not in WIDE:
         return tuple(found.values())
-    for bits, label in MADE.items():
+    for bits, label in BY_BITS.items():
         if bits < 32 and label not in found:
             found[label] = Candidate(label, quantized(model, label), "convert")
     for label in USUAL:

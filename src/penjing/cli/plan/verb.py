@@ -33,7 +33,7 @@ BUSY = 50.0
 @option("--context", metavar="TOKENS", help="How long a conversation must fit; 4096 where not given.")
 @option("--parallel", metavar="COUNT", help="Conversations at once.")
 @option("--quantization", metavar="LABEL", help="This one instead of the best: Q4_K_M, Q8_0 ...")
-@option("--bits", metavar="4|8|16|32", help="The same, as --bits of the other verbs.")
+@option("--bits", metavar="2|3|4|5|6|8|16|32", help="The same, as --bits of the other verbs.")
 @option("--kv-type", metavar="TYPE", help="Number type of the KV cache: f16, q8_0, q4_0 ...")
 @option(
     "--measure/--no-measure", default=True, help="Measure this machine where it never was (ten seconds), or assume."
@@ -92,14 +92,14 @@ def wished(
     context: str | None, parallel: str | None, quantization: str | None, bits: str | None, kv_type: str | None
 ) -> Wish:
     """What was asked for. Raises SettingError."""
-    from penjing.cli.plan.subject import MADE
     from penjing.plan.answer import Wish
     from penjing.plan.memory import KV_BYTES
+    from penjing.shrink.bits import BY_BITS, SAID
 
     if bits is not None:
-        if not bits.isdigit() or int(bits) not in MADE:
-            raise SettingError(name="bits", value=bits, wanted="4, 8, 16 or 32", source="--bits")
-        quantization = quantization or MADE[int(bits)]
+        if not bits.isdigit() or int(bits) not in BY_BITS:
+            raise SettingError(name="bits", value=bits, wanted=SAID, source="--bits")
+        quantization = quantization or BY_BITS[int(bits)]
     if kv_type is not None and kv_type not in KV_BYTES:
         raise SettingError(name="kv_type", value=kv_type, wanted=", ".join(KV_BYTES), source="--kv-type")
     return Wish(

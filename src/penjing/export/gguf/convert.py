@@ -54,7 +54,7 @@ def supported(folder: Path) -> bool:
 
 
 def convert(folder: Path, target: Path, bits: int = 16, *, report: Report | None = None) -> Quantized:
-    """Write the checkpoint in `folder` to `target` at `bits` (4, 8, 16 or 32) bits per weight, whole or not at all.
+    """Write the checkpoint in `folder` to `target` at `bits` (of `shrink.bits`) bits per weight, whole or not at all.
     Memory stays at a few blocks of rows, whatever the size of the model. `report` cancels by raising. Raises
     ModelCorrupt, ModelUnsupported, DiskFull, SettingError."""
     made = plan(folder, bits)
@@ -78,7 +78,7 @@ def plan(folder: Path, bits: int) -> Plan:
         raise TensorMissing(path=str(folder), names=f"blk.{config.layers - 1}")
     named = _named(model, config, family)
     embedding = _embedding(named, folder)
-    mix = Mix(bits, config.layers, "output.weight" not in named)
+    mix = Mix(bits, config.layers, "output.weight" not in named, shared=config.heads // config.kv_heads)
     metadata: dict[str, Value] = {
         "general.architecture": family.arch,
         "general.type": "model",

@@ -49,7 +49,7 @@ def test_types_of_the_mix(source: Path, tmp_path: Path) -> None:
     assert types["blk.2.attn_v.weight"] == types["blk.3.attn_v.weight"] == "Q6_K"
     assert types["blk.0.ffn_down.weight"] == "Q5_0"  # 288 is no multiple of 256
     assert types["blk.3.ffn_down.weight"] == "Q8_0"
-    assert set(done.fallbacks) == {f"blk.{layer}.ffn_down.weight" for layer in range(4)}
+    assert done.fallbacks == {f"blk.{layer}.ffn_down.weight": ("Q8_0" if layer > 1 else "Q5_0") for layer in range(4)}
     assert sum(done.types.values()) == len(types)
 
 
@@ -118,8 +118,10 @@ def test_not_twice(source: Path, tmp_path: Path) -> None:
 
 
 def test_other_numbers_of_bits(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="4, 8, 16 or 32"):
-        quantize(source, tmp_path / "x.gguf", 5)
+    with pytest.raises(SettingError, match="2, 3, 4, 5, 6, 8, 16 or 32"):
+        quantize(source, tmp_path / "x.gguf", 7)
+    with pytest.raises(SettingError, match="Q4_K_M"):
+        quantize(source, tmp_path / "x.gguf", "Q4_M")
 
 
 def test_progress_and_cancel(source: Path, tmp_path: Path) -> None:

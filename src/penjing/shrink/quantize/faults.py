@@ -1,0 +1,65 @@
+"""What can go wrong when a model is quantized.
+
+Does not know: how it is done.
+"""
+
+from __future__ import annotations
+
+from penjing.errors import InputError, MachineError, ModelCorrupt, ModelUnsupported
+
+
+class AlreadyQuantized(ModelUnsupported):
+    """Facts: `path`, `label`."""
+
+    template = "{path} is already quantized ({label}); quantizing it again would lose twice."
+    hint = "Take the F16, BF16 or F32 file of the same model, or leave it as it is."
+
+
+class BudgetTooSmall(InputError):
+    """Facts: `asked`, `smallest` (human sizes), `bits` (bits a weight of the smallest), `model`."""
+
+    template = (
+        "{model} cannot be made as small as {asked}: the smallest possible is {smallest} ({bits:.2f} bits a weight)."
+    )
+    hint = "Ask for --to {smallest} or more, or make the model itself smaller first: penjing prune."
+    code = "budget_too_small"
+
+
+class ImportanceMismatch(InputError):
+    """Facts: `path`, `tensor`, `found`, `wanted` (columns)."""
+
+    template = "{path} is of another model: {tensor} has {found} columns there and {wanted} here."
+    hint = "Measure one for this model: leave --imatrix away."
+    code = "importance_mismatch"
+
+
+class NotImportance(ModelCorrupt):
+    """Facts: `path`, `detail`."""
+
+    template = "{path} is no importance matrix: {detail}"
+    hint = "Files of llama-imatrix in its GGUF form can be read (older .dat files cannot)."
+    code = "not_importance"
+
+
+class OutputBusy(MachineError):
+    """Facts: `path`."""
+
+    template = "Another penjing is writing {path}."
+    hint = "Wait for it, or choose another --output."
+    code = "output_busy"
+
+
+class TypeUnknown(InputError):
+    """Facts: `kind`, `tensor`, `known` (comma-separated)."""
+
+    template = "{tensor}: '{kind}' is no type that weights can have."
+    hint = "Types: {known}"
+    code = "unknown_type"
+
+
+class TensorUnknown(InputError):
+    """A type was given for a tensor that is not there. Facts: `tensor`, `path`."""
+
+    template = "{path} has no tensor '{tensor}'."
+    hint = "penjing probe {path} --tensors shows what it has."
+    code = "unknown_tensor"

@@ -1,0 +1,122 @@
+"""A GGUF file made smaller: tensor by tensor, disk to disk, a few rows at a time.
+
+Does not know: which types are good for a model (`mix`, `budget`), what its columns are worth (`importance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penjing.plan import mixes
+from penjing.probe import gguf, single
+from penjing.probe.facts import Model
+from penjing.probe.tensor import Tensor
+from penjing.probe.view import viewing
+from penjing.progress import Report
+from penjing.shrink import container
+from penjing.shrink.container import Info, Value
+from penjing.shrink.ggml import encode
+from penjing.shrink.quantize.faults import AlreadyQuantized, TensorUnknown, TypeUnknown
+from penjing.shrink.quantize.importance import Importance
+from penjing.shrink.quantize.mix import Quantized, commonest, header, known_types, mix_of, summary
+from penjing.shrink.rows import DTYPES, Rows
+from penjing.shrink.stream import Flow, write
+
+REPLACED = ("general.file_type", "general.quantization_version", "general.alignment", "split.")
+Code = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
+
+
+def quantize(
+    source: Path,
+    target: Path,
+    types: int | str | Mapping[str, str],
+    *,
+    importance: Importance | None = None,
+    says: Mapping[str, Value] | None = None,
+    report: Report | None = None,
+) -> Quantized:
+    """Write the F32, F16 or BF16 model `source` (a .gguf or its first shard) to `target`, whole or not at all. `types`
+    is bits per weight (2, 3, 4, 5, 6, 8, 16, 32), a preset (`mix.PRESETS`), or a type for each tensor by name; what is
+    not named keeps its own. Columns are weighed by `importance`. `says` is added to the file's metadata. Raises
+    AlreadyQuantized, ImportanceMissing, ImportanceMismatch, ModelCorrupt, NotFinite, DiskFull, SettingError,
+    TypeUnknown, TensorUnknown."""
+    model = single.read(source)
+    require_floats(model)
+    wanted = dict(types) if isinstance(types, Mapping) else _of_mix(model, types, importance)
+    if isinstance(types, Mapping):
+        _check(model, wanted)
+        wanted = {tensor.name: wanted.get(tensor.name, tensor.type) for tensor in model.tensors}
+    flows = [_flow(model, tensor, wanted[tensor.name], importance) for tensor in model.tensors]
+    label = commonest([flow.info for flow in flows]) if isinstance(types, Mapping) else mix_of(model, types).label
+    metadata = kept(model) + header(label) + container.pack(says or {})
+    infos = write(target, metadata, flows, stage="quantizing", report=report)
+    return summary(target, label, infos, wanted)
+
+
+def require_floats(model: Model) -> None:
+    """Raises AlreadyQuantized."""
+    if any(tensor.type not in DTYPES for tensor in model.tensors):
+        raise AlreadyQuantized(path=str(model.path), label=model.quantization)
+
+
+def kept(model: Model) -> list[bytes]:
+    """The metadata entries of `model`'s file that do not depend on the types of its tensors."""
+    found = gguf.read(model.files[0])
+    with viewing(model.files[0]) as view:
+        return [view.content[begin:end] for key, (begin, end) in found.spans.items() if not key.startswith(REPLACED)]
+
+
+def rows_of(model: Model, tensor: Tensor) -> Rows:
+    """How `tensor` is read."""
+    return Rows(model.path.parent / tensor.file, tensor)
+
+
+def _of_mix(model: Model, wish: int | str, importance: Importance | None) -> dict[str, str]:
+    mix = mix_of(model, wish, weighed=importance is not None)
+    return {tensor.name: mix.wanted(tensor.name, len(tensor.shape)) for tensor in model.tensors}
+
+
+def _check(model: Model, types: Mapping[str, str]) -> None:
+    names, known = {tensor.name for tensor in model.tensors}, known_types()
+    for name, kind in types.items():
+        if kind not in known:
+            raise TypeUnknown(kind=kind, tensor=name, known=", ".join(known))
+        if name not in names:
+            raise TensorUnknown(tensor=name, path=str(model.path))
+
+
+def _flow(model: Model, tensor: Tensor, wanted: str, importance: Importance | None) -> Flow:
+    info = Info(tensor.name, tensor.shape, mixes.fitting(wanted, tensor.shape))
+    weights = importance.weights(tensor.name, tensor.shape) if importance and len(tensor.shape) > 1 else None
+    return Flow(info, rows_of(model, tensor), None if weights is None else weighed(info, weights))
+
+
+def weighed(info: Info, weights: NDArray[np.float32]) -> Code:
+    """How rows of `info` are coded where `weights` ([experts, columns] f32, one expert for a plain matrix) say what
+    each column is worth."""
+    each = info.rows // len(weights)
+
+    def code(rows: NDArray[np.float32], first: int) -> NDArray[np.uint8]:
+        return np.concatenate(
+            [
+                encode(rows[a - first : b - first], info.type, weights[a // each])
+                for a, b in spans(first, len(rows), each)
+            ]
+        )
+
+    return code
+
+
+def spans(first: int, count: int, each: int) -> Sequence[tuple[int, int]]:
+    """Rows [first, first + count) cut at multiples of `each`.
+
+    >>> spans(3, 6, 4)
+    [(3, 4), (4, 8), (8, 9)]
+    """
+    edges = [first, *range((first // each + 1) * each, first + count, each), first + count]
+    return list(pairwise(edges))
