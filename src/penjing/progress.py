@@ -38,5 +38,16 @@ class Steps(Progress):
     heldout: float | None = None
 
 
+@dataclass(frozen=True)
+class Journey(Progress):
+    """Work of several steps: `fraction` is that of all of them, `about` (an English template) what step `step` of
+    `steps` does, `left` the seconds it takes yet; None where nobody can tell."""
+
+    step: int = 0
+    steps: int = 0
+    about: str = ""
+    left: float | None = None
+
+
 Report = Callable[[Progress], None]
 """Called many times a second; an exception it raises (KeyboardInterrupt included) cancels the work cleanly."""
