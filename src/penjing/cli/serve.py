@@ -131,35 +131,16 @@ def _run(
 ) -> None:
     import logging
 
-    from penjing.cli.engines import prices
-    from penjing.cli.following import followed, following
+    from penjing.cli.following import following
     from penjing.cli.succession import policies_of, succession
-    from penjing.gateway.app import Gateway
-    from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import run
-    from penjing.operate.residency import Residency, wanted
-    from penjing.probe import machine
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     policies = policies_of(heir, policies)
-    options = GatewayOptions(
-        api_keys=settings.api_keys,
-        cors=settings.cors,
-        image_hosts=settings.image_hosts,
-        policies=policies,
-        prices=prices(engines),
-        tags={name: each.tags for name, each in engines.items()},
-        silence={name: each.silence for name, each in engines.items() if each.silence is not None},
-        released=tuple(followed(engines)),
-    )
-    gateway = Gateway({name: each.engine for name, each in engines.items()}, options)
+    gateway = _gateway(engines, policies, settings)
     follow = following(gateway.house, engines, policies)
-    free = 0
-    if wanted(memory, gateway.engines.values()):
-        free = (heir.free if heir else 0) or machine.read().memory_available
-        Residency(gateway.house, memory, free)
     work = () if follow is None else (heir.after(follow.run) if heir else follow.run,)
-    successor = succession(free)
+    successor = succession(_budget(gateway, memory, heir))
     try:
         run(
             gateway,
@@ -174,6 +155,38 @@ def _run(
         )
     finally:
         successor.ended()
+
+
+def _gateway(engines: Mapping[str, Served], policies: Mapping[str, object], settings: ServeSettings) -> Gateway:
+    from penjing.cli.engines import prices
+    from penjing.cli.following import followed
+    from penjing.gateway.app import Gateway
+    from penjing.gateway.options import GatewayOptions
+
+    options = GatewayOptions(
+        api_keys=settings.api_keys,
+        cors=settings.cors,
+        image_hosts=settings.image_hosts,
+        policies=policies,
+        prices=prices(engines),
+        tags={name: each.tags for name, each in engines.items()},
+        silence={name: each.silence for name, each in engines.items() if each.silence is not None},
+        released=tuple(followed(engines)),
+    )
+    return Gateway({name: each.engine for name, each in engines.items()}, options)
+
+
+def _budget(gateway: Gateway, memory: ResidencyOptions, heir: Heir | None) -> int:
+    """Have engines come and go within the memory that is wanted; bytes that were free at the beginning, 0 where nothing
+    is wanted. A successor counts with what was free before its predecessor started."""
+    from penjing.operate.residency import Residency, wanted
+    from penjing.probe import machine
+
+    if not wanted(memory, gateway.engines.values()):
+        return 0
+    free = (heir.free if heir else 0) or machine.read().memory_available
+    Residency(gateway.house, memory, free)
+    return free
 
 
 def _reload(gateway: Gateway) -> None:
