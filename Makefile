@@ -5,6 +5,7 @@
 #   make test                     the tests                          make check     style, types, layers, docs
 #   make test-all                 those with torch, other clients    make bench     measure
 #   make guide                    make the built-in model again      make docs      write the generated pages
+#   make web                      build the chat page again (needs node and npm; everything else does not)
 
 MODEL ?=
 ARGS ?=
@@ -16,7 +17,7 @@ NO_PYTHON := penjing needs Python 3.10 or newer. / penjing 需要 Python 3.10 �
 NO_VENV := Python cannot make an environment here. / Python 无法创建虚拟环境。 \
 	Debian, Ubuntu: sudo apt install python3-venv
 
-.PHONY: chat serve test test-all check format docs bench guide constraints clean
+.PHONY: chat serve test test-all check format docs bench guide web constraints clean
 .DEFAULT_GOAL := chat
 
 # $(1): environment, $(2): what to install, $(3): stamp, $(4): the file of exact versions
@@ -75,6 +76,9 @@ bench: .venv/.dev
 
 guide: .venv-all/.dev
 	.venv-all/bin/python -m recipes.guide $(ARGS)
+
+web:
+	cd web && npm ci --no-audit --no-fund && npm run --silent build
 
 constraints:
 	python3 .ci/constraints.py python3.10 python3.11

@@ -27,6 +27,7 @@ from penjing.gateway.policies.policy import chain
 from penjing.gateway.relay import STREAM_HEADERS, Relay
 from penjing.gateway.reply import Headers, Incoming, Reply
 from penjing.gateway.send import send
+from penjing.gateway.site import Site
 from penjing.messages import Event
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Gateway:
         self._policies = policies(self.house, self.house.options.policies)
         self._call = chain(self._policies, partial(send, house=self.house))
         self._pages = Pages(self.house, self.table)
+        self._site = Site()
         self._origins = Origins(self.house.options.cors, lambda: self.house.is_open)
 
     @property
@@ -68,6 +70,8 @@ class Gateway:
             reply.extra = self._origins.admit(incoming)
             if ask is not None:
                 await self._ask(ask, reply, watch)
+            elif (asset := self._site.find(incoming)) is not None:
+                await self._site.send(asset, incoming, reply)
             else:
                 reply.send(*await self._pages.page(incoming))
         except PenjingError as error:

@@ -13,6 +13,9 @@ import msgspec
 
 REASONS = {status.value: f"{status.value} {status.phrase}".encode() for status in HTTPStatus}
 
+WITHOUT_LENGTH = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+"""The first must not tell one, the second only that of what was not sent (RFC 9110, 8.6)."""
+
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -86,7 +89,7 @@ class Reply:
     def send(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
         """The whole answer at once."""
         lines = self._head(status, content_type, headers)
-        if status != HTTPStatus.NO_CONTENT:  # which must not tell a length (RFC 9110, 8.6)
+        if status not in WITHOUT_LENGTH:
             lines.append(b"\r\nContent-Length: %d" % len(body))
         lines += (b"\r\n\r\n", b"" if self._line.head_only else body)
         self._put(b"".join(lines))
