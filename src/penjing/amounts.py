@@ -36,6 +36,18 @@ def size(text: str) -> int:
     return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
+def written(size: int) -> str:
+    """The shortest text that `size` reads as so many bytes.
+
+    >>> written(1_500_000_000), written(2048), written(1_234_567)
+    ('1.5GB', '2.048KB', '1.234567MB')
+    """
+    for power in range(len(POWERS), 0, -1):
+        if size >= 1000**power and int(float(text := f"{size / 1000**power:.12g}") * 1000**power) == size:
+            return f"{text}{POWERS[power - 1]}B"
+    return str(size)
+
+
 def span(text: str) -> float:
     """Seconds. Raises NoAmount.
 

@@ -1,17 +1,21 @@
-"""Small steps that do what they say: they cut, sharpen and look at a folder with one file of bytes. What they did, and
-how often, stands in a log beside the files, so that tests see what a resumed run did again."""
+"""Small steps that do what they say: they cut, sharpen and look at one file of bytes in a tiny checkpoint. What was
+done, and how often, stands in what they found, so that tests see what a resumed run did again."""
 
 from __future__ import annotations
 
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
+from penjing.files import write_whole
 from penjing.progress import Progress
 from penjing.shrink.output import whole_folder
 from penjing.shrink.steps.kind import Kind, Loss, Made, Outlook, Pace, Work
+from tiny_checkpoint import write_checkpoint
 
 WEIGHTS = "weights.bin"
 
@@ -33,6 +37,7 @@ class Sharpen:
     way: Literal["up", "down"] = "up"
     names: tuple[str, ...] = ()
     weights: dict[str, float] | None = None
+    rest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,29 +47,34 @@ class Look:
     note: str = ""
 
 
+def changed(work: Work, weights: bytes) -> Path:
+    """The model as it was, with other weights."""
+    with whole_folder(work.output) as folder:
+        shutil.copytree(work.model, folder, dirs_exist_ok=True)
+        (folder / WEIGHTS).write_bytes(weights)
+    return work.output
+
+
 def cut(work: Work, options: Cut) -> Made:
     content = (work.model / WEIGHTS).read_bytes()
     work.report(Progress(0.5, "cutting"))
-    with whole_folder(work.output) as folder:
-        (folder / WEIGHTS).write_bytes(content[: round(len(content) * (1 - options.ratio))])
-    return Made(work.output, {"removed": options.ratio})
+    made = changed(work, content[: round(len(content) * (1 - options.ratio))])
+    return Made(made, {"removed": options.ratio})
 
 
 def sharpen(work: Work, options: Sharpen) -> Made:
     state = work.scratch / "state"
-    done, content = 0, bytearray((work.model / WEIGHTS).read_bytes())
+    done, content = 0, (work.model / WEIGHTS).read_bytes()
     if state.is_file():
-        done, content = state.read_bytes()[0], bytearray(state.read_bytes()[1:])
+        done, content = state.read_bytes()[0], state.read_bytes()[1:]
     for step in range(done, options.steps):
         work.report(Progress(step / options.steps, "sharpening"))
-        content = bytearray((each + (1 if options.way == "up" else -1)) % 256 for each in content)
-        state.with_suffix(".part").write_bytes(bytes([step + 1]) + content)
-        state.with_suffix(".part").replace(state)
+        content = bytes((each + (1 if options.way == "up" else -1)) % 256 for each in content)
+        write_whole(state, bytes([step + 1]) + content)
         with (work.scratch / "log").open("a") as log:
             log.write(f"{step}\n")
-    with whole_folder(work.output) as folder:
-        (folder / WEIGHTS).write_bytes(content)
-    return Made(work.output, {"log": (work.scratch / "log").read_text().split()})
+        time.sleep(options.rest)
+    return Made(changed(work, content), {"log": (work.scratch / "log").read_text().split()})
 
 
 def look(work: Work, options: Look) -> Made:
@@ -86,3 +96,10 @@ CUT = Kind("cut", "Cutting", Cut, cut, foresee_cut, takes=("checkpoint",))
 SHARPEN = Kind("sharpen", "Sharpening", Sharpen, sharpen, foresee_same, takes=("checkpoint",))
 LOOK = Kind("look", "Looking", Look, look, foresee_same, looks=True)
 KINDS = {kind.name: kind for kind in (CUT, SHARPEN, LOOK)}
+
+
+def tiny(folder: Path) -> Path:
+    """A checkpoint that the steps work on."""
+    write_checkpoint(folder)
+    (folder / WEIGHTS).write_bytes(bytes(range(200)))
+    return folder

@@ -140,11 +140,11 @@ def made(kind: Kind, **given: object) -> Step:
     return Step(kind.name, _options(kind, chosen, Path(), lambda key: kind.name))
 
 
-def changed(step: Step, kind: Kind, **given: object) -> Step:
-    """`step` with other values for some of its options. Raises SettingError."""
-    fresh = made(kind, **given)
-    named = {name: getattr(fresh.options, name) for name, value in given.items() if value is not None}
-    return dataclasses.replace(step, options=dataclasses.replace(step.options, **named))
+def changed(step: Step, kind: Kind, without: str | None = None, **given: object) -> Step:
+    """`step` with other values for some of its options, and that of `without` as if it had not been given. Raises
+    SettingError, NotARecipe."""
+    kept = {name: value for name, value in values(step).items() if name != without}
+    return dataclasses.replace(made(kind, **{**kept, **given}), line=step.line)
 
 
 def values(step: Step) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from penjing.shrink.steps.kind import Kind
+from penjing.shrink.steps.quantize import QUANTIZE
 
 GROUP = "penjing.steps"
-BUILT_IN: tuple[Kind, ...] = ()
+BUILT_IN: tuple[Kind, ...] = (QUANTIZE,)
 
 
 def kinds() -> Mapping[str, Kind]:

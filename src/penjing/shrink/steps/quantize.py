@@ -1,0 +1,144 @@
+"""The step `quantize`: fewer bits a weight, to a GGUF file.
+
+Does not know: how types are chosen and numbers rounded (`shrink.quantize`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from penjing.errors import SettingError
+from penjing.plan import mixes, quality
+from penjing.plan.said import Said, said
+from penjing.probe.facts import Model
+from penjing.probe.tensor import Tensor
+from penjing.progress import Progress, Report
+from penjing.shrink.bits import BITS, SAID
+from penjing.shrink.steps.kind import Kind, Loss, Made, Outlook, Pace, Tools, Work
+
+LABELS = {2: "Q2_K", 3: "Q3_K_M", 4: "Q4_K_M", 5: "Q5_K_M", 6: "Q6_K", 8: "Q8_0", 16: "F16", 32: "F32"}
+CONVERTING = 0.2
+"""Of the time, where a checkpoint folder becomes a GGUF file first."""
+HEADER_SHARE = 0.55
+"""Bytes of a GGUF's header for a byte of tokenizer.json (the built-in model's)."""
+MODELS_DIFFER = 3.0
+"""How many times more or less a model may lose than the one that was measured."""
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """`bits` a weight, or `preset`, one of llama.cpp's mixtures."""
+
+    bits: int | None = None
+    preset: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.bits is not None and self.bits not in BITS:
+            raise SettingError(name="bits", value=self.bits, wanted=SAID, source="--bits")
+
+    @property
+    def label(self) -> str:
+        """The mixture's name."""
+        return self.preset or LABELS[self.bits or 4]
+
+
+def run(work: Work, options: Quantize) -> Made:
+    """The file is `output/model.gguf`."""
+    from penjing.shrink.output import whole_folder
+    from penjing.shrink.quantize import quantize
+
+    source = as_gguf(work.model, work.scratch, work.tools, part(work.report, 0.0, CONVERTING))
+    with whole_folder(work.output) as folder:
+        done = quantize(
+            source,
+            folder / "model.gguf",
+            options.preset or options.bits or 4,
+            report=part(work.report, CONVERTING, 1.0),
+        )
+    found = {"label": done.label, "types": done.types, "fallbacks": done.fallbacks}
+    return Made(work.output / "model.gguf", found)
+
+
+def as_gguf(model: Path, folder: Path, tools: Tools, report: Report) -> Path:
+    """`model` itself where it is a GGUF file, else what it is converted to in `folder`, once."""
+    if not model.is_dir():
+        return model
+    target = folder / "converted.gguf"
+    report(Progress(0.0, "converting"))
+    return target if target.is_file() else tools.convert(model, target)
+
+
+def part(report: Report, first: float, last: float) -> Report:
+    """What reports a whole, of which `report` hears as a part."""
+
+    def tell(progress: Progress) -> None:
+        report(Progress(first + (last - first) * progress.fraction, progress.stage))
+
+    return tell
+
+
+def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
+    """Bytes are exact where the model is a GGUF file already."""
+    after = mixes.quantized(before.model, options.label)
+    size = file_bytes(before.model, after.tensors, options.label)
+    weights = sum(tensor.elements for tensor in after.tensors)
+    converted = before.bytes if before.form == "checkpoint" else 0
+    return before.then(
+        model=after,
+        form="gguf",
+        bytes=size,
+        exact=before.exact and before.model.format == "gguf",
+        loss=before.loss + expected(options.label, after.bits_per_weight) if before.loss else None,
+        effort=weights,
+        seconds=pace.time("quantize", weights, "encode"),
+        room=size + converted,
+        remarks=fallbacks(before.model, after.tensors, options.label),
+    )
+
+
+def file_bytes(model: Model, tensors: Sequence[Tensor], label: str) -> int:
+    """Of the GGUF file of `model` with these tensors in it."""
+    from penjing.shrink import container
+    from penjing.shrink.container import Info
+    from penjing.shrink.quantize.mix import header
+    from penjing.shrink.quantize.write import kept
+
+    infos = [Info(tensor.name, tensor.shape, tensor.type) for tensor in tensors]
+    if model.format == "gguf" and model.files:
+        return container.size(kept(model) + header(label), infos)
+    tokenizer = model.path / "tokenizer.json"
+    words = round(tokenizer.stat().st_size * HEADER_SHARE) if tokenizer.is_file() else 0
+    return container.size([], infos) + words
+
+
+def fallbacks(model: Model, tensors: Sequence[Tensor], label: str) -> tuple[Said, ...]:
+    """Told where rows are no multiple of a type's block."""
+    from penjing.shrink.quantize.mix import mix_of
+
+    mix = mix_of(model, label)
+    odd = [tensor for tensor in tensors if tensor.type != mix.wanted(tensor.name, len(tensor.shape))]
+    if not odd:
+        return ()
+    first = odd[0]
+    return (
+        said(
+            "{count} tensors get a larger type, since their rows are no multiple of 256 ({name}: {width}, {type}).",
+            count=len(odd),
+            name=first.name,
+            width=first.shape[-1],
+            type=first.type,
+        ),
+    )
+
+
+def expected(label: str, bits: float) -> Loss:
+    """From published measurements of one model: others lose more or less."""
+    known = quality.of(label, bits)
+    if known.kl == 0:
+        return Loss(0.0, 0.0, 0.0, "measured")
+    return Loss(known.kl / MODELS_DIFFER, known.kl, known.kl * MODELS_DIFFER)
+
+
+QUANTIZE = Kind("quantize", "Quantizing", Quantize, run, foresee, gives="gguf", libraries=("xllamacpp", "numpy"))
