@@ -34,6 +34,10 @@ passes of reading and writing f32)."""
 WARM = 2.0
 """How much faster an expert's rows are multiplied with a further token of a prompt than with the first (llama.cpp
 `ggml-cpu/repack.cpp` `forward_mul_mat_id` takes one at a time; fitted on one mixture)."""
+KEPT = 0.91
+"""What an engine that answers for minutes keeps of the speed that a calibration finds, which counts its fastest tries:
+the median over the figures of those configurations of bench/plan_accuracy.py that may be fitted on. Of figures in a
+catalogue nothing is taken: they were published of whole engines, or say how much of a machine is usable."""
 NEAREST = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "F16")
 RESIDUAL_DECODE, RESIDUAL_PREFILL = 0.075, 0.125
 """What predictions may be off where the machine was measured, as a share: half of what is allowed of them (15 % in
@@ -85,16 +89,16 @@ def predict(model: Model, calibration: Calibration, load: Load = USUAL) -> Speed
     """How fast `model` is under `load` on the machine that `calibration` tells of: a measured one
     (`probe.calibrate.kept`) or the one to expect of a device (`plan.devices.expected`)."""
     line = Roofline(model, calibration)
-    assumed = not calibration.when
-    seconds = line.prefill_seconds(load.prompt_tokens, load.past_tokens)
+    kept = KEPT if calibration.when else 1.0
+    seconds = line.prefill_seconds(load.prompt_tokens, load.past_tokens) / kept
     prefill = load.prompt_tokens / seconds
-    decode = load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type)
-    cached = load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type, cached=True)
+    decode = kept * load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type)
+    cached = kept * load.together / line.decode_seconds(load.context_tokens, load.together, load.kv_type, cached=True)
     return Speed(
         prefill_tokens_per_s=around(prefill, prefill, RESIDUAL_PREFILL, calibration),
         decode_tokens_per_s=around(decode, cached, RESIDUAL_DECODE, calibration),
         prefill_seconds=seconds,
-        assumed=assumed,
+        assumed=not calibration.when,
     )
 
 
