@@ -51,3 +51,12 @@ class Journey(Progress):
 
 Report = Callable[[Progress], None]
 """Called many times a second; an exception it raises (KeyboardInterrupt included) cancels the work cleanly."""
+
+
+def span(report: Report, first: float, last: float) -> Report:
+    """What hears of a whole, of which `report` hears as a part of another: from the fraction `first` to `last`."""
+
+    def tell(progress: Progress) -> None:
+        report(Progress(first + (last - first) * progress.fraction, progress.stage))
+
+    return tell

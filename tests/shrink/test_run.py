@@ -19,12 +19,12 @@ from penjing import manifest
 from penjing.errors import DiskFull, PenjingError
 from penjing.lock import held
 from penjing.probe import model as probe
-from penjing.progress import Journey, Progress
+from penjing.progress import Journey, Progress, Report
 from penjing.shrink.output import OutputTaken
 from penjing.shrink.planning import Plan, foresee, standing
 from penjing.shrink.recipe import parse
 from penjing.shrink.run import Order, Result, run
-from penjing.shrink.steps.kind import Pace, Tools, Work
+from penjing.shrink.steps.kind import Pace, Work
 from penjing.shrink.work import AlreadyRunning, NoSuchFile
 from shrink import small_steps
 from shrink.small_steps import KINDS, WEIGHTS, tiny
@@ -42,14 +42,13 @@ rest = {rest}
 kind = "look"
 """
 PACE = Pace({"copy": 100.0, "train": 1.0, "read": 1.0, "encode": 1.0})
-TOOLS = Tools(convert=lambda source, target: target)
 SLOW = """
 import sys
 from pathlib import Path
-from shrink.test_run import TOOLS, order
+from shrink.test_run import order, same
 from shrink.small_steps import KINDS
 from penjing.shrink.run import run
-run(order(Path(sys.argv[1]), rest=0.03), KINDS, TOOLS, lambda progress: None)
+run(order(Path(sys.argv[1]), rest=0.03), KINDS, same, lambda progress: None)
 """
 
 
@@ -59,12 +58,16 @@ def order(folder: Path, rest: float = 0.0, text: str = RECIPE) -> Order:
     return Order(folder / "model", recipe, plan, "small", folder / "output", folder / ".work")
 
 
+def same(source: Path, target: Path, report: Report) -> Path:
+    return source
+
+
 def quiet(progress: Progress) -> None:
     pass
 
 
 def done(folder: Path) -> Result:
-    return run(order(folder), KINDS, TOOLS, quiet)
+    return run(order(folder), KINDS, same, quiet)
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_a_run(folder: Path) -> None:
         assert isinstance(progress, Journey)
         heard.append(progress)
 
-    result = run(order(folder), KINDS, TOOLS, hear)
+    result = run(order(folder), KINDS, same, hear)
     assert result.model == folder / "output"
     assert (result.model / WEIGHTS).read_bytes() == bytes(each + 8 for each in range(100))
     assert not (folder / ".work").exists()
@@ -117,7 +120,7 @@ def test_a_stopped_run_goes_on(folder: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(order(folder), KINDS, TOOLS, stop)
+        run(order(folder), KINDS, same, stop)
     assert not (folder / "output").exists()
     again = done(folder)
     assert [each.kept for each in again.taken] == [True, False, False]
@@ -132,7 +135,7 @@ def test_a_killed_run_goes_on(folder: Path, moment: str) -> None:
         until(lambda: bool(list((folder / ".work").glob(moment))) or process.poll() is not None)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    result = run(order(folder, rest=0.03), KINDS, TOOLS, quiet)
+    result = run(order(folder, rest=0.03), KINDS, same, quiet)
     assert (result.model / WEIGHTS).read_bytes() == bytes(each + 8 for each in range(100))
     log = result.taken[1].found["log"]
     assert sorted(set(log), key=int) == [str(step) for step in range(8)]
@@ -162,7 +165,7 @@ def test_other_options_other_files_another_model_begin_anew(folder: Path) -> Non
     def kept(text: str) -> list[bool]:
         shutil.rmtree(folder / "output", ignore_errors=True)
         ordered = replace(order(folder, text=text), keep=True)
-        return [each.kept for each in run(ordered, KINDS, TOOLS, quiet).taken]
+        return [each.kept for each in run(ordered, KINDS, same, quiet).taken]
 
     assert kept(first) == [False, False, False]
     assert kept(first) == [True, True, True]
@@ -183,7 +186,7 @@ def test_a_step_that_fails_leaves_the_others(folder: Path) -> None:
 
     broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=fail)}  # type: ignore[arg-type]  # it never returns
     with pytest.raises(PenjingError):
-        run(order(folder), broken, TOOLS, quiet)
+        run(order(folder), broken, same, quiet)
     assert not (folder / "output").exists()
     assert [each.kept for each in done(folder).taken] == [True, False, False]
 
@@ -193,11 +196,11 @@ def test_no_room_is_told_before_anything_begins(folder: Path) -> None:
     after = ordered.plan.steps[0]
     huge = replace(after, after=replace(after.after, room=1 << 60))
     with pytest.raises(DiskFull):
-        run(replace(ordered, plan=Plan(ordered.plan.before, (huge, *ordered.plan.steps[1:]))), KINDS, TOOLS, quiet)
+        run(replace(ordered, plan=Plan(ordered.plan.before, (huge, *ordered.plan.steps[1:]))), KINDS, same, quiet)
     assert not (folder / "output").exists()
 
 
 def test_a_licence_that_forbids_is_recorded(folder: Path) -> None:
-    result = run(replace(order(folder), licence="cc-by-nc-nd-4.0"), KINDS, TOOLS, quiet)
+    result = run(replace(order(folder), licence="cc-by-nc-nd-4.0"), KINDS, same, quiet)
     assert result.manifest.licence == "cc-by-nc-nd-4.0"
     assert result.manifest.recipe["licence_forbids_derivatives"] is True

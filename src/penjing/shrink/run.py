@@ -1,11 +1,12 @@
 """A recipe is run: step after step, each kept as it ends, so that a stopped or killed run goes on; then the result, its
 manifest and its report take their place together.
 
-Does not know: the store, engines (`Tools`), what steps do.
+Does not know: the store, how a GGUF file is made of a checkpoint, what steps do.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -24,9 +25,10 @@ from penjing.shrink.course import Course, Leg
 from penjing.shrink.output import require_free, whole_folder
 from penjing.shrink.planning import Plan
 from penjing.shrink.recipe import Recipe, Step, text, values
-from penjing.shrink.steps.kind import Kind, Made, Tools, Work
-from penjing.shrink.work import Done, Place, Workshop, opened, remove
+from penjing.shrink.steps.kind import Convert, Kind, Made, Work
+from penjing.shrink.work import KEY_LENGTH, Done, Place, Workshop, opened, remove
 
+CONVERTED = "converted"
 Finish = Callable[["Result", Path], None]
 """Puts more into the folder that becomes the output: the report."""
 
@@ -75,7 +77,9 @@ class Result:
         return self.manifest.quality
 
 
-def run(order: Order, kinds: Mapping[str, Kind], tools: Tools, report: Report, finish: Finish | None = None) -> Result:
+def run(
+    order: Order, kinds: Mapping[str, Kind], convert: Convert, report: Report, finish: Finish | None = None
+) -> Result:
     """Do what `order` says; the same order goes on where an earlier run was stopped. `report` hears of every step
     (`Journey`), and stops the run by raising: what is done is kept. `finish` writes beside the result before it takes
     its place.
@@ -83,14 +87,14 @@ def run(order: Order, kinds: Mapping[str, Kind], tools: Tools, report: Report, f
     Raises OutputTaken, AlreadyRunning, NoSuchFile, DiskFull and what the steps raise."""
     require_free(order.output)
     with opened(order.work) as shop:
-        taken = _steps(order, kinds, tools, report, shop)
+        taken = _steps(order, kinds, Converted(shop.folder / CONVERTED, convert), report, shop)
         result = _placed(order, taken, finish)
         if not order.keep:
             remove(order.work)
     return result
 
 
-def _steps(order: Order, kinds: Mapping[str, Kind], tools: Tools, report: Report, shop: Workshop) -> list[Taken]:
+def _steps(order: Order, kinds: Mapping[str, Kind], gguf: Converted, report: Report, shop: Workshop) -> list[Taken]:
     places = _places(order, shop)
     missing = [at for at, (place, _) in enumerate(places) if place.done() is None]
     require_room(order.work, sum(order.plan.steps[at].after.room for at in missing))
@@ -105,11 +109,30 @@ def _steps(order: Order, kinds: Mapping[str, Kind], tools: Tools, report: Report
         done = place.done()
         kept = done is not None
         if done is None:
-            work = Work(model, order.origin, place.output, place.scratch, course.step(at), tools)
+            work = Work(model, order.origin, place.output, place.scratch, course.step(at), gguf)
             done = _do(kinds[step.kind], step, work, place, data)
         model = place.folder / done.model if done.model else model
         taken.append(Taken(step, kinds[step.kind], model, done.found, done.seconds, done.data, kept))
     return taken
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Models as GGUF files, each made once in `folder`."""
+
+    folder: Path
+    convert: Convert
+
+    def __call__(self, model: Path, report: Report) -> Path:
+        """`model` itself where it is a file; of a folder that has changed meanwhile another one is made."""
+        if not model.is_dir():
+            return model
+        files = [
+            (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in probe.read(model).files
+        ]
+        name = hashlib.sha256(repr(files).encode()).hexdigest()[:KEY_LENGTH]
+        target = self.folder / f"{name}.gguf"
+        return target if target.is_file() else self.convert(model, target, report)
 
 
 def _listed(order: Order) -> Sequence[tuple[int, Step]]:

@@ -8,7 +8,7 @@ Does not know: any step; recipes; where a run keeps its things.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,13 +25,8 @@ Form = Literal["checkpoint", "gguf"]
 Basis = Literal["measured", "assumed"]
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What stations after this one give: `convert(checkpoint folder, target)` writes an F16 or BF16 GGUF file;
-    `answer(gguf, questions)` gives a model's greedy answers, one for each question."""
-
-    convert: Callable[[Path, Path], Path]
-    answer: Callable[[Path, Sequence[str]], list[str]] | None = None
+Convert = Callable[[Path, Path, Report], Path]
+"""`convert(checkpoint folder, target, report)` writes an F16 GGUF file; a station after this one gives it."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +34,15 @@ class Work:
     """One step to do. `model` is what it begins with, `origin` what the whole recipe began with (the teacher, and what
     losses are measured against). `output` is a name for a folder that is not there yet: the step makes it, whole or not
     at all. `scratch` is a folder that outlives a kill: a step that finds its own checkpoints there goes on from them.
-    `report` hears how far the step is, and cancels by raising."""
+    `report` hears how far the step is, and cancels by raising. `gguf(model, report)` is a model as a GGUF file: the
+    file itself, or what a folder is converted to, once in a run."""
 
     model: Path
     origin: Path
     output: Path
     scratch: Path
     report: Report
-    tools: Tools
+    gguf: Callable[[Path, Report], Path]
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from penjing.errors import SettingError
 from penjing.plan import mixes, quality
 from penjing.plan.said import Said, said
 from penjing.probe.facts import Model
 from penjing.probe.tensor import Tensor
-from penjing.progress import Progress, Report
+from penjing.progress import span
 from penjing.shrink.bits import BITS, SAID
-from penjing.shrink.steps.kind import Kind, Loss, Made, Outlook, Pace, Tools, Work
+from penjing.shrink.steps.kind import Kind, Loss, Made, Outlook, Pace, Work
 
 LABELS = {2: "Q2_K", 3: "Q3_K_M", 4: "Q4_K_M", 5: "Q5_K_M", 6: "Q6_K", 8: "Q8_0", 16: "F16", 32: "F32"}
 CONVERTING = 0.2
@@ -49,34 +48,16 @@ def run(work: Work, options: Quantize) -> Made:
     from penjing.shrink.output import whole_folder
     from penjing.shrink.quantize import quantize
 
-    source = as_gguf(work.model, work.scratch, work.tools, part(work.report, 0.0, CONVERTING))
+    source = work.gguf(work.model, span(work.report, 0.0, CONVERTING))
     with whole_folder(work.output) as folder:
         done = quantize(
             source,
             folder / "model.gguf",
             options.preset or options.bits or 4,
-            report=part(work.report, CONVERTING, 1.0),
+            report=span(work.report, CONVERTING, 1.0),
         )
     found = {"label": done.label, "types": done.types, "fallbacks": done.fallbacks}
     return Made(work.output / "model.gguf", found)
-
-
-def as_gguf(model: Path, folder: Path, tools: Tools, report: Report) -> Path:
-    """`model` itself where it is a GGUF file, else what it is converted to in `folder`, once."""
-    if not model.is_dir():
-        return model
-    target = folder / "converted.gguf"
-    report(Progress(0.0, "converting"))
-    return target if target.is_file() else tools.convert(model, target)
-
-
-def part(report: Report, first: float, last: float) -> Report:
-    """What reports a whole, of which `report` hears as a part."""
-
-    def tell(progress: Progress) -> None:
-        report(Progress(first + (last - first) * progress.fraction, progress.stage))
-
-    return tell
 
 
 def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
