@@ -50,7 +50,7 @@ def test_a_phones_decode_is_bound_by_its_memory() -> None:
 
 
 def test_a_small_batch_by_hand() -> None:
-    """One matrix of 1 GB at 20 GB/s is 50 ms; three more tokens at 10 GB/s make it 100; the engine keeps a part of it."""
+    """One matrix of 1 GB at 20 GB/s is 50 ms; three more tokens at 10 GB/s: 100. An engine keeps a part."""
     model = replace(SEVEN, tensors=(Tensor("blk.0.ffn_up.weight", (1000, 1000), "Q8_0", 0, 10**9),), vocabulary=0)
     calm = machine(operation=0.0)
     assert speed.KEPT / decode(model, calm) == pytest.approx(0.05, rel=0.05)
