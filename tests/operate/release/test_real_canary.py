@@ -21,7 +21,8 @@ from gateway.running import Process, finish, launch
 from penjing.gateway.audit.export import records
 from penjing.gateway.audit.verify import verify
 from penjing.manifest import Manifest
-from penjing.operate.release.yardstick import NAME, Question, read
+from penjing.operate.release.yardstick import NAME, body, read
+from penjing.shrink.evaluate.questions import Question
 from penjing.store import channels
 from penjing.store.resolve import guide
 from penjing.store.versions import Store
@@ -71,8 +72,8 @@ def talk(server: Process, store: Store, questions: tuple[Question, ...]) -> int:
     while channels.canary(store, "m") is not None and time.monotonic() - began < PATIENCE:
         question = chance.choice(questions)
         headers = {"x-penjing-conversation": str(chance.random())}
-        body = {**json.loads(question.body("m")), "stream": True, "max_tokens": 60}
-        with posted(server, "chat/completions", body, headers) as answer:
+        wanted = {**json.loads(body(question, "m")), "stream": True, "max_tokens": 60}
+        with posted(server, "chat/completions", wanted, headers) as answer:
             said = "".join(text(line) for line in answer)
             mine += answer.headers["x-penjing-arm"] == "canary"
             rating = {"id": answer.headers["x-penjing-answer"], "rating": "up" if question.right(said) else "down"}

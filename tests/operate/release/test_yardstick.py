@@ -5,11 +5,10 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from penjing.manifest import Manifest
-from penjing.operate.release.yardstick import NAME, NotAYardstick, Question, holds, of_version, read, said
+from penjing.operate.release.yardstick import NAME, body, of_version, read, said
+from penjing.shrink.evaluate.questions import NotAYardstick
 from penjing.store.versions import Store
 
 
@@ -19,51 +18,18 @@ def written(folder: Path, *lines: object) -> Path:
     return path
 
 
-def test_right_and_wrong() -> None:
-    question = Question(question="?", key=(("four", "4"), ("apples",)), without=("five",))
-    assert question.right("He has 4 Apples.")
-    assert not question.right("He has 14 apples.")
-    assert not question.right("He has four.")
-    assert not question.right("He has 4 apples, or five.")
-
-
-@given(st.text(min_size=1), st.text(), st.text())
-def test_what_is_in_an_answer_is_found_but_within_numbers(words: str, before: str, after: str) -> None:
-    if words.lower() in (before + words + after).lower():  # Unicode: the lower case of two may not be theirs
-        assert holds(f"{before} {words} {after}", words)
-
-
 def test_an_answer_that_is_shown_is_not_put(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     (found,) = read(written(tmp_path, {"messages": messages, "key": [["b"]], "lang": "en", "more": 1}))
-    body = json.loads(found.body("m"))
-    assert body["messages"] == messages[:1]
-    assert (body["temperature"], body["model"]) == (0, "m")
+    told = json.loads(body(found, "m"))
+    assert told["messages"] == messages[:1]
+    assert (told["temperature"], told["model"]) == (0, "m")
 
 
-@pytest.mark.parametrize(
-    ("lines", "line", "detail"),
-    [
-        ((), 1, "empty"),
-        (('{"question": "a", "key": [["b"]]}', "nonsense"), 2, "malformed"),
-        (({"question": "a"},), 1, "no key"),
-        (({"question": "a", "key": [[]]},), 1, "no key"),
-        (({"question": "a", "key": [[""]]},), 1, "no key"),
-        (({"key": [["b"]]},), 1, "neither"),
-        (({"messages": [{"role": "assistant", "content": "b"}], "key": [["b"]]},), 1, "neither"),
-        (('{"key": ' + "[" * 100_000,), 1, "no question with a key"),
-    ],
-)
-def test_what_is_no_yardstick_is_told(tmp_path: Path, lines: tuple[object, ...], line: int, detail: str) -> None:
-    with pytest.raises(NotAYardstick) as told:
+def test_a_choice_is_no_question_for_a_server(tmp_path: Path) -> None:
+    lines = ({"question": "a", "key": [["b"]]}, {"question": "a", "choices": ["b", "c"], "answer": "b"})
+    with pytest.raises(NotAYardstick, match=r"line 2.*likelihoods"):
         read(written(tmp_path, *lines))
-    assert told.value.facts["line"] == line
-    assert detail in str(told.value).lower()
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(NotAYardstick, match="No such file"):
-        read(tmp_path / "nothing")
 
 
 def test_whose_questions(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from collections.abc import AsyncGenerator, Sequence
 
 from penjing.errors import PenjingError
 from penjing.gateway.house import House
-from penjing.operate.release.yardstick import Question, said
+from penjing.operate.release.yardstick import body, said
+from penjing.shrink.evaluate.questions import Question
 
 MOST = 300
 """Questions; of more, these many are drawn."""
@@ -44,7 +45,7 @@ async def _right(house: House, name: str, question: Question) -> bool:
     for tried in range(TRIES):
         await _let_others_go_first(house, name)
         try:
-            answer = await house.post(name, PATH, question.body(name), local_only=True)
+            answer = await house.post(name, PATH, body(question, name), local_only=True)
         except (PenjingError, OSError):  # a busy or broken engine: what people meet there, other gates count
             if tried + 1 < TRIES:
                 await asyncio.sleep(PAUSE)

@@ -1,0 +1,1 @@
+"""Texts: what models are calibrated on and measured with, in several languages."""

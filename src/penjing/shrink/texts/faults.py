@@ -1,0 +1,48 @@
+"""What can be wrong with a text."""
+
+from __future__ import annotations
+
+from penjing.errors import InputError
+
+
+class NotAText(InputError):
+    """Facts: `path`, `line`, `detail`."""
+
+    template = "{path}, line {line}: this is no text that can be used: {detail}"
+    hint = 'A line of a .jsonl holds "text", or "messages" with role and content, or "instruction" and "output".'
+    code = "invalid_text"
+
+
+class NoSuchText(InputError):
+    """Facts: `name`, `known` (the built-in ones)."""
+
+    template = "There is no text '{name}' here."
+    hint = "Give a .txt, .md or .jsonl file, a folder of them, or a built-in one: {known}"
+    code = "text_not_found"
+
+
+class TextTooShort(InputError):
+    """Facts: `name`, `tokens` (it has), `needed`, `context`."""
+
+    template = "The text {name} is too short: {tokens} tokens, and {needed} are needed (windows of {context})."
+    hint = "Give more text, or shorter windows: --context {shorter}"
+    code = "text_too_short"
+
+    def __init__(self, *, name: str, tokens: int, needed: int, context: int) -> None:
+        super().__init__(name=name, tokens=tokens, needed=needed, context=context, shorter=max(tokens // 2, 16))
+
+
+class WrongLanguage(InputError):
+    """Facts: `name`, `rate` (bytes a token), `sample` (the first words)."""
+
+    template = "The text {name} is in a language that this model does not know: its tokenizer spells it byte by byte."
+    hint = "{rate:.1f} bytes a token in: {sample}. Give a text in a language of the model."
+    code = "text_wrong_language"
+
+
+class TextMissing(InputError):
+    """A part of a text in one language is not there. Facts: `name`, `language`."""
+
+    template = "The text {name} has nothing in {language}."
+    hint = "Give a text that has, or leave the language out."
+    code = "text_missing_language"
