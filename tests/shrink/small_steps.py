@@ -14,7 +14,7 @@ import msgspec
 from penjing.files import write_whole
 from penjing.progress import Progress
 from penjing.shrink.output import whole_folder
-from penjing.shrink.steps.kind import Kind, Loss, Made, Outlook, Pace, Work
+from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
 from tiny_checkpoint import write_checkpoint
 
 WEIGHTS = "weights.bin"
@@ -27,6 +27,7 @@ class Cut:
     ratio: Annotated[float, msgspec.Meta(ge=0.0, le=0.9)]
     seed: int = 0
     texts: Path | None = None
+    more: tuple[Named, ...] = ()
 
 
 @dataclass(frozen=True)

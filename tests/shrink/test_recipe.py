@@ -103,10 +103,15 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 
 
 def test_paths_begin_where_the_recipe_is(tmp_path: Path) -> None:
-    (tmp_path / "r.toml").write_text('[[step]]\nkind = "cut"\nratio = 0.5\ntexts = "mine.txt"')
-    options = recipe.load(tmp_path / "r.toml", KINDS).steps[0].options
+    text = '[[step]]\nkind = "cut"\nratio = 0.5\ntexts = "mine.txt"\nmore = ["here.txt", "known"]'
+    (tmp_path / "r.toml").write_text(text)
+    (tmp_path / "here.txt").write_text("")
+    read = recipe.load(tmp_path / "r.toml", KINDS)
+    options = read.steps[0].options
     assert isinstance(options, Cut)
     assert options.texts == tmp_path / "mine.txt"
+    assert options.more == (str(tmp_path / "here.txt"), "known")
+    assert recipe.parse(recipe.text(read), KINDS) == read
 
 
 def test_a_step_of_the_command_line() -> None:

@@ -93,7 +93,7 @@ def test_a_run(folder: Path) -> None:
     assert said.quality == {"size_bytes": 100}
     assert said.parent
     cut, sharpen, look = said.recipe["steps"]  # type: ignore[misc, str-unpack]  # a list of entries
-    assert cut["options"] == {"ratio": 0.5}
+    assert cut["options"] == {"ratio": 0.5, "more": []}
     assert cut["seed"] == 7
     assert cut["found"] == {"removed": 0.5}
     assert sharpen["found"]["log"] == [str(step) for step in range(8)]

@@ -35,7 +35,7 @@ import msgspec
 from penjing.errors import InputError, SettingError, UnknownOption
 from penjing.files import expanded
 from penjing.settings import wanted
-from penjing.shrink.steps.kind import Kind
+from penjing.shrink.steps.kind import Kind, Named
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -199,6 +199,9 @@ def _options(kind: Kind, given: Mapping[str, object], folder: Path, place: Any) 
 def _path(folder: Path, kind: type, value: object) -> object:
     if issubclass(kind, Path) and isinstance(value, str):
         return folder / expanded(value)
+    if issubclass(kind, Named) and isinstance(value, str):
+        place = folder / expanded(value)
+        return Named(place if value and place.exists() else value)
     raise TypeError(f"{value!r} is not a {kind.__name__}")
 
 

@@ -31,6 +31,7 @@ from penjing.files import write_whole
 from penjing.lock import held_now
 from penjing.probe.model import read
 from penjing.shrink.recipe import Step, values
+from penjing.shrink.steps.kind import Named
 
 LOCK, RUNNING, DIGESTS, DONE = "lock", "running", "digests.json", "done.json"
 KEY_LENGTH = 16
@@ -142,8 +143,8 @@ class Workshop:
         for name, value in _paths(step):
             if not value.exists():
                 raise NoSuchFile(path=str(value), name=f"{step.kind}.{name}")
-            if value.is_file():
-                found[value.name] = self.digest(value)
+            for file in [value] if value.is_file() else sorted(path for path in value.rglob("*") if path.is_file()):
+                found[str(file.relative_to(value.parent))] = self.digest(file)
         return found
 
     def origin(self, model: Path) -> str:
@@ -159,6 +160,8 @@ def _paths(step: Step) -> Iterator[tuple[str, Path]]:
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, Path):
                 yield each.name, one
+            elif isinstance(one, Named) and one and Path(one).exists():
+                yield each.name, Path(one)
 
 
 @contextmanager

@@ -20,6 +20,14 @@ from penjing.progress import Report
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+
+class Named(str):
+    """An option that is a file or folder (in a recipe: from the folder of the recipe), or a name that the step knows.
+    The run hashes the file that it names."""
+
+    __slots__ = ()
+
+
 Form = Literal["checkpoint", "gguf"]
 """A checkpoint is a Hugging Face folder or a GGUF file; some steps work on one of them only."""
 Basis = Literal["measured", "assumed"]
