@@ -5,9 +5,11 @@ Does not know: what differs between families, how tokenizers are spelled, how nu
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,9 @@ from penjing.shrink.container import Info, Value, pack
 from penjing.shrink.quantize import Mix, Quantized
 from penjing.shrink.rows import DTYPES, Rows
 from penjing.shrink.stream import Flow, write
+
+if TYPE_CHECKING:
+    import gguf
 
 # Buffers and the towers of multimodal checkpoints, which the text model does not need.
 IGNORED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$|(^|\.)(vision_tower|multi_modal_projector|visual)\.")
@@ -76,9 +81,9 @@ def plan(folder: Path, bits: int) -> Plan:
     config = family.settle(config)
     if config.layers > len(model.tensors):  # told before work that grows with the number
         raise TensorMissing(path=str(folder), names=f"blk.{config.layers - 1}")
-    named = _named(model, config, family)
-    embedding = _embedding(named, folder)
-    mix = Mix(bits, config.layers, "output.weight" not in named, shared=config.heads // config.kv_heads)
+    tensors = named(model, config, family)
+    embedding = _embedding(tensors, folder)
+    mix = Mix(bits, config.layers, "output.weight" not in tensors, shared=config.heads // config.kv_heads)
     metadata: dict[str, Value] = {
         "general.architecture": family.arch,
         "general.type": "model",
@@ -88,22 +93,33 @@ def plan(folder: Path, bits: int) -> Plan:
         **tokenizer.read(config, family, embedding.shape[0]),
         **sampling.read(folder),
     }
-    flows = [_flow(folder, name, tensor, config, family, mix) for name, tensor in named.items()]
+    flows = [_flow(folder, name, tensor, config, family, mix) for name, tensor in tensors.items()]
     flows += [_computed(name, values) for name, values in family.computed(config).items()]
     return Plan(metadata, tuple(flows), mix)
 
 
-def _named(model: Model, config: Config, family: Family) -> dict[str, Tensor]:
-    """llama.cpp's names to the checkpoint's tensors. Raises TensorUnknown, TensorMissing, TensorShape."""
+def tensor_name(name: str, family: Family, config: Config) -> str | None:
+    """llama.cpp's name of a checkpoint's tensor; None where it has none."""
+    names = _names(family.arch, config.layers)
+    found: str | None = names.get_name(_plain(name), try_suffixes=(".weight", ".bias"))
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _names(arch: str, layers: int) -> gguf.TensorNameMap:
     import gguf
 
-    arch = next(arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == family.arch)
-    names = gguf.get_tensor_name_map(arch, config.layers)
+    known = next(number for number, name in gguf.MODEL_ARCH_NAMES.items() if name == arch)
+    return gguf.get_tensor_name_map(known, layers)
+
+
+def named(model: Model, config: Config, family: Family) -> dict[str, Tensor]:
+    """llama.cpp's names to the checkpoint's tensors. Raises TensorUnknown, TensorMissing, TensorShape."""
     found: dict[str, Tensor] = {}
     for tensor in model.tensors:
         if IGNORED.search(tensor.name) or (tensor.name == HEAD and (config.tied or family.head_is_embedding)):
             continue
-        name = names.get_name(_plain(tensor.name), try_suffixes=(".weight", ".bias"))
+        name = tensor_name(tensor.name, family, config)
         if name is None or not tensor.shape or tensor.type not in DTYPES:
             raise TensorUnknown(path=str(model.path), tensor=tensor.name, architecture=family.arch)
         found[name] = tensor

@@ -7,7 +7,12 @@
     ├── UnknownPreTokenizer
     ├── TokenizerUnsupported
     │   └── MergesUnclear
-    └── ConverterFailed
+    ├── ConverterFailed
+    ├── AdapterUnsupported
+    ├── AdapterTensorUnknown
+    ├── NotAnAdapter
+    ├── AdapterOfAnother
+    └── AdapterMismatch
     ModelCorrupt
     ├── SettingMissing
     ├── TokenizerMissing
@@ -74,6 +79,46 @@ class MergesUnclear(TokenizerUnsupported):
 
     template = "{path}: its merges cannot be told to llama.cpp as SentencePiece scores, because of {pair}."
     hint = "Copy tokenizer.model from the model's source into the same folder: it has the scores."
+
+
+class AdapterUnsupported(ModelUnsupported):
+    """Facts: `path`, `option`, `value`, `wanted`."""
+
+    template = "The adapter {path} has {option} = {value}; as GGUF it can only have {wanted}."
+    hint = "Merge it into its model instead: penjing finetune with --merge writes a whole checkpoint."
+    code = "adapter_unsupported"
+
+
+class AdapterTensorUnknown(ModelUnsupported):
+    """Facts: `path`, `tensor`, `architecture`."""
+
+    template = "The adapter {path} changes {tensor}, which llama.cpp's {architecture} does not have."
+    hint = UPSTREAM
+    code = "adapter_unsupported"
+
+
+class NotAnAdapter(ModelUnsupported):
+    """Facts: `path`, `kind`."""
+
+    template = "{path} is no LoRA adapter (it says: {kind})."
+    hint = "Give a GGUF adapter or a folder in peft's form: --lora NAME=PATH"
+    code = "not_an_adapter"
+
+
+class AdapterOfAnother(ModelUnsupported):
+    """Facts: `path`, `architecture`, `model`, `here` (the model's architecture)."""
+
+    template = "The adapter {path} is for a model of the architecture {architecture}; {model} is a {here}."
+    hint = "Serve it with the model that it was trained on."
+    code = "adapter_of_another"
+
+
+class AdapterMismatch(ModelUnsupported):
+    """Facts: `path`, `model`, `tensor`, `shape` (what the adapter changes), `here` (what the model has)."""
+
+    template = "The adapter {path} is for another model: it changes {tensor} [{shape}], and {model} has [{here}]."
+    hint = "Serve it with the model that it was trained on."
+    code = "adapter_of_another"
 
 
 class SettingMissing(ModelCorrupt):
