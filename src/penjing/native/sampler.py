@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penjing.native.calls import call
-from penjing.native.faults import WrongUse
-from penjing.native.layout import FLAG, INT, POINTER, SIZE, ChainParams, LogitBias
+from penjing.native.faults import DecodeFailed, WrongUse
+from penjing.native.layout import FLAG, POINTER, SIZE, ChainParams, LogitBias
 from penjing.native.model import Model
 
 SEEDS = 1 << 32
@@ -41,6 +41,13 @@ class GrammarRefused(WrongUse):
     code = "grammar_refused"
     kind = "invalid_request_error"
     status = 400
+
+
+class NothingAllowed(DecodeFailed):
+    """Facts: none."""
+
+    template = "No token of this model goes on as the grammar demands."
+    code = "nothing_allowed"
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,11 @@ class Sampler:
         for sampler in (*first, self._chain):
             call("llama_sampler_apply")(sampler, ctypes.byref(among))
         # The library may have put another array in the place of ours.
-        return int(INT.from_address(among.data + among.selected * CANDIDATE.itemsize).value)
+        chosen = among.data + max(among.selected, 0) * CANDIDATE.itemsize
+        found = np.frombuffer(ctypes.string_at(chosen, CANDIDATE.itemsize), CANDIDATE)
+        if among.selected < 0 or (first and not np.isfinite(found["logit"][0])):
+            raise NothingAllowed
+        return int(found["token"][0])
 
     def _allowed(self, token: int) -> bool:
         one = np.array([(token, 0.0, 0.0)], CANDIDATE)

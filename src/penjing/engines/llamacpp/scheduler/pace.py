@@ -1,0 +1,134 @@
+"""How large the next step may be and how many threads compute it, from what the last ones took.
+
+Other programs on the machine take cores away and give them back; the time of a step tells. Two numbers of threads are
+tried in turn, so that what happens meanwhile happens to both.
+
+Does not know: what a step is made of.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+TRIES = 3
+"""Steps with each of two numbers of threads."""
+CALM = 64
+"""Steps between two trials when nothing is odd."""
+ODD = 1.5
+"""A step that takes so many times its usual time starts a trial."""
+BETTER = 0.94
+"""Share of the other's time that is worth a change: less would sway to and fro."""
+RECENT = 9
+"""Steps that say what is usual."""
+
+PATIENCE = 0.1
+"""Seconds that a step may take while answers are running: what a reader waits between two tokens at most."""
+LEAST = 16
+"""Tokens of a prompt that are computed in a step at least."""
+SHARE = 0.3
+"""How much the newest step counts in what a token takes."""
+
+
+class Threads:
+    """How many threads, `most` at most; begins with `start`."""
+
+    def __init__(self, most: int, start: int | None = None) -> None:
+        self.most = max(1, most)
+        self.count = min(start or self.most, self.most)
+        self._recent: list[float] = []
+        self._steps = 0
+        self._other = 0
+        self._times: tuple[list[float], list[float]] = ([], [])
+        self._down = True
+
+    def next(self) -> int:
+        """For the next step."""
+        if self._other and len(self._times[1]) < len(self._times[0]):
+            return self._other
+        return self.count
+
+    def learn(self, used: int, seconds: float) -> None:
+        """A step with `used` threads took so many seconds, per unit of its work."""
+        if self._other:
+            self._times[0 if used == self.count else 1].append(seconds)
+            if min(map(len, self._times)) == TRIES:
+                self._decide()
+            return
+        usual = median(self._recent) if self._recent else seconds
+        self._recent = [*self._recent[1 - RECENT :], seconds]
+        self._steps += 1
+        odd = len(self._recent) == RECENT and seconds > ODD * usual
+        if self.most > 1 and (odd or self._steps >= CALM):
+            self._try(sudden=odd)
+
+    def forget(self) -> None:
+        """The steps to come are others: what was usual is not."""
+        self._recent.clear()
+        self._other = 0
+
+    def _try(self, *, sudden: bool) -> None:
+        """Compare with fewer threads (with half where something happened) or, every other time, with more."""
+        part = max(1, self.count // (2 if sudden else 4))
+        lower, higher = max(1, self.count - part), min(self.most, self.count + part)
+        fewer = (sudden or self._down) and lower < self.count
+        self._other = lower if fewer or higher == self.count else higher
+        self._down, self._steps, self._times = not fewer, 0, ([], [])
+
+    def _decide(self) -> None:
+        mine, others = (median(times) for times in self._times)
+        if others < BETTER * mine:
+            self.count = self._other
+        self._other, self._recent = 0, []
+
+
+class Chunk:
+    """How many tokens of prompts a step may have beside running answers; `most` where none is running."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._token = 0.0
+        self._decode = 0.0
+
+    def size(self, answers: int) -> int:
+        """For the next step, with so many answers running."""
+        if not answers:
+            return self.most
+        if not self._token:
+            return min(self.most, 8 * LEAST)
+        return int(min(self.most, max(LEAST, (PATIENCE - self._decode) / self._token)))
+
+    def learn(self, prompt: int, answers: int, seconds: float) -> None:
+        """A step with `prompt` tokens of prompts, and of `answers`, took so many seconds."""
+        if not prompt:
+            self._decode = _mixed(self._decode, seconds)
+        elif prompt >= LEAST:
+            rest = max(seconds - (self._decode if answers else 0.0), seconds / 2)
+            self._token = _mixed(self._token, rest / prompt)
+
+
+def _mixed(old: float, new: float) -> float:
+    return new if not old else (1 - SHARE) * old + SHARE * new
+
+
+class Pace:
+    """Both, for steps that only go on with answers and for those that read prompts. `threads`: at most so many."""
+
+    def __init__(self, threads: int, chunk: int) -> None:
+        self.chunk = Chunk(chunk)
+        self._answering, self._reading = Threads(threads), Threads(threads)
+        self._kind = 0
+
+    def threads(self, prompt: int) -> int:
+        """For a step with so many tokens of prompts."""
+        return (self._reading if prompt else self._answering).next()
+
+    def learn(self, threads: int, prompt: int, answers: int, seconds: float) -> None:
+        """A step with `prompt` tokens of prompts and of `answers`, computed with `threads`, took so many seconds."""
+        self.chunk.learn(prompt, answers, seconds)
+        if prompt:
+            self._reading.learn(threads, seconds / (prompt + answers))
+        else:
+            if answers != self._kind:
+                self._answering.forget()
+                self._kind = answers
+            self._answering.learn(threads, seconds)

@@ -1,0 +1,87 @@
+"""Threads and chunks against scripted machines: no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from penjing.engines.llamacpp.scheduler.pace import CALM, LEAST, PATIENCE, Chunk, Pace, Threads
+
+
+def steps(threads: Threads, cost: Callable[[int], float], count: int) -> list[int]:
+    """Compute `count` steps on a machine where one takes `cost` of the threads; how many each used."""
+    found = []
+    for _ in range(count):
+        found.append(threads.next())
+        threads.learn(found[-1], cost(found[-1]))
+    return found
+
+
+def quiet(threads: int) -> float:
+    return 1 / threads
+
+
+def busy(threads: int) -> float:
+    """One of two cores belongs to another program, and threads wait for each other."""
+    return 1.0 if threads == 1 else 10.0
+
+
+def test_a_quiet_machine_keeps_all_threads() -> None:
+    threads = Threads(2)
+    found = steps(threads, quiet, 1000)
+    assert threads.count == 2
+    assert found.count(1) <= 1000 / CALM * 4
+
+
+def test_contention_is_felt_within_a_few_steps_and_left_again() -> None:
+    threads = Threads(2)
+    steps(threads, quiet, 30)
+    found = steps(threads, busy, 30)
+    assert threads.count == 1
+    assert found.count(2) <= 6
+    found = steps(threads, quiet, 3 * CALM)
+    assert threads.count == 2
+
+
+def test_noise_does_not_sway_it() -> None:
+    threads, noise = Threads(4), iter([1.0, 1.02, 0.99, 1.01] * 1000)
+    steps(threads, lambda count: next(noise), 2000)
+    assert threads.count == 4
+
+
+@pytest.mark.parametrize("best", [1, 2, 3, 4, 6, 8])
+def test_the_best_number_is_found(best: int) -> None:
+    threads = Threads(8)
+    steps(threads, lambda count: 1 + abs(count - best), 60 * CALM)
+    assert abs(threads.count - best) <= best // 4
+
+
+def test_one_thread_is_one_thread() -> None:
+    assert set(steps(Threads(1), busy, 500)) == {1}
+    assert Threads(0).count == 1
+
+
+def test_a_chunk_leaves_readers_their_time() -> None:
+    chunk = Chunk(512)
+    assert chunk.size(0) == 512
+    assert chunk.size(1) == 8 * LEAST
+    for _ in range(20):
+        chunk.learn(0, 1, PATIENCE / 10)
+        chunk.learn(100, 1, PATIENCE / 10 + 100 * 0.001)
+    assert chunk.size(1) == pytest.approx(0.9 * PATIENCE / 0.001, rel=0.05)
+    for _ in range(20):
+        chunk.learn(100, 1, 10.0)
+    assert chunk.size(1) == LEAST
+
+
+def test_the_two_kinds_of_step_learn_apart() -> None:
+    pace = Pace(2, 512)
+    for _ in range(300):
+        threads = pace.threads(0)
+        pace.learn(threads, 0, 1, busy(threads))
+        reading = pace.threads(100)
+        pace.learn(reading, 100, 1, quiet(reading))
+    assert pace.threads(0) == 1 or pace.threads(0) == 2
+    assert pace._answering.count == 1
+    assert pace._reading.count == 2
