@@ -1,8 +1,9 @@
 import { defineConfig } from "vite";
-import { pack } from "./tools/pack.ts";
+import { engineVersion, pack } from "./tools/pack.ts";
 
 export default defineConfig({
   base: "./",
+  define: { __WLLAMA__: JSON.stringify(engineVersion()) },
   build: {
     outDir: process.env["PENJING_WEB_OUT"] ?? "../src/penjing/data/web",
     emptyOutDir: true,

@@ -63,6 +63,7 @@ export function pack(): Plugin {
     },
     closeBundle() {
       addWasm(out);
+      nameShell(out);
       const files = compress(out);
       const shell = Object.values(files).filter((file) => file.shell).reduce((sum, file) => sum + file.gzip, 0);
       const built = { source: sourceDigest(), policy: POLICY, shell_gzip_bytes: shell, files };
@@ -73,12 +74,29 @@ export function pack(): Plugin {
   };
 }
 
+/** The version of wllama, which both builds of its engine carry in their names. */
+export function engineVersion(): string {
+  const path = createRequire(import.meta.url).resolve("@wllama/wllama/package.json");
+  return (JSON.parse(readFileSync(path, "utf-8")) as { version: string }).version;
+}
+
+/** Tell the service worker what the shell is. Its own text does not count: it is no part of what it keeps. */
+function nameShell(out: string): void {
+  const kept = walk(out).filter((path) => !relative(out, path).startsWith("wasm") && !path.endsWith("sw.js"));
+  const hash = createHash("sha256");
+  for (const path of kept) hash.update(relative(out, path)).update(readFileSync(path));
+  const files = kept.map((path) => relative(out, path).split(sep).join("/"));
+  const shell = JSON.stringify({ version: hash.digest("hex").slice(0, 12), policy: POLICY, files });
+  const worker = join(out, "sw.js");
+  writeFileSync(worker, readFileSync(worker, "utf-8").replaceAll("__SHELL__", `(${shell})`));
+}
+
 /** Both builds of llama.cpp, under names that change with their version. */
 function addWasm(out: string): void {
   const require = createRequire(import.meta.url);
   const whole = dirname(require.resolve("@wllama/wllama/package.json"));
   const compat = dirname(require.resolve("@wllama/wllama-compat/package.json"));
-  const { version } = JSON.parse(readFileSync(join(whole, "package.json"), "utf-8")) as { version: string };
+  const version = engineVersion();
   mkdirSync(join(out, "wasm"), { recursive: true });
   const copied: [string, string][] = [
     [join(whole, "esm/wasm/wllama.wasm"), `llama-${version}.wasm`],

@@ -52,7 +52,7 @@ class Gateway:
         self._policies = policies(self.house, self.house.options.policies)
         self._call = chain(self._policies, partial(send, house=self.house))
         self._pages = Pages(self.house, self.table)
-        self._site = Site()
+        self._site = Site(self.house)
         self._origins = Origins(self.house.options.cors, lambda: self.house.is_open)
 
     @property
@@ -70,9 +70,7 @@ class Gateway:
             reply.extra = self._origins.admit(incoming)
             if ask is not None:
                 await self._ask(ask, reply, watch)
-            elif (asset := self._site.find(incoming)) is not None:
-                await self._site.send(asset, incoming, reply)
-            else:
+            elif not await self._site.answer(incoming, reply):
                 reply.send(*await self._pages.page(incoming))
         except PenjingError as error:
             self._refuse(incoming, ask, reply, watch, error)

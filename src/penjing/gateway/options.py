@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from penjing.export.offer import Offer
 from penjing.gateway.cost import Prices
 from penjing.gateway.silence import Silence
 
@@ -35,7 +36,8 @@ class GatewayOptions:
     from. `policies`: the options of each policy, by its name (see `policies/order.py`); its own defaults where there
     are none. `prices` and `tags` are of engines, by their names here; so is `silence`, how long each may say nothing
     (`HERE` or `AWAY` of `silence.py` where not told). `released`: the names of engines whose versions may change, and
-    be tried beside the old one, while this runs."""
+    be tried beside the old one, while this runs. `offers`: models that a browser may take with it, besides the built-in
+    one."""
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
@@ -46,3 +48,4 @@ class GatewayOptions:
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     silence: Mapping[str, Silence] = field(default_factory=dict)
     released: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()

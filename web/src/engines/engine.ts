@@ -46,6 +46,8 @@ export interface Model {
   /** Unique over all engines. */
   key: string;
   /** What its engine calls it. */
+  id: string;
+  /** What people call it. */
   name: string;
   where: "server" | "browser";
   ready: boolean;

@@ -28,6 +28,7 @@ export class Server implements Engine {
       .filter((each) => !each.capabilities || each.capabilities.includes("chat"))
       .map((each) => ({
         key: `server:${each.id}`,
+        id: each.id,
         name: each.id,
         where: "server" as const,
         ready: each.ready !== false,

@@ -1,8 +1,9 @@
 // The whole page.
 import * as chat from "../state/chat.ts";
-import { chosen, serverState } from "../state/models.ts";
+import { serverState } from "../state/models.ts";
 import { dismiss, notes } from "../state/notes.ts";
 import { say } from "../words/say.ts";
+import { Banner } from "./banner.tsx";
 import { Dialog } from "./dialog.tsx";
 import { IconButton } from "./icon.tsx";
 import { KeyForm, Settings } from "./settings.tsx";
@@ -32,15 +33,6 @@ export function App() {
       {serverState.value === "locked" && <Locked />}
       <Notes />
     </>
-  );
-}
-
-function Banner() {
-  if (serverState.value !== "away" || chosen.value?.where === "browser") return null;
-  return (
-    <p class="banner" role="status">
-      {say("server.away")}
-    </p>
   );
 }
 

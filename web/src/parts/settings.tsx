@@ -12,6 +12,7 @@ import { set, settings, type Settings as Kept } from "../state/settings.ts";
 import { number, say } from "../words/say.ts";
 import type { Word } from "../words/en.ts";
 import { Dialog } from "./dialog.tsx";
+import { Pocket } from "./pocket.tsx";
 
 export function Settings() {
   if (!settingsOpen.value) return null;
@@ -20,6 +21,7 @@ export function Settings() {
       <Look />
       <Instructions />
       <Answers />
+      <Pocket />
       {serverState.value !== "none" && <Connection />}
       <Data />
     </Dialog>

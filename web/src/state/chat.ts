@@ -85,7 +85,7 @@ async function written(
   });
   let saved = Date.now();
   try {
-    const wanted = { model: model.name, turns: asked, sampling, thinking: model.thinks ? thinking : undefined };
+    const wanted = { model: model.id, turns: asked, sampling, thinking: model.thinks ? thinking : undefined };
     for await (const piece of engineOf(model).answer(wanted, signal)) {
       frame.add(piece.text ?? "", piece.thinking ?? "");
       if (piece.counted) ended.counted = piece.counted;
