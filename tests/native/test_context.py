@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import llama_engine
+from penjing.native import tensor
 from penjing.native.batch import Batch
 from penjing.native.context import Context
-from penjing.native.faults import Aborted, CacheFull, DecodeFailed, LoadFailed, WrongUse
+from penjing.native.faults import Aborted, CacheFull, DecodeFailed, LayoutUnknown, LoadFailed, WrongUse
 from penjing.native.model import Model
 from penjing.native.tensor import Tensor
 from penjing.store.resolve import guide
@@ -300,3 +301,16 @@ def test_a_cache_in_parts(model: Model) -> None:
 def test_without_memory(tmp_path: Path) -> None:
     with Model(write_tiny_gguf(tmp_path / "tiny.gguf", Shape())) as model, Context(model, 64) as context:
         assert context.logits().shape == (0, model.vocabulary_size)
+
+
+def test_other_tensors_are_noticed(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tensor.function
+    monkeypatch.setattr(tensor, "_checked", False)
+    monkeypatch.setattr(
+        tensor, "function", lambda name, *rest: (lambda _: 1) if name == "ggml_get_name" else real(name, *rest)
+    )
+    with (
+        Context(model, 64, threads=1, watcher=lambda tensor, before: False) as context,
+        pytest.raises(LayoutUnknown, match="ggml_tensor"),
+    ):
+        context.compute([5])

@@ -40,7 +40,7 @@ FULL, ABORTED = 1, 2
 Watcher = Callable[[Tensor, bool], bool]
 """Asked twice for each operation: with True before it is computed (answer: tell me afterwards), with False when its
 numbers are there (answer: go on)."""
-_Callback = ctypes.CFUNCTYPE(FLAG, POINTER, FLAG, POINTER)
+Callback = ctypes.CFUNCTYPE(FLAG, POINTER, FLAG, POINTER)
 """ggml-backend.h, `ggml_backend_sched_eval_callback`: tensor, whether it is still to be computed, user's data."""
 
 
@@ -50,8 +50,9 @@ class Context:
     `unified`: all sequences share the whole cache, and a prefix that several have is in it once; otherwise each has
     its part. `threads` for decoding and prefill (`set_threads` changes them); `batch` tokens are taken by `decode` at
     most, `ubatch` of them computed at once. `kv_type`, `value_type`: keys of TYPES. `embeddings`: the result is
-    embeddings, `pooling` (of POOLING) says of what. `watcher` sees each operation. Use as a context manager, from one
-    thread at a time: others wait. Raises WrongUse, LoadFailed where the library will not make it (no memory)."""
+    embeddings, `pooling` (of POOLING) says of what. `watcher` sees each operation; a ctypes `callback` in its place is
+    called by the library itself, with nothing in between, and must not raise. Use as a context manager, from one thread
+    at a time: others wait. Raises WrongUse, LoadFailed where the library will not make it (no memory)."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Context:
         embeddings: bool = False,
         pooling: str = "",
         watcher: Watcher | None = None,
+        callback: Any = None,
     ) -> None:
         self.model, self._watcher = model, watcher
         self._raised: BaseException | None = None
@@ -93,8 +95,8 @@ class Context:
         params.swa_full, params.embeddings = full_window, embeddings
         if rope_scale != 1:
             params.rope_scaling, params.rope_scale = LINEAR, 1 / rope_scale
-        self._callback = _Callback(self._seen)
-        if watcher is not None:
+        self._callback = callback or Callback(self._seen)
+        if watcher is not None or callback is not None:
             params.callback = ctypes.cast(self._callback, POINTER)
         # The library asks "shall I stop?" from its own threads, often. strlen of a text that is empty says no and of
         # one that is not says yes, without ever taking Python's lock.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from penjing.native import log
 from penjing.native.library import function
 from penjing.probe.ggml import NUMBERS, row_bytes
 
@@ -27,11 +28,6 @@ NODES = 1 << 14
 """Operations that a graph may have."""
 DESCRIPTIONS = 16 << 20
 """Bytes for the descriptions of a graph and its tensors."""
-
-
-_Listener = ctypes.CFUNCTYPE(None, INT, ctypes.c_char_p, POINTER)
-_DEAF = _Listener(lambda level, text, data: None)
-"""Hears the library's log, which has a line for every tensor."""
 
 
 class _Room(ctypes.Structure):
@@ -54,7 +50,7 @@ class Kernels:
     """ggml's processor backend with `threads` threads. Raises LibraryMissing; use as a context manager."""
 
     def __init__(self, threads: int) -> None:
-        function("ggml_log_set", None, _Listener, POINTER)(_DEAF, None)
+        log.listen()  # it has a line for every tensor
         function("ggml_cpu_init", None)()
         self._backend = function("ggml_backend_cpu_init", POINTER)()
         self.set_threads(threads)

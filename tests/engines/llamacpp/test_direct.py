@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from penjing.engines.llamacpp import direct, watch
 from penjing.engines.llamacpp.direct import Context, Loaded
 from penjing.engines.llamacpp.options import EngineOptions
 from penjing.engines.llamacpp.prepare import prepare
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.watch import Watch
 from penjing.errors import EngineStartFailed
-from penjing.native.library import LibraryMissing
 from penjing.store.resolve import guide
 from tiny_lora import write_tiny_lora
 from tiny_model import Shape, write_tiny_gguf
@@ -80,26 +78,6 @@ def test_an_adapter_that_is_none(tmp_path: Path) -> None:
     settings = prepare(tiny, "tiny", EngineOptions(max_context=256, lora=(str(tiny),))).settings
     with pytest.raises(EngineStartFailed):
         Loaded(settings)
-
-
-def test_another_layout_is_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(direct._ContextParams.known, "ubatch", 1)
-    with Loaded(settings) as model, pytest.raises(LibraryMissing, match="ubatch"):
-        Context(model, 256)
-
-
-def test_other_tensors_are_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    function = watch.function
-    monkeypatch.setattr(
-        watch, "function", lambda name, *rest: (lambda _: 1) if name == "ggml_get_name" else function(name, *rest)
-    )
-    with Loaded(settings) as model:  # a context only to have a tensor
-        found: list[int] = []
-        callback = direct.Callback(lambda tensor, before, data: not found.append(tensor))
-        with Context(model, 256, callback) as context:
-            context.decode(model.tokens("Hello"))
-            with pytest.raises(LibraryMissing, match="laid out"):
-                watch.described(found[0])
 
 
 def test_a_file_that_is_no_model_says_so(settings: Settings, tmp_path: Path) -> None:

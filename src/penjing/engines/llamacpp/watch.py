@@ -3,8 +3,6 @@
 Under an evaluation callback the library computes one operation at a time (ggml-backend.cpp,
 `ggml_backend_sched_compute_splits`), asks before it and tells after it.
 
-Source: ggml.h, `struct ggml_tensor`. That this is how the library lays it out is checked by the place of the name.
-
 Does not know: models, what the times are for.
 """
 
@@ -14,14 +12,12 @@ import ctypes
 import re
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from penjing.engines.llamacpp.direct import Callback
-from penjing.native.library import LibraryMissing, function, library_version
+from penjing.native.context import Callback
+from penjing.native.library import function
+from penjing.native.tensor import Tensor
 from penjing.probe.kernels import descriptions
 
-DIMENSIONS, SOURCES, PARAMS, NAME = 4, 10, 16, 64
-"""ggml.h: GGML_MAX_DIMS, GGML_MAX_SRC, GGML_MAX_OP_PARAMS / 4, GGML_MAX_NAME."""
 EMPTY = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"}
 """Operations that compute nothing: they only say how numbers are to be read."""
 LAYER = re.compile(r"blk\.(\d+)\.|-(\d+)(?: \(|$)|cache_[a-z]+_l(\d+)")
@@ -30,23 +26,6 @@ WEIGHTS = (".weight", ".bias", ".lora_a", ".lora_b")
 NAMELESS = re.compile(r"node_\d+$| ")
 """The library's own names for what its model code gives none."""
 POINTER = ctypes.c_void_p
-
-
-class _Tensor(ctypes.Structure):
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("buffer", POINTER),
-        ("shape", ctypes.c_int64 * DIMENSIONS),
-        ("strides", ctypes.c_size_t * DIMENSIONS),
-        ("op", ctypes.c_int),
-        ("params", ctypes.c_int32 * PARAMS),
-        ("flags", ctypes.c_int32),
-        ("sources", POINTER * SOURCES),
-        ("view_of", POINTER),
-        ("view_at", ctypes.c_size_t),
-        ("data", POINTER),
-        ("name", ctypes.c_char * NAME),
-    )
 
 
 class _Plan(ctypes.Structure):
@@ -105,21 +84,14 @@ class Watch:
 
 
 def described(address: int) -> Operation:
-    """The operation that makes the tensor at `address`. Raises LibraryMissing where tensors look different."""
-    tensor = _Tensor.from_address(address)
-    if function("ggml_get_name", POINTER, POINTER)(address) != address + _Tensor.name.offset:
-        raise LibraryMissing(detail=f"its tensors (version {library_version()}) are laid out in another way")
-    sources = [_Tensor.from_address(source) for source in tensor.sources if source]
-    op = _text("ggml_op_name", ctypes.c_int, tensor.op)
-    if op in ("UNARY", "GLU"):
-        op += "/" + _text("ggml_op_desc", POINTER, address)
-    names = tuple(source.name.decode(errors="replace") for source in sources)
-    name = tensor.name.decode(errors="replace")
+    """The operation that makes the tensor at `address`. Raises LayoutUnknown where tensors look different."""
+    tensor = Tensor(address)
+    sources = tensor.sources
+    op, names, name = tensor.op, tuple(source.name for source in sources), tensor.name
     flops, moved = _work(op, tensor, sources)
     telling = (name, *(each for each in names if NAMELESS.match(name) or each.startswith("blk.")))
-    return Operation(
-        op, name, names, tuple(map(_kind, (*sources, tensor))), _layer(*telling), flops, moved, _parallel(address)
-    )
+    types = tuple(one.type for one in (*sources, tensor))
+    return Operation(op, name, names, types, _layer(*telling), flops, moved, _parallel(address))
 
 
 def _parallel(address: int) -> bool:
@@ -131,38 +103,17 @@ def _parallel(address: int) -> bool:
     return bool(plan.threads > 1)
 
 
-def _work(op: str, result: Any, sources: list[Any]) -> tuple[int, int]:
+def _work(op: str, result: Tensor, sources: tuple[Tensor, ...]) -> tuple[int, int]:
     """FLOPs and bytes read of those operations that have many."""
     if op == "MUL_MAT":
-        return 2 * sources[0].shape[0] * _count(result), _bytes(sources[0])
+        return 2 * sources[0].shape[0] * result.count, sources[0].nbytes
     if op == "MUL_MAT_ID":  # of all experts those that were chosen
-        experts, chosen = sources[0].shape[2], _count(sources[2])
-        return 2 * sources[0].shape[0] * _count(result), _bytes(sources[0]) * min(experts, chosen) // experts
+        experts, chosen = sources[0].shape[2], sources[2].count
+        return 2 * sources[0].shape[0] * result.count, sources[0].nbytes * min(experts, chosen) // experts
     if op == "FLASH_ATTN_EXT":
         query, keys, values = sources[:3]
-        return 2 * _count(query) * keys.shape[1] * 2, _bytes(keys) + _bytes(values)
+        return 2 * query.count * keys.shape[1] * 2, keys.nbytes + values.nbytes
     return 0, 0
-
-
-def _count(tensor: Any) -> int:
-    count = 1
-    for length in tensor.shape:
-        count *= length
-    return count
-
-
-def _bytes(tensor: Any) -> int:
-    """Of the numbers that it shows, as they are stored."""
-    block = function("ggml_blck_size", ctypes.c_int64, ctypes.c_int)(tensor.type)
-    return int(_count(tensor) // block * function("ggml_type_size", ctypes.c_size_t, ctypes.c_int)(tensor.type))
-
-
-def _kind(tensor: Any) -> str:
-    return _text("ggml_type_name", ctypes.c_int, tensor.type).upper()
-
-
-def _text(name: str, kind: Any, value: int) -> str:
-    return str(function(name, ctypes.c_char_p, kind)(value).decode())
 
 
 def _layer(*names: str) -> int | None:
