@@ -134,10 +134,11 @@ def block_causal(documents: Tensor) -> Tensor:
     return (same & torch.ones(time_, time_, dtype=torch.bool).tril()).unsqueeze(1)
 
 
-def optimizers(model: Guide, plan: Plan) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks and AdamW for the embedding and norms, or AdamW for all."""
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+def optimizers(model: torch.nn.Module, plan: Plan) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks and AdamW for the rest (norms, the embedding, a head), or AdamW for all."""
+    inner = {n for n, p in model.named_parameters() if p.ndim == 2 and "layers." in n}
+    matrices = [p for n, p in model.named_parameters() if n in inner]
+    rest = [p for n, p in model.named_parameters() if n not in inner]
     if plan.optimizer == "muon":
         made: list[torch.optim.Optimizer] = [
             torch.optim.Muon(matrices, lr=plan.matrix_rate, weight_decay=plan.weight_decay, momentum=0.95),

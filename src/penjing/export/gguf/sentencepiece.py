@@ -1,7 +1,6 @@
 """`tokenizer.model`: a SentencePiece model read from its protobuf wire format.
 
-Format: github.com/google/sentencepiece, src/sentencepiece_model.proto (field numbers below); wire format:
-protobuf.dev/programming-guides/encoding. A reader of 60 lines keeps the light install free of both libraries.
+Format: github.com/google/sentencepiece, src/sentencepiece_model.proto (field numbers below).
 
 Does not know: added tokens, tokenizer.json.
 """
@@ -9,12 +8,11 @@ Does not know: added tokens, tokenizer.json.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from penjing.export.gguf.faults import TokenizerDamaged, TokenizerUnsupported
 from penjing.export.gguf.vocabulary import BYTE, NORMAL, SPACE, USER_DEFINED, Vocabulary
+from penjing.probe.protobuf import Broken, fields
 
 PIECES, TRAINER, NORMALIZER = 1, 2, 3  # ModelProto
 PIECE, SCORE, TYPE = 1, 2, 3  # ModelProto.SentencePiece
@@ -22,52 +20,7 @@ MODEL_TYPE = 3  # TrainerSpec
 ADD_DUMMY_PREFIX = 3  # NormalizerSpec
 UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
 KINDS = {UNIGRAM: "Unigram", BPE: "BPE", 3: "Word", 4: "Char"}
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-LONGEST_VARINT = 10
 LARGEST = 64 << 20
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a message: its number and its value (int for a varint, bytes otherwise)."""
-
-    number: int
-    value: int | bytes
-
-
-class Broken(Exception):
-    """The bytes are no protobuf message."""
-
-
-def fields(message: bytes) -> Iterator[Field]:
-    """The fields of a message in order. Raises Broken."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        wire = tag & 7
-        if wire == VARINT:
-            value, at = _varint(message, at)
-            yield Field(tag >> 3, value)
-            continue
-        if wire == BYTES:
-            length, at = _varint(message, at)
-        elif wire in (FIXED32, FIXED64):
-            length = 4 if wire == FIXED32 else 8
-        else:
-            raise Broken
-        if length > len(message) - at:
-            raise Broken
-        yield Field(tag >> 3, message[at : at + length])
-        at += length
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for count, byte in enumerate(message[at : at + LONGEST_VARINT]):
-        value |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            return value, at + count + 1
-    raise Broken
 
 
 def read(path: Path) -> Vocabulary:

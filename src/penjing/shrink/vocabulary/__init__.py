@@ -1,0 +1,1 @@
+"""Vocabulary: a language is added to a tokenizer, and nothing that it knew is spelled otherwise."""
