@@ -21,9 +21,10 @@ from penjing.progress import Report
 from penjing.shrink import container
 from penjing.shrink.container import Info, Value
 from penjing.shrink.ggml import encode
+from penjing.shrink.quantize.compensate import compensated
 from penjing.shrink.quantize.faults import AlreadyQuantized, TensorUnknown, TypeUnknown
 from penjing.shrink.quantize.importance import Importance
-from penjing.shrink.quantize.mix import Quantized, commonest, header, known_types, mix_of, summary
+from penjing.shrink.quantize.mix import FLOATS, Quantized, commonest, header, known_types, mix_of, summary
 from penjing.shrink.rows import DTYPES, Rows
 from penjing.shrink.stream import Flow, write
 
@@ -92,22 +93,26 @@ def _check(model: Model, types: Mapping[str, str]) -> None:
 
 def _flow(model: Model, tensor: Tensor, wanted: str, importance: Importance | None) -> Flow:
     info = Info(tensor.name, tensor.shape, mixes.fitting(wanted, tensor.shape))
-    weights = importance.weights(tensor.name, tensor.shape) if importance and len(tensor.shape) > 1 else None
-    return Flow(info, rows_of(model, tensor), None if weights is None else weighed(info, weights))
+    return Flow(info, rows_of(model, tensor), coder(info, importance))
 
 
-def weighed(info: Info, weights: NDArray[np.float32]) -> Code:
-    """How rows of `info` are coded where `weights` ([experts, columns] f32, one expert for a plain matrix) say what
-    each column is worth."""
+def coder(info: Info, importance: Importance | None) -> Code | None:
+    """How rows of `info` are coded where something is known of the worth of its columns; None where nothing is."""
+    weights = importance.weights(info.name, info.shape) if importance and len(info.shape) > 1 else None
+    if weights is None or importance is None or info.type in FLOATS:
+        return None
     each = info.rows // len(weights)
+    products = importance.columns[info.name].products
 
     def code(rows: NDArray[np.float32], first: int) -> NDArray[np.uint8]:
-        return np.concatenate(
-            [
-                encode(rows[a - first : b - first], info.type, weights[a // each])
-                for a, b in spans(first, len(rows), each)
-            ]
-        )
+        made = []
+        for begin, end in spans(first, len(rows), each):
+            some, matrix = rows[begin - first : end - first], begin // each
+            if products is None:
+                made.append(encode(some, info.type, weights[matrix]))
+            else:
+                made.append(compensated(some, info.type, weights[matrix], products[matrix]))
+        return np.concatenate(made)
 
     return code
 
