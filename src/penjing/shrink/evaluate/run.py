@@ -8,25 +8,34 @@ Does not know: names in the store, conversions, speed (whoever can start engines
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from penjing.errors import InputError
+from penjing.native.model import Model
 from penjing.probe import model as probe
 from penjing.progress import Progress
 from penjing.shrink.evaluate.engine import Engine, engines
 from penjing.shrink.evaluate.measure import measure, text_quality
 from penjing.shrink.evaluate.quality import Quality, TaskQuality, TextQuality
 from penjing.shrink.evaluate.statistics import estimate
-from penjing.shrink.texts.known import builtin, held_out
+from penjing.shrink.texts.known import HELD_OUT, YARDSTICK, builtin
 from penjing.shrink.texts.windows import CONTEXT, Windows, windows
 
 if TYPE_CHECKING:
     from penjing.progress import Report
     from penjing.shrink.evaluate.tasks import Task
     from penjing.shrink.texts.text import Text
+
+
+SAMPLES = (
+    "<|im_start|>user\nHow do I quantize a model with penjing?<|im_end|>\n",
+    "盆景让模型变小；`penjing shrink` 能做什么？",
+)
+"""Told apart by how they are taken apart."""
 
 
 class OtherTokenizer(InputError):
@@ -58,9 +67,9 @@ def evaluate(
     """
     facts = probe.read(model)
     parents = probe.read(parent) if parent is not None else None
-    if texts is None:
-        texts = builtin(held_out(str(facts.metadata.get("general.name", ""))))
     with engines(model, parent, threads) as (ours, theirs):
+        if texts is None:
+            texts = builtin(suiting(ours))
         work = _Work(ours, theirs, seed, report, len(texts) + len(tasks))
         parts, whole = work.texts(texts, min(context, facts.context or context), most_windows)
         answered = tuple(work.task(each) for each in tasks)
@@ -75,6 +84,19 @@ def evaluate(
         parts=parts if len(parts) > 1 else (),
         tasks=answered,
     )
+
+
+def suiting(engine: Engine) -> str:
+    """The built-in text to judge a model by: the guide, and what is made from it, know little of what others know. They
+    are known by their vocabulary."""
+    ours = Path(str(resources.files("penjing") / "data" / "guide" / "guide.gguf"))
+    if not ours.is_file():
+        return HELD_OUT
+    with Model(ours, vocabulary_only=True) as guide:
+        same = engine.vocabulary >= guide.vocabulary_size and all(
+            engine.tokenize(each, special=True) == guide.tokenize(each, special=True, begin=False) for each in SAMPLES
+        )
+    return YARDSTICK if same else HELD_OUT
 
 
 class _Work:
@@ -111,11 +133,15 @@ class _Work:
 
     def _windows(self, text: Text, context: int, most: int | None) -> Windows:
         """Raises OtherTokenizer where the parent reads something else."""
-        found = windows(text, self.ours, context=context, most=most)
-        if self.theirs is not None:
-            other = windows(text, self.theirs, context=context, most=most)
-            if self.theirs.vocabulary != self.ours.vocabulary or not np.array_equal(found.tokens, other.tokens):
-                raise OtherTokenizer(model=self.ours.name, parent=self.theirs.name)
+        ours, theirs = self.ours, self.theirs
+        if theirs is None:
+            return windows(text, ours, context=context, most=most)
+        other = OtherTokenizer(model=ours.name, parent=theirs.name)
+        if ours.vocabulary != theirs.vocabulary:
+            raise other
+        found = windows(text, ours, context=context, most=most)
+        if not np.array_equal(found.tokens, windows(text, theirs, context=context, most=most).tokens):
+            raise other
         return found
 
     def task(self, task: Task) -> TaskQuality:

@@ -27,8 +27,6 @@ FILES = {
     YARDSTICK: ("guide", "yardstick.jsonl"),
 }
 LANGUAGES = ("en", "zh")
-GUIDE = "penjing guide"
-"""`general.name` in the built-in model's header, and in those of models made from it."""
 
 
 @functools.cache
@@ -49,9 +47,3 @@ def texts(name: str) -> tuple[Text, ...]:
     if path.exists():
         return (read(path),)
     return builtin(name)
-
-
-def held_out(model: str) -> str:
-    """The built-in text to judge a model by whose header calls it `model`: the guide and what is made from it know
-    little of what `heldout` is about."""
-    return YARDSTICK if model.lower().startswith(GUIDE) else HELD_OUT
