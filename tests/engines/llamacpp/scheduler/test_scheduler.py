@@ -151,16 +151,14 @@ def test_a_long_prompt_does_not_stop_running_answers() -> None:
 
 
 def test_what_rests_goes_when_room_is_needed_oldest_first() -> None:
-    gone: list[list[int]] = []
-    context = Slow(120, 8)
-    scheduler = made(context, 2, rested=lambda sequence, tokens: gone.append(tokens))
+    scheduler = made(Slow(120, 8), 2)
     for start in (1, 2, 3):
         scheduler.submit(Client([start] * 30, 1).ask())
         run(scheduler)
-    assert not gone
+    assert [scheduler.tree.tokens(one) for one in scheduler.resting] == [[1] * 30, [2] * 30, [3] * 30]
     scheduler.submit(Client([9] * 40, 1).ask())
     run(scheduler)
-    assert gone == [[1] * 30]
+    assert [scheduler.tree.tokens(one) for one in scheduler.resting] == [[2] * 30, [3] * 30, [9] * 40]
 
 
 def test_a_prompt_that_does_not_fit_is_refused() -> None:

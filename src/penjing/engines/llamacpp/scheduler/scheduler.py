@@ -15,12 +15,13 @@ from collections.abc import Callable
 
 from penjing.engines.llamacpp.scheduler.asked import Ask
 from penjing.engines.llamacpp.scheduler.pace import Pace
+from penjing.engines.llamacpp.scheduler.shelf import Shelf
 from penjing.engines.llamacpp.scheduler.stream import Stream
 from penjing.engines.llamacpp.scheduler.tree import Tree, common
 from penjing.errors import ContextOverflow, PenjingError
 from penjing.native.batch import Batch
 from penjing.native.context import Context
-from penjing.native.faults import CacheFull
+from penjing.native.faults import CacheFull, DecodeFailed
 from penjing.native.memory import END
 from penjing.native.sampler import Sampler
 
@@ -28,14 +29,16 @@ WORTH = 16
 """Tokens that it is worth waiting for while another reads them."""
 AHEAD = 32
 """Cells that are left for each running answer to grow into before another is let in."""
+KEPT = 64
+"""Tokens that are worth a file."""
 FEW = 4
 """Answers beside which guesses pay: more fill the processor without them."""
 
 
 class Scheduler:
     """Answers of `context`, at most `slots` at once, each of at most `each` tokens with its prompt. Not for several
-    threads of Python. It computes with `threads` at most. `rested` is told each sequence that leaves the cache
-    though it may come back, with its tokens, while it can still be saved."""
+    threads of Python. It computes with `threads` at most. What leaves the cache goes to the `shelf`, and comes
+    back from there."""
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class Scheduler:
         each: int | None = None,
         *,
         threads: int = 1,
-        rested: Callable[[int, list[int]], None] | None = None,
+        shelf: Shelf | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         model = context.model
@@ -54,7 +57,7 @@ class Scheduler:
         self.running: list[Stream] = []
         self.waiting: deque[Stream] = deque()
         self.resting: dict[int, None] = {}  # the one used last is last
-        self._rested, self._clock = rested, clock
+        self._shelf, self._clock = shelf, clock
         self._pace, self._used = Pace(threads, context.ubatch_size), 0
         self._batch = Batch(context.batch_size)
         self._free = list(range(context.sequences))[::-1]
@@ -96,12 +99,21 @@ class Scheduler:
         return True
 
     def close(self) -> None:
-        """Everyone who waits is told nothing more; what is in the cache is offered to `rested`."""
+        """Everyone who waits is told nothing more; what is in the cache goes to the shelf."""
         for stream in list(self.running):
             self._retire(stream)
         self.waiting.clear()
         for sequence in list(self.resting):
             self._drop(sequence)
+        if self._shelf:
+            self._shelf.close()
+
+    def keep(self, sequence: int) -> bool:
+        """Put a copy of `sequence` on the shelf; False where it is there, not worth it, or there is no place."""
+        tokens = self.tree.tokens(sequence) if self._shelf else []
+        if self._shelf is None or len(tokens) < KEPT or self._shelf.has(tokens):
+            return False
+        return self._shelf.save(tokens, self.context.memory.save(sequence))
 
     def _forget_cancelled(self) -> None:
         for stream in [one for one in self.running if one.ask.cancelled]:
@@ -114,6 +126,7 @@ class Scheduler:
         later: deque[Stream] = deque()
         while self.waiting and len(self.running) < self.slots:
             stream = self.waiting.popleft()
+            self._fetch(stream.tokens)
             source, length = self._beginning(stream.tokens)
             if self._follows(stream, length):
                 later.append(stream)
@@ -125,6 +138,30 @@ class Scheduler:
             self._begin(stream, source, length, taking=taking)
         later.extend(self.waiting)
         self.waiting = later
+
+    def _fetch(self, tokens: list[int]) -> None:
+        """Where the shelf has clearly more of the beginning of `tokens` than the cache, take it from there."""
+        held = self._beginning(tokens)[1] if self._shelf else 0
+        found = self._shelf.find(tokens[:-1], held + KEPT) if self._shelf else None
+        if self._shelf is None or found is None:
+            return
+        path, same = found
+        cells = self._shelf.length(path)
+        if not (self.partial or same == cells) or not self._room(cells, -1, sequence=True):
+            return
+        loaded = self._shelf.load(path)
+        if loaded is None:
+            return
+        sequence = self._free.pop()
+        try:
+            self.context.memory.load(sequence, loaded[1])
+        except DecodeFailed as error:
+            self._shelf.refuse(path, str(error))
+            self._free.append(sequence)
+            return
+        self.tree.begin(sequence)
+        self.tree.extend(sequence, loaded[0])
+        self.resting[sequence] = None
 
     def _beginning(self, tokens: list[int]) -> tuple[int, int]:
         """Which sequence has most of the beginning of `tokens`, and how much; the last is always computed."""
@@ -258,11 +295,10 @@ class Scheduler:
         self._forget(stream.sequence)
         stream.fail(error)
 
-    def _drop(self, sequence: int, *, silent: bool = False) -> int:
+    def _drop(self, sequence: int) -> int:
         """A resting sequence leaves the cache; how many cells that freed."""
         del self.resting[sequence]
-        if self._rested and not silent and self.tree.alone(sequence):
-            self._rested(sequence, self.tree.tokens(sequence))
+        self.keep(sequence)
         return self._forget(sequence)
 
     def _forget(self, sequence: int) -> int:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from penjing.engines.llamacpp.scheduler.shelf import Shelf
+
+STATE = np.arange(5000, dtype=np.uint8)
+
+
+def kept(folder: Path, *conversations: list[int], key: str = "model", budget: int = 1 << 20) -> Shelf:
+    shelf = Shelf(folder, key, budget)
+    for tokens in conversations:
+        assert shelf.save(tokens, STATE)
+    shelf.close()
+    return Shelf(folder, key, budget)
+
+
+def test_it_comes_back_after_a_restart(tmp_path: Path) -> None:
+    shelf = kept(tmp_path, [1, 2, 3, 4], [1, 2, 9])
+    path, same = shelf.find([1, 2, 3, 7], 1) or (tmp_path, 0)
+    assert same == 3
+    assert shelf.length(path) == 4
+    tokens, state = shelf.load(path) or ([], STATE[:0])
+    assert tokens == [1, 2, 3, 4]
+    assert (state == STATE).all()
+    assert shelf.find([1, 2, 3, 7], 4) is None
+    assert shelf.find([5], 1) is None
+    assert shelf.has([1, 2])
+
+
+def test_a_longer_conversation_takes_the_place_of_its_beginning(tmp_path: Path) -> None:
+    shelf = kept(tmp_path, [1, 2, 3], [1, 2, 3, 4])
+    assert len(list(shelf.folder.iterdir())) == 1
+
+
+def test_another_model_has_its_own(tmp_path: Path) -> None:
+    kept(tmp_path, [1, 2, 3])
+    assert Shelf(tmp_path, "another", 1 << 20).find([1, 2, 3], 1) is None
+
+
+@pytest.mark.parametrize("at", [0, 3, 15, 40, 200, 300, -1])
+def test_a_flipped_bit_is_noticed(tmp_path: Path, at: int, caplog: pytest.LogCaptureFixture) -> None:
+    shelf = kept(tmp_path, list(range(40)))
+    (path,) = shelf.folder.iterdir()
+    raw = bytearray(path.read_bytes())
+    raw[at] ^= 1
+    path.write_bytes(raw)
+    for one in (shelf, Shelf(tmp_path, "model", 1 << 20)):
+        found = one.find(list(range(40)), 1)
+        assert found is None or one.load(found[0]) is None
+    assert not path.exists()
+    assert "computed again" in caplog.text
+
+
+@pytest.mark.parametrize("size", [0, 5, 30, 250, 1000])
+def test_a_truncated_file_is_noticed(tmp_path: Path, size: int) -> None:
+    shelf = kept(tmp_path, list(range(40)))
+    (path,) = shelf.folder.iterdir()
+    os.truncate(path, size)
+    assert shelf.load(path) is None
+    assert Shelf(tmp_path, "model", 1 << 20).find(list(range(40)), 1) is None
+
+
+def test_the_budget_holds_and_the_oldest_goes(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, "model", 13_000)
+    for start in range(4):
+        shelf.save([start, start], STATE)
+        while not shelf.has([start, start]):
+            time.sleep(0.001)
+    assert [shelf.has([start, start]) for start in range(4)] == [False, False, True, True]
+    shelf.save([9], np.zeros(20_000, np.uint8))
+    shelf.close()
+    assert not shelf.has([9])
+
+
+def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    shelf = kept(tmp_path, [1, 2])
+    (old,) = shelf.folder.iterdir()
+    os.utime(old, (0, 0))
+    shelf.save([3, 4], STATE)
+    shelf.close()
+    assert not old.exists()
+    assert not shelf.has([1, 2])
+
+
+def test_killed_while_writing(tmp_path: Path) -> None:
+    program = """
+import sys, numpy as np
+from pathlib import Path
+from penjing.engines.llamacpp.scheduler.shelf import Shelf
+shelf = Shelf(Path(sys.argv[1]), "model", 1 << 40)
+print("go", flush=True)
+while True:
+    for start in range(3):
+        shelf.save([start] * 9, np.full(30_000_000, start, np.uint8))
+"""
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    folder = Shelf(tmp_path, "model", 1 << 40).folder
+    while not any(folder.glob(".*.part")):
+        time.sleep(0.001)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    (left,) = folder.glob(".*.part")
+    os.utime(left, (0, 0))
+    shelf = Shelf(tmp_path, "model", 1 << 40)
+    assert not left.exists()
+    for start in range(3):
+        found = shelf.find([start] * 9, 9)
+        if found:
+            tokens, state = shelf.load(found[0]) or ([], STATE)
+            assert tokens == [start] * 9
+            assert (state == start).all()
