@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+from pathlib import Path
 
 import pytest
 
 from gateway.running import Serving
+from penjing.export.offer import offer
 from penjing.export.page import built
 from penjing.gateway.options import GatewayOptions
+from tiny_model import write_tiny_gguf
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
 
@@ -76,3 +80,33 @@ async def test_only_reading_is_the_page_s(serving: Serving) -> None:
         async with running.client.head("/", headers=PAGE) as answer:
             assert answer.status == 200
             assert await answer.read() == b""
+
+
+async def test_a_model_comes_from_where_the_browser_has_it_already(serving: Serving) -> None:
+    async with serving() as running:
+        (model,) = (await running.get("/site.json"))[1]["models"]
+        async with running.client.get("/" + model["file"]) as answer:
+            whole = await answer.read()
+        async with running.client.get("/" + model["file"], headers={"Range": "bytes=6000000-"}) as answer:
+            assert answer.status == 206
+            assert answer.headers["Content-Range"] == f"bytes 6000000-{len(whole) - 1}/{len(whole)}"
+            assert await answer.read() == whole[6000000:]
+        for asked in ("bytes=-5", f"bytes={len(whole)}-", "bytes=1-2,4-5"):
+            async with running.client.get("/" + model["file"], headers={"Range": asked}) as answer:
+                assert answer.status == 416
+        async with running.client.get("/models/other.gguf") as answer:
+            assert answer.status == 404
+    assert (len(whole), hashlib.sha256(whole).hexdigest()) == (model["bytes"], model["sha256"])
+
+
+async def test_a_model_of_one_s_own_needs_the_key(serving: Serving, tmp_path: Path) -> None:
+    path = tmp_path / "own.gguf"
+    write_tiny_gguf(path)
+    own = offer(path, "own model")
+    async with serving(options=GatewayOptions(api_keys=("secret",), offers=(own,))) as running:
+        site = (await running.get("/site.json"))[1]
+        assert [model["name"] for model in site["models"]] == ["own model", "guide"]
+        async with running.client.get("/" + own.file) as answer:
+            assert answer.status == 401
+        async with running.client.get("/" + own.file, headers={"Authorization": "Bearer secret"}) as answer:
+            assert await answer.read() == path.read_bytes()

@@ -21,10 +21,12 @@ from penjing.language import say
 VERBS = {
     "chat": ("penjing.cli.chat.verb:chat", "Talk to a model on this machine."),
     "serve": ("penjing.cli.serve:serve", "Serve a model to programs that speak OpenAI's API."),
+    "phone": ("penjing.cli.phone:phone", "Serve the chat page to phones on this network."),
     "restart": ("penjing.cli.restart:restart", "Replace a running server; nobody who talks to it notices."),
     "explain": ("penjing.cli.explain:explain", "Show how a model would be run here, and why."),
     "probe": ("penjing.cli.probe:probe", "Show what this machine, or a model, is."),
     "plan": ("penjing.cli.plan.verb:plan", "Show what of a model fits, how fast, and what it costs."),
+    "export": ("penjing.cli.export:export", "Write a model for a phone, an app or a browser."),
     "pull": ("penjing.cli.pull:pull", "Fetch a model."),
     "adopt": ("penjing.cli.adopt:adopt", "Use models that Ollama, LM Studio or Hugging Face's tools keep here."),
     "store": ("penjing.cli.store.verb:store", "Show and arrange the models that this machine keeps."),

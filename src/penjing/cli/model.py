@@ -34,6 +34,7 @@ SECTIONS = (
     "engine",
     "engines",
     "serve",
+    "phone",
     "chat",
     "bench",
     "plan",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from penjing.cli.engines import Served
     from penjing.gateway.app import Gateway
+    from penjing.gateway.options import GatewayOptions
     from penjing.gateway.serve import Said
     from penjing.operate.residency import ResidencyOptions
     from penjing.operate.succession.new import Heir
@@ -133,11 +134,14 @@ def _run(
 
     from penjing.cli.following import following
     from penjing.cli.succession import policies_of, succession
+    from penjing.gateway.app import Gateway
     from penjing.gateway.serve import run
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     policies = policies_of(heir, policies)
-    gateway = _gateway(engines, policies, settings)
+    gateway = Gateway(
+        {name: each.engine for name, each in engines.items()}, gateway_options(engines, policies, settings)
+    )
     follow = following(gateway.house, engines, policies)
     work = () if follow is None else (heir.after(follow.run) if heir else follow.run,)
     successor = succession(_budget(gateway, memory, heir))
@@ -157,13 +161,15 @@ def _run(
         successor.ended()
 
 
-def _gateway(engines: Mapping[str, Served], policies: Mapping[str, object], settings: ServeSettings) -> Gateway:
+def gateway_options(
+    engines: Mapping[str, Served], policies: Mapping[str, object], settings: ServeSettings
+) -> GatewayOptions:
+    """What the gateway in front of `engines` is told."""
     from penjing.cli.engines import prices
     from penjing.cli.following import followed
-    from penjing.gateway.app import Gateway
     from penjing.gateway.options import GatewayOptions
 
-    options = GatewayOptions(
+    return GatewayOptions(
         api_keys=settings.api_keys,
         cors=settings.cors,
         image_hosts=settings.image_hosts,
@@ -173,7 +179,6 @@ def _gateway(engines: Mapping[str, Served], policies: Mapping[str, object], sett
         silence={name: each.silence for name, each in engines.items() if each.silence is not None},
         released=tuple(followed(engines)),
     )
-    return Gateway({name: each.engine for name, each in engines.items()}, options)
 
 
 def _budget(gateway: Gateway, memory: ResidencyOptions, heir: Heir | None) -> int:

@@ -52,8 +52,9 @@ def offer(path: Path, name: str, report: Report | None = None) -> Offer:
     return Offer(name, path, size, digest.hexdigest(), found.context, "enable_thinking" in found.chat_template)
 
 
-def site(offers: Iterable[Offer], *, server: bool) -> bytes:
-    """`site.json`. `server`: whether a penjing server answers beside the page."""
+def site(offers: Iterable[Offer], *, server: bool, fingerprint: str = "") -> bytes:
+    """`site.json`. `server`: whether a penjing server answers beside the page. `fingerprint`: of the certificate beside
+    the page that a browser must trust to keep it, "" where there is none."""
     models = [
         {
             "name": each.name,
@@ -65,4 +66,4 @@ def site(offers: Iterable[Offer], *, server: bool) -> bytes:
         }
         for each in offers
     ]
-    return json.dumps({"server": server, "models": models}, indent=1).encode() + b"\n"
+    return json.dumps({"server": server, "fingerprint": fingerprint, "models": models}, indent=1).encode() + b"\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,13 @@ StartAll = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Hold:
-    """A hold on the server that answers with `gateway` on `listener`."""
+    """A hold on the server that answers with `gateway` on `listener`, through TLS where there is a context for it."""
 
-    def __init__(self, gateway: Gateway, server: Server, listener: socket.socket) -> None:
+    def __init__(
+        self, gateway: Gateway, server: Server, listener: socket.socket, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.gateway = gateway
+        self._tls = tls
         self.listener = listener
         self.stopping = asyncio.Event()
         """Somebody wants it to stop: set by the first signal."""
@@ -63,7 +67,7 @@ class Hold:
         if self._accepting is None:
             loop = asyncio.get_running_loop()
             self._accepting = await loop.create_server(
-                self._server.connection, sock=self.listener.dup(), backlog=BACKLOG
+                self._server.connection, sock=self.listener.dup(), backlog=BACKLOG, ssl=self._tls
             )
 
     def shut(self) -> None:

@@ -4,7 +4,7 @@ An asyncio protocol over httptools (Node's llhttp) instead of a web framework: a
 time, and an engine's bytes can go from socket to socket without a task in between (docs/decisions.md has the
 figures). Requests of one connection are answered one after the other, pipelined ones wait.
 
-Does not know: routes, JSON, engines. Not covered: HTTP/2, TLS (a reverse proxy's work). What becomes a
+Does not know: routes, JSON, engines. Not covered: HTTP/2 (a reverse proxy's work). What becomes a
 WebSocket is handed to `websocket`.
 """
 

@@ -37,7 +37,7 @@ class GatewayOptions:
     are none. `prices` and `tags` are of engines, by their names here; so is `silence`, how long each may say nothing
     (`HERE` or `AWAY` of `silence.py` where not told). `released`: the names of engines whose versions may change, and
     be tried beside the old one, while this runs. `offers`: models that a browser may take with it, besides the built-in
-    one."""
+    one. `authority`: the certificate (DER) that a phone must trust to keep the page, and its fingerprint."""
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     cors: tuple[str, ...] = ()
@@ -49,3 +49,4 @@ class GatewayOptions:
     silence: Mapping[str, Silence] = field(default_factory=dict)
     released: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
+    authority: tuple[bytes, str] = (b"", "")

@@ -14,6 +14,7 @@ import gc
 import logging
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -83,9 +84,10 @@ def run(
     listener: socket.socket | None = None,
     before: Before | None = None,
     relieved: Relieved | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
-    """Serve until a signal; SIGHUP calls `reload`. `listener` is one that another process hands over. Raises PortInUse,
-    CannotBind, and what an engine's start raises when none can start."""
+    """Serve until a signal; SIGHUP calls `reload`. `listener` is one that another process hands over; with `tls` it is
+    HTTPS. Raises PortInUse, CannotBind, and what an engine's start raises when none can start."""
     listener = listener or bind(host, port)
     _more_files()
     _settle()
@@ -100,6 +102,7 @@ def run(
                 beside=beside,
                 before=before,
                 relieved=relieved,
+                tls=tls,
             )
         )
 
@@ -155,13 +158,14 @@ async def serve(
     beside: Sequence[Beside] = (),
     before: Before | None = None,
     relieved: Relieved | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve on `listener` until a signal, until another process has taken over, or until the task is cancelled; the
     engines are stopped at the end."""
     loop = asyncio.get_running_loop()
     server = Server(gateway, protocol_refusal, _log_broken, gateway.house.options.limits, gateway.table.sockets)
-    hold = Hold(gateway, server, listener)
-    url = url_of(listener)
+    hold = Hold(gateway, server, listener, tls)
+    url = url_of(listener, "https" if tls else "http")
 
     async def ready() -> None:
         await hold.open()
@@ -319,13 +323,13 @@ def _settle() -> None:
     gc.set_threshold(YOUNG, 20, 20)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """The URL to type for a listening socket."""
     host, port = listener.getsockname()[:2]
     address = ip_address(host)
     if address.is_unspecified:
         host = "127.0.0.1" if address.version == 4 else "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _open(listener: socket.socket, gateway: Gateway) -> bool:

@@ -28,6 +28,8 @@ from penjing.store.resolve import GUIDE, guide
 
 INDEX = "index.html"
 OFFERS = "/site.json"
+AUTHORITY = "/authority.crt"
+CERTIFICATE = b"application/x-x509-ca-cert"
 MODELS = "/models/"
 BINARY = b"application/octet-stream"
 RANGE = re.compile(rb"bytes=(\d+)-")
@@ -77,8 +79,10 @@ class Site:
         if incoming.path == "/" and HTML not in incoming.headers.get(b"accept", b""):
             return False
         if incoming.path == OFFERS:
-            body = site(await self._offers(), server=True)
+            body = site(await self._offers(), server=True, fingerprint=self._house.options.authority[1])
             reply.send(200, JSON, body, ((b"Cache-Control", ASK_AGAIN), *GUARDS))
+        elif incoming.path == AUTHORITY and self._house.options.authority[0]:
+            reply.send(200, CERTIFICATE, self._house.options.authority[0], ((b"Cache-Control", ASK_AGAIN), *GUARDS))
         elif incoming.path.startswith(MODELS):
             return await self._model(incoming, reply)
         elif (asset := self._assets.get(incoming.path)) is not None:

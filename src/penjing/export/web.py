@@ -1,0 +1,67 @@
+"""The target `web`: the chat page as a folder that any static HTTPS host can serve, with models inside.
+
+Does not know: how a model became a GGUF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penjing.export.offer import Offer, site
+from penjing.export.page import built
+from penjing.files import require_room
+from penjing.progress import Progress
+from penjing.shrink.output import require_free, whole_folder
+
+if TYPE_CHECKING:
+    from penjing.progress import Report
+
+BLOCK = 1 << 22
+HEADERS = """/*
+  Cross-Origin-Opener-Policy: same-origin
+  Cross-Origin-Embedder-Policy: require-corp
+  X-Content-Type-Options: nosniff
+  Referrer-Policy: no-referrer
+/assets/*
+  Cache-Control: public, max-age=31536000, immutable
+/wasm/*
+  Cache-Control: public, max-age=31536000, immutable
+/models/*
+  Cache-Control: public, max-age=31536000, immutable
+"""
+"""The file `_headers` of Netlify and Cloudflare Pages. Elsewhere the page's service worker adds the first two."""
+
+
+def export(offers: Sequence[Offer], output: Path, report: Report | None = None) -> list[Path]:
+    """Write the page with the models `offers` to the new folder `output`; returns its files. Raises OutputTaken,
+    DiskFull, OSError, and what `report` raises; a folder that could not be finished is gone."""
+    require_free(output)
+    total = sum(each.size for each in offers)
+    require_room(output.parent, total + sum(asset.size for asset in built().assets))
+    with whole_folder(output) as folder:
+        for asset in built().assets:
+            _write(folder / asset.name, asset.plain())
+        _write(folder / "_headers", HEADERS.encode())
+        _write(folder / "site.json", site(offers, server=False))
+        done = 0
+        for each in offers:
+            done = _copy(each, folder / each.file, report, done, total)
+    return sorted(path for path in output.rglob("*") if path.is_file())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _copy(offer: Offer, path: Path, report: Report | None, done: int, total: int) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with offer.path.open("rb") as source, path.open("xb") as target:
+        while block := source.read(BLOCK):
+            target.write(block)
+            done += len(block)
+            if report is not None:
+                report(Progress(done / total, "writing"))
+    return done
