@@ -54,7 +54,7 @@ run(order(Path(sys.argv[1]), rest=0.03), KINDS, same, lambda progress: None)
 
 def order(folder: Path, rest: float = 0.0, text: str = RECIPE) -> Order:
     recipe = parse(text.replace("{rest}", str(rest)), KINDS, folder / "recipe.toml")
-    plan = foresee(recipe, standing(probe.read(folder / "model")), KINDS, PACE)
+    plan = foresee(recipe, standing(probe.read(folder / "model"), "checkpoint"), KINDS, PACE)
     return Order(folder / "model", recipe, plan, "small", folder / "output", folder / ".work")
 
 

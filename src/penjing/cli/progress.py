@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from penjing.cli import talk
 from penjing.files import human
 from penjing.language import say
-from penjing.progress import Transfer
+from penjing.progress import Journey, Steps, Transfer
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -51,12 +51,33 @@ STAGES = {
     "measuring": "Measuring",
     "multiplying": "Multiplying matrices",
     "profiling": "Timing each operation",
+    "evaluating": "Comparing predictions",
+    "answering": "Answering questions",
+    "training": "Training",
+    "learning": "Looking for pieces",
 }
 
 
 def stage(progress: Progress) -> str:
-    """The stage in the reader's language."""
-    return say(STAGES.get(progress.stage, progress.stage))
+    """The stage in the reader's language; of several steps also which one, and how long all of them take yet."""
+    if isinstance(progress, Journey):
+        left = timedelta(seconds=round(progress.left)) if progress.left is not None else "?"
+        about = say(progress.about)
+        return say(
+            "{step}/{steps} {about}, {left} left", step=progress.step, steps=progress.steps, about=about, left=left
+        )
+    name = say(STAGES.get(progress.stage, progress.stage))
+    return f"{name}, {learned(progress)}" if isinstance(progress, Steps) and progress.loss else name
+
+
+def learned(steps: Steps) -> str:
+    """How far training is: the step, the loss, that of what is held out where it was measured."""
+    done = f"{steps.done}/{steps.total}" if steps.total else str(steps.done)
+    if steps.heldout is None:
+        return say("step {done}, loss {loss:.3f}", done=done, loss=steps.loss)
+    return say(
+        "step {done}, loss {loss:.3f}, held out {heldout:.3f}", done=done, loss=steps.loss, heldout=steps.heldout
+    )
 
 
 @contextmanager
@@ -75,21 +96,39 @@ def shown() -> Iterator[Report]:
 
 
 class Lines:
-    """One line for each stage, and for each tenth of a transfer."""
+    """One line for each stage, and for each tenth of a transfer or a training."""
 
     def __init__(self) -> None:
         self.last = ""
         self.tenth = 0
-        self.begun = 0.0
+        self.begun = self.first = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        if progress.stage != self.last:
+        if isinstance(progress, Journey):
+            self._journey(progress)
+        elif progress.stage != self.last:
             self.last = progress.stage
             self.tenth, self.begun = int(progress.fraction * TENTHS), time.monotonic()
+            self.first = progress.fraction
             talk.note("{stage} ...", stage=stage(progress))
         elif isinstance(progress, Transfer) and int(progress.fraction * TENTHS) > self.tenth:
             self.tenth = int(progress.fraction * TENTHS)
             talk.note("{stage}: {amount}", stage=stage(progress), amount=self._amount(progress))
+        elif isinstance(progress, Steps) and int(progress.fraction * TENTHS) > self.tenth:
+            self.tenth = int(progress.fraction * TENTHS)
+            talk.note("{stage}, {left} left", stage=stage(progress), left=self._left(progress))
+
+    def _left(self, progress: Progress) -> timedelta:
+        """From the share that was done since this began."""
+        done = max(progress.fraction - self.first, 1e-6)
+        return timedelta(seconds=round((time.monotonic() - self.begun) * (1 - progress.fraction) / done))
+
+    def _journey(self, journey: Journey) -> None:
+        """A line for each step, and for each tenth of the way."""
+        tenth = int(journey.fraction * TENTHS)
+        if (str(journey.step), tenth) != (self.last, self.tenth):
+            self.last, self.tenth = str(journey.step), tenth
+            talk.note("{percent:.0f} %: {stage}", percent=journey.fraction * 100, stage=stage(journey))
 
     def _amount(self, transfer: Transfer) -> str:
         """How much, how fast, how long yet."""
@@ -124,12 +163,13 @@ class Drawn:
         from rich.console import Console
 
         columns: list[parts.ProgressColumn] = [parts.TextColumn("{task.description}"), parts.BarColumn()]
+        left: list[parts.ProgressColumn] = [] if isinstance(progress, Journey) else [parts.TimeRemainingColumn()]
         self.moves = isinstance(progress, Transfer)
         if self.moves:
             columns += [parts.DownloadColumn(), parts.TransferSpeedColumn()]
         else:
             columns.append(parts.TaskProgressColumn())
-        bar = parts.Progress(*columns, parts.TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+        bar = parts.Progress(*columns, *left, console=Console(stderr=True), transient=True)
         bar.start()
         if isinstance(progress, Transfer):  # what was there before says nothing of the speed
             return bar, bar.add_task(stage(progress), total=progress.total, completed=progress.before)

@@ -47,7 +47,16 @@ class Quality:
     @property
     def grade(self) -> str:
         """The divergence in words, an English template."""
-        return next(word for word, most in GRADES.items() if self.kl <= most)
+        return grade(self.kl)
+
+
+def grade(kl: float) -> str:
+    """A divergence in words, an English template.
+
+    >>> grade(0.031)
+    'small loss'
+    """
+    return next(word for word, most in GRADES.items() if kl <= most)
 
 
 def known(label: str) -> Quality | None:

@@ -20,7 +20,7 @@ from penjing.plan.said import Said, said
 from penjing.probe.facts import Model
 from penjing.shrink.quantize.faults import BudgetTooSmall
 from penjing.shrink.recipe import Recipe, Step, changed, made
-from penjing.shrink.steps.kind import NO_TIME, Kind, Loss, Outlook, Pace, Seconds
+from penjing.shrink.steps.kind import NO_TIME, Form, Kind, Loss, Outlook, Pace, Seconds
 
 COMFORTABLE = 3
 """Bits a weight: the published tables have a knee there (`data/quality.toml`), and what is cut away costs about as
@@ -141,9 +141,9 @@ def interval(found: Loss | Seconds) -> dict[str, Any]:
     return {**figures, "basis": found.basis}
 
 
-def standing(model: Model) -> Outlook:
-    """How things stand before the first step."""
-    return Outlook(model, "gguf" if model.format == "gguf" else "checkpoint", model.bytes)
+def standing(model: Model, form: Form, header: int | None = None) -> Outlook:
+    """How things stand before the first step; `header` as in `Outlook`."""
+    return Outlook(model, form, model.bytes + (header or 0) * (form == "gguf"), header=header)
 
 
 def foresee(recipe: Recipe, before: Outlook, kinds: Mapping[str, Kind], pace: Pace) -> Plan:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from penjing import manifest
 from penjing.files import require_room
 from penjing.manifest import Manifest
@@ -31,12 +33,15 @@ from penjing.shrink.work import KEY_LENGTH, Done, Place, Workshop, opened, remov
 CONVERTED = "converted"
 Finish = Callable[["Result", Path], None]
 """Puts more into the folder that becomes the output: the report."""
+Deliver = Callable[["Result"], None]
+"""Takes the result elsewhere before the work folder goes."""
 
 
 @dataclass(frozen=True)
 class Order:
     """What is to be run. `origin` is a folder or a GGUF file, `name` what the result is called, `output` a folder that
-    is not there yet, `work` the folder to work in, on the same disk. With `keep` that folder stays."""
+    is not there yet, `work` the folder to work in, on the same disk; an output within it is made anew. With `keep` the
+    work stays."""
 
     origin: Path
     recipe: Recipe
@@ -78,17 +83,27 @@ class Result:
 
 
 def run(
-    order: Order, kinds: Mapping[str, Kind], convert: Convert, report: Report, finish: Finish | None = None
+    order: Order,
+    kinds: Mapping[str, Kind],
+    convert: Convert,
+    report: Report,
+    finish: Finish | None = None,
+    deliver: Deliver | None = None,
 ) -> Result:
     """Do what `order` says; the same order goes on where an earlier run was stopped. `report` hears of every step
     (`Journey`), and stops the run by raising: what is done is kept. `finish` writes beside the result before it takes
-    its place.
+    its place, `deliver` hears of it while the work is still there.
 
     Raises OutputTaken, AlreadyRunning, NoSuchFile, DiskFull and what the steps raise."""
-    require_free(order.output)
+    if order.work not in order.output.parents:
+        require_free(order.output)
     with opened(order.work) as shop:
+        if order.work in order.output.parents:
+            shutil.rmtree(order.output, ignore_errors=True)
         taken = _steps(order, kinds, Converted(shop.folder / CONVERTED, convert), report, shop)
         result = _placed(order, taken, finish)
+        if deliver is not None:
+            deliver(result)
         if not order.keep:
             remove(order.work)
     return result
@@ -170,9 +185,11 @@ def _placed(order: Order, taken: Sequence[Taken], finish: Finish | None) -> Resu
         else:
             inside = folder / f"{order.name}.gguf"
             _link(model, inside)
-        described = _describe(order, taken, folder, inside)
+        described = _describe(order, taken, inside)
         if finish is not None:
             finish(Result(order, inside, tuple(taken), described), folder)
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        described = msgspec.structs.replace(described, files=tuple(manifest.describe(path, folder) for path in files))
         manifest.save(described, folder)
     here = order.output if model.is_dir() else order.output / inside.name
     return Result(order, here, tuple(taken), described)
@@ -194,7 +211,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _describe(order: Order, taken: Sequence[Taken], folder: Path, model: Path) -> Manifest:
+def _describe(order: Order, taken: Sequence[Taken], model: Path) -> Manifest:
     facts = probe.read(model)
     before = lineage.parent_manifest(order.origin)
     earlier = before.recipe.get("steps", []) if before else []
@@ -214,7 +231,6 @@ def _describe(order: Order, taken: Sequence[Taken], folder: Path, model: Path) -
             "bits_per_weight": round(facts.bits_per_weight, 3),
             "bytes": sum(path.stat().st_size for path in facts.files),
         },
-        files=tuple(manifest.describe(path, folder) for path in sorted(folder.rglob("*")) if path.is_file()),
         parent=lineage.parent_digest(order.origin),
         recipe=recipe,
         quality=next((dict(each.found) for each in reversed(taken) if each.kind.looks), {}),

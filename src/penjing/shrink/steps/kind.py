@@ -97,7 +97,8 @@ class Outlook:
     """How things are foreseen to stand before or after a step. `bytes` are those of the file or files, `exact` where
     they follow from shapes and types alone. `loss` is None where nothing is known. `effort` is the work of the step in
     units of its kind (`Pace`), `seconds` the time that takes; `room` the bytes on disk that the step takes at its most,
-    its output among them. `remarks` are told to the reader."""
+    its output among them. `remarks` are told to the reader. `header` is the size of the metadata in a GGUF file of it,
+    in bytes, None where that is not known; the tensors of `model` have GGUF's names where it is."""
 
     model: Model
     form: Form
@@ -108,6 +109,7 @@ class Outlook:
     seconds: Seconds = NO_TIME
     room: int = 0
     remarks: tuple[Said, ...] = ()
+    header: int | None = None
 
     def then(self, **changes: Any) -> Outlook:
         """As it stands after a step that did `changes`; time, room and remarks are the step's own."""

@@ -14,10 +14,13 @@ from penjing.plan.said import Said, said
 from penjing.probe.facts import Model
 from penjing.probe.tensor import Tensor
 from penjing.progress import span
-from penjing.shrink.bits import BITS, SAID
+from penjing.shrink import container
+from penjing.shrink.bits import BITS, BY_BITS, SAID
+from penjing.shrink.container import Info
+from penjing.shrink.quantize.mix import header, mix_of
+from penjing.shrink.quantize.write import require_floats
 from penjing.shrink.steps.kind import Kind, Loss, Made, Outlook, Pace, Work
 
-LABELS = {2: "Q2_K", 3: "Q3_K_M", 4: "Q4_K_M", 5: "Q5_K_M", 6: "Q6_K", 8: "Q8_0", 16: "F16", 32: "F32"}
 CONVERTING = 0.2
 """Of the time, where a checkpoint folder becomes a GGUF file first."""
 HEADER_SHARE = 0.55
@@ -40,13 +43,13 @@ class Quantize:
     @property
     def label(self) -> str:
         """The mixture's name."""
-        return self.preset or LABELS[self.bits or 4]
+        return self.preset or BY_BITS[self.bits or 4]
 
 
 def run(work: Work, options: Quantize) -> Made:
     """The file is `output/model.gguf`."""
     from penjing.shrink.output import whole_folder
-    from penjing.shrink.quantize import quantize
+    from penjing.shrink.quantize.write import quantize
 
     source = work.gguf(work.model, span(work.report, 0.0, CONVERTING))
     with whole_folder(work.output) as folder:
@@ -61,43 +64,37 @@ def run(work: Work, options: Quantize) -> Made:
 
 
 def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
-    """Bytes are exact where the model is a GGUF file already."""
+    """Bytes are exact where the header is known. Raises AlreadyQuantized."""
+    if before.form == "gguf":
+        require_floats(before.model)
     after = mixes.quantized(before.model, options.label)
-    size = file_bytes(before.model, after.tensors, options.label)
+    size = file_bytes(before, after.tensors, options.label)
     weights = sum(tensor.elements for tensor in after.tensors)
-    converted = before.bytes if before.form == "checkpoint" else 0
     return before.then(
         model=after,
         form="gguf",
         bytes=size,
-        exact=before.exact and before.model.format == "gguf",
+        exact=before.exact and before.header is not None,
         loss=before.loss + expected(options.label, after.bits_per_weight) if before.loss else None,
         effort=weights,
         seconds=pace.time("quantize", weights, "encode"),
-        room=size + converted,
+        room=size + (2 * weights if before.form == "checkpoint" else 0),
         remarks=fallbacks(before.model, after.tensors, options.label),
     )
 
 
-def file_bytes(model: Model, tensors: Sequence[Tensor], label: str) -> int:
-    """Of the GGUF file of `model` with these tensors in it."""
-    from penjing.shrink import container
-    from penjing.shrink.container import Info
-    from penjing.shrink.quantize.mix import header
-    from penjing.shrink.quantize.write import kept
-
+def file_bytes(before: Outlook, tensors: Sequence[Tensor], label: str) -> int:
+    """Of the GGUF file with these tensors in it."""
     infos = [Info(tensor.name, tensor.shape, tensor.type) for tensor in tensors]
-    if model.format == "gguf" and model.files:
-        return container.size(kept(model) + header(label), infos)
-    tokenizer = model.path / "tokenizer.json"
-    words = round(tokenizer.stat().st_size * HEADER_SHARE) if tokenizer.is_file() else 0
-    return container.size([], infos) + words
+    header_bytes = before.header
+    if header_bytes is None:
+        words = before.model.path / "tokenizer.json"
+        header_bytes = round(words.stat().st_size * HEADER_SHARE) if words.is_file() else 0
+    return container.size([bytes(header_bytes), *header(label)], infos)
 
 
 def fallbacks(model: Model, tensors: Sequence[Tensor], label: str) -> tuple[Said, ...]:
     """Told where rows are no multiple of a type's block."""
-    from penjing.shrink.quantize.mix import mix_of
-
     mix = mix_of(model, label)
     odd = [tensor for tensor in tensors if tensor.type != mix.wanted(tensor.name, len(tensor.shape))]
     if not odd:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+from penjing.shrink.steps.evaluate import EVALUATE
 from penjing.shrink.steps.kind import Kind
 from penjing.shrink.steps.quantize import QUANTIZE
 
 GROUP = "penjing.steps"
-BUILT_IN: tuple[Kind, ...] = (QUANTIZE,)
+BUILT_IN: tuple[Kind, ...] = (QUANTIZE, EVALUATE)
 
 
 def kinds() -> Mapping[str, Kind]:

@@ -1,0 +1,1 @@
+"""`penjing shrink`: from a wish to a smaller model that was measured."""
