@@ -1,0 +1,1 @@
+"""Structured pruning: a checkpoint with fewer layers, heads, channels, that is an ordinary checkpoint."""
