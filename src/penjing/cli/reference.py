@@ -141,6 +141,8 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.operate.measure.wanted import Wanted
     from penjing.operate.residency import ResidencyOptions
     from penjing.operate.upgrade import UpgradeOptions
+    from penjing.shrink.evaluate.wanted import Wanted as Evaluation
+    from penjing.shrink.finetune.options import Tuning
     from penjing.store.seal.keys import SealSettings
     from penjing.store.trust.admit import TrustSettings
 
@@ -152,6 +154,8 @@ def kinds() -> dict[str, type[Any]]:
         "chat": ChatSettings,
         "bench": Wanted,
         "plan": PlanSettings,
+        "evaluate": Evaluation,
+        "finetune": Tuning,
         "memory": ResidencyOptions,
         "upgrade": UpgradeOptions,
         "trust": TrustSettings,

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.errors import InputError, PenjingError
+from penjing.files import require_room
 from penjing.progress import Report, Steps
 from penjing.shrink import checkpoints, packing
 from penjing.shrink.checkpoints import Checkpoints
@@ -163,6 +164,10 @@ class Training:
         self.model.train()
         self._random = self._get_random()
         begun = self.state.step
+        if self.checkpoints is not None:
+            require_room(self.checkpoints.folder, self._room())
+        if self.heldout and not self.state.looks:  # what there is to beat
+            self._look()
         try:
             while (done := self._done()) < 1 and not self._stale():
                 tell(self._told(done, begun))
@@ -276,6 +281,11 @@ class Training:
 
     def _trained(self) -> dict[str, Tensor]:
         return {name: each.detach() for name, each in self.trained.items()}
+
+    def _room(self) -> int:
+        """Bytes of the states on disk: weights and two moments each, one more than are kept, and the best weights."""
+        weights: int = sum(each.numel() * each.element_size() for each in self.trained.values())
+        return weights * (3 * (self.regime.keep + 1) + 1)
 
     def _put(self, kept: Mapping[str, Tensor]) -> None:
         import torch

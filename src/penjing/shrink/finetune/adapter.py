@@ -5,23 +5,29 @@ Does not know: data, training, files.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penjing.errors import DeviceUnavailable
+from penjing.errors import DeviceUnavailable, ModelTooBig
+from penjing.files import human
+from penjing.probe import checkpoint, machine
 from penjing.shrink import torch_model
 from penjing.shrink.extra import TORCH, require
 from penjing.shrink.finetune.faults import NoSuchTarget
-from penjing.shrink.finetune.options import ALL_LINEAR, QLORA, Tuning
+from penjing.shrink.finetune.options import ALL_LINEAR, FULL, LORA, METHODS, QLORA, Tuning
 from penjing.shrink.torch_model import TorchModel
 
 if TYPE_CHECKING:
     import torch
 
 TYPE = "CAUSAL_LM"
+BYTES = {LORA: 5, QLORA: 2, FULL: 17}
+"""Of memory for each parameter on a processor, activations aside: weights in f32, where they are trained with their
+gradients and two moments; 4 bits and the shard that is being read."""
 
 
 def device(wanted: str) -> str:
@@ -41,10 +47,23 @@ def load(folder: Path, options: Tuning) -> TorchModel:
     what `torch_model.load` raises, DeviceUnavailable."""
     require(*TORCH, *(("peft",) if options.adapts else ()), *(("bitsandbytes",) if options.method == QLORA else ()))
     place = device(options.device)
+    if place == "cpu":
+        _require_memory(folder, options)
     if options.method == QLORA:
         return _in_four_bits(folder, place)
     exact = not options.adapts or place == "cpu"
     return torch_model.load(folder, dtype="float32" if exact else "auto", device=place)
+
+
+def _require_memory(folder: Path, options: Tuning) -> None:
+    """Raises ModelTooBig before a byte of a model that cannot fit is read."""
+    count = checkpoint.read(folder).parameters
+    need = count * BYTES[options.method]
+    free = machine.read(gpus=False).memory_available
+    if need > free:
+        smaller = [name for name in METHODS if count * BYTES[name] <= free]
+        fits = f"--method {smaller[-1]}" if smaller else "a model of half the size, or a GPU"
+        raise ModelTooBig(path=str(folder), needed=human(need), free=human(free), fits=fits)
 
 
 def _in_four_bits(folder: Path, place: str) -> TorchModel:
@@ -141,6 +160,7 @@ def save(model: Any, folder: Path) -> None:
 @contextmanager
 def _hushed() -> Iterator[None]:
     """Without the warnings that peft and bitsandbytes draw from newer versions of what they use."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels that it could fetch
     with warnings.catch_warnings(), torch_model.quiet():
         for kind in (FutureWarning, DeprecationWarning, UserWarning):
             warnings.simplefilter("ignore", kind)

@@ -27,6 +27,7 @@ from penjing.shrink.checkpoints import Checkpoints
 from penjing.shrink.finetune import adapter, rows
 from penjing.shrink.finetune.faults import HeldOutEmpty, TooLong, Unfinished
 from penjing.shrink.finetune.options import Tuning
+from penjing.shrink.finetune.rows import Row
 from penjing.shrink.finetune.turns import Counts, Turns
 from penjing.shrink.lineage import Step
 from penjing.shrink.output import require_free, whole_folder
@@ -90,9 +91,11 @@ def finetune(
     folder = states(output)
     if not resume and Checkpoints(folder).all():
         raise Unfinished(path=str(folder), output=str(output))
+    tell(Progress(0.0, "reading"))
+    told, apart = rows.read(data), rows.read([options.heldout] if options.heldout else [])  # before the model is
     tell(Progress(0.0, "loading"))
     loaded = adapter.load(source, options)
-    lessons = read(loaded, data, options)
+    lessons = learn(loaded, told, apart, options)
     options = _whole_epochs(options, len(lessons.examples))
     model = adapter.adapted(loaded.model, options)
     with work.opened(folder):
@@ -119,26 +122,24 @@ def _size(tensor: Any) -> int:
     return int(tensor.numel())
 
 
-def read(loaded: TorchModel, data: Sequence[Path], options: Tuning) -> Lessons:
-    """The examples of the files, and those that are held out. Raises BadExample, NoSuchData, NoChatTemplate,
-    TemplateRefusesExample, TooLong, NothingToLearn, HeldOutEmpty."""
+def learn(loaded: TorchModel, told: Sequence[Row], apart: Sequence[Row], options: Tuning) -> Lessons:
+    """The examples in the model's tokens, and those that are held out: `apart`, else a share of them. Raises
+    NoChatTemplate, TemplateRefusesExample, TooLong, NothingToLearn, HeldOutEmpty."""
     context = getattr(loaded.model.config, "max_position_embeddings", None) or options.length
     length = min(options.length, int(context))
     turns = Turns(loaded.tokenizer, length, options.learn)
-    examples = turns.examples(rows.read(data))
+    examples = turns.examples(told)
+    paths = list(dict.fromkeys(row.path for row in (*told, *apart)))
     if not examples and turns.counts.left_out:
-        raise TooLong(path=", ".join(map(str, data)), length=length)
+        raise TooLong(path=", ".join(map(str, paths)), length=length)
     if not examples:
         raise NothingToLearn
-    heldout: list[Example] = []
-    if options.heldout is not None:
-        heldout = Turns(loaded.tokenizer, length, options.learn).examples(rows.read([options.heldout]))
-        if not heldout:
-            raise HeldOutEmpty(path=str(options.heldout))
-    elif options.held_out and len(examples) >= LEAST_TO_HOLD_OUT:
+    heldout = Turns(loaded.tokenizer, length, options.learn).examples(apart)
+    if apart and not heldout:
+        raise HeldOutEmpty(path=str(options.heldout))
+    if not apart and options.held_out and len(examples) >= LEAST_TO_HOLD_OUT:
         examples, heldout = _divided(examples, options)
-    files = [*data, *([options.heldout] if options.heldout else [])]
-    return Lessons(examples, heldout, turns.counts, {path.name: manifest.digest(path) for path in files})
+    return Lessons(examples, heldout, turns.counts, {path.name: manifest.digest(path) for path in paths})
 
 
 def _divided(examples: list[Example], options: Tuning) -> tuple[list[Example], list[Example]]:
