@@ -47,7 +47,7 @@ def write(
     total = sum(info.rows * info.shape[-1] for info in infos) or 1
     done = 0
     written = []
-    workers = min(MOST_WORKERS, _cores())
+    workers = min(MOST_WORKERS, cores())
     with ThreadPoolExecutor(workers) as pool, writing(path) as stream:
         file = Container(stream, metadata, infos)
         for flow in flows:
@@ -56,7 +56,7 @@ def write(
     return tuple(written)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -11,66 +11,72 @@ Does not know: files, which type a tensor should have.
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from penjing.probe.ggml import NUMBERS, TYPES
 from penjing.shrink.ggml import encode
-from penjing.shrink.quantize.fields import FORMS, Bytes, Fields, Floats, Form, values
+from penjing.shrink.quantize.fields import FORMS, Bytes, Floats, Form
+from penjing.shrink.quantize.importance import BLOCK, Columns
 
 DAMP = 0.01
 """Share of H's mean diagonal that is added to it: calibration saw a sample only."""
 STEP = 32
 """Columns that are settled before the others hear of it (one product of matrices instead of many)."""
-ROUNDS = 4
+ROUNDS = 3
 """Sweeps over codes and scales."""
 TINY = 1e-12
 
 
-def compensated(rows: Floats, kind: str, weights: Floats, products: Floats) -> Bytes:
-    """`rows` [n, width] in ggml type `kind`, as bytes [n, row_bytes]. `weights` f32 [width] as `encode` takes them,
-    `products` f32 [blocks, 256, 256]. A type that is not in FORMS is coded as `encode` does it."""
-    coded = encode(rows, kind, weights)
+@dataclass(frozen=True)
+class Hessian:
+    """H of a block of columns, made so that it can be inverted; `order` of its columns, those that matter most first;
+    `upper` with upper^T upper = inverse of H in that order."""
+
+    product: Floats
+    order: NDArray[np.intp]
+    upper: Floats
+
+
+@functools.lru_cache(maxsize=96)
+def hessian(columns: Columns, matrix: int, block: int) -> Hessian:
+    """H of a block of a matrix, for one row of activations."""
+    assert columns.products is not None
+    side = min(BLOCK, columns.sums.shape[1] - block * BLOCK)
+    product = columns.products[matrix, block, :side, :side] / max(float(columns.counts[matrix]), 1.0)
+    mean = float(np.trace(product)) / side
+    product = (product + np.eye(side, dtype=np.float32) * max(DAMP * mean, TINY)).astype(np.float32)
+    order = np.argsort(-np.diag(product), kind="stable")
+    inverse = np.linalg.inv(product[np.ix_(order, order)].astype(np.float64))
+    return Hessian(product, order, np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32))
+
+
+def compensated(rows: Floats, kind: str, columns: Columns, matrix: int = 0, rounds: int = ROUNDS) -> Bytes:
+    """`rows` [n, width] of a matrix in ggml type `kind`, as bytes [n, row_bytes]. A type that is not in FORMS is coded
+    as `encode` does it. `rounds` sweeps follow the first pass: each takes as long and brings less."""
+    coded = encode(rows, kind, columns.means[matrix])
     form = FORMS.get(kind)
     if form is None:
         return coded
-    size = TYPES[NUMBERS[kind]][2]
-    blocks = coded.reshape(len(rows), -1, size)
-    per = products.shape[1] // form.block  # blocks of the type that H's block holds
-    for index, product in enumerate(products):
+    blocks = coded.reshape(len(rows), -1, TYPES[NUMBERS[kind]][2])
+    per = BLOCK // form.block  # blocks of the type that H's block holds
+    for index in range(-(-rows.shape[1] // BLOCK)):
         mine = slice(index * per, (index + 1) * per)
-        part = np.ascontiguousarray(blocks[:, mine])
-        count = part.shape[1] * form.block
-        columns = rows[:, index * len(product) : index * len(product) + count]
-        blocks[:, mine] = _settle(columns, form, part, damped(product[:count, :count]))
+        part = rows[:, index * BLOCK : (index + 1) * BLOCK]
+        known = np.ascontiguousarray(blocks[:, mine])
+        blocks[:, mine] = _settle(part, form, known, hessian(columns, matrix, index), rounds)
     return blocks.reshape(len(rows), -1)
-
-
-def damped(product: Floats) -> Floats:
-    """H that can be inverted."""
-    mean = float(np.trace(product)) / len(product)
-    return np.asarray(product + np.eye(len(product), dtype=np.float32) * max(DAMP * mean, TINY), np.float32)
-
-
-def loss(rows: Floats, kind: str, coded: Bytes, products: Floats) -> float:
-    """e^T H e summed over `rows`, for what `coded` stands for."""
-    from penjing.shrink.ggml import decode
-
-    error = decode(coded, kind, rows.shape[1]) - rows
-    total = 0.0
-    for index, product in enumerate(products):
-        part = error[:, index * len(product) : (index + 1) * len(product)]
-        side = part.shape[1]
-        total += float(np.einsum("rc,rc->", part @ product[:side, :side], part, dtype=np.float64))
-    return total
 
 
 class State:
     """Rows on their way to codes, columns first: everything f32 [columns, n] but H [columns, columns]."""
 
-    def __init__(self, wanted: Floats, form: Form, blocks: Bytes, product: Floats) -> None:
+    def __init__(self, wanted: Floats, form: Form, blocks: Bytes, hessian: Hessian) -> None:
         """`wanted` [n, columns], `blocks` u8 [n, blocks, size]."""
-        self.form, self.product = form, product
+        self.form, self.hessian, self.product = form, hessian, hessian.product
         self.shape = blocks.shape
         self.fields = form.unpack(blocks.reshape(-1, blocks.shape[2]))
         self.wanted = np.ascontiguousarray(wanted.T)
@@ -99,14 +105,16 @@ class State:
         levels = self.form.levels
         raw = (target + self.offset[column]) * self.inverse[column]
         if self.even:
-            codes = np.clip(np.rint(raw - levels[0]), 0, len(levels) - 1).astype(np.uint8)
+            np.rint(raw - levels[0], out=raw)
+            np.maximum(raw, 0, out=raw)
+            codes = np.minimum(raw, len(levels) - 1, out=raw).astype(np.uint8)
         else:
             codes = np.searchsorted(self.middles, raw).astype(np.uint8)
         return codes, self.scale[column] * levels[codes] - self.offset[column]
 
     def gradient(self) -> Floats:
         """H e, [columns, n]."""
-        return self.product @ (self.now - self.wanted)
+        return np.asarray(self.product @ (self.now - self.wanted))
 
     def losses(self) -> Floats:
         """e^T H e of each row, [n]."""
@@ -114,11 +122,11 @@ class State:
         return np.asarray(np.einsum("cn,cn->n", error, self.product @ error))
 
 
-def _settle(rows: Floats, form: Form, blocks: Bytes, product: Floats) -> Bytes:
-    state = State(rows, form, blocks, product)
+def _settle(rows: Floats, form: Form, blocks: Bytes, hessian: Hessian, rounds: int) -> Bytes:
+    state = State(rows, form, blocks, hessian)
     before, kept = state.losses(), blocks
     carry(state)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         state.gather()
         rescale(state)
         sweep(state)
@@ -130,9 +138,7 @@ def _settle(rows: Floats, form: Form, blocks: Bytes, product: Floats) -> Bytes:
 
 def carry(state: State) -> None:
     """GPTQ: the codes one column after another, most important first, errors carried over to those that follow."""
-    order = np.argsort(-np.diag(state.product), kind="stable")
-    inverse = np.linalg.inv(state.product[np.ix_(order, order)].astype(np.float64))
-    upper = np.linalg.cholesky(inverse).T.astype(np.float32)
+    order, upper = state.hessian.order, state.hessian.upper
     target = state.wanted[order]
     for begin in range(0, len(order), STEP):
         end = min(begin + STEP, len(order))
@@ -163,11 +169,9 @@ def sweep(state: State) -> None:
 
 def rescale(state: State) -> None:
     """The scales and minima of parts, then those of blocks, with the codes as they are."""
-    form, fields = state.form, state.fields
-    if form.scales[0] < form.scales[1]:
+    if state.form.scales[0] < state.form.scales[1]:
         _parts(state)
     _blocks(state)
-    del fields
 
 
 def _parts(state: State) -> None:
@@ -201,7 +205,7 @@ def _parts(state: State) -> None:
 
 def _blocks(state: State) -> None:
     """`d` and `dmin` of each block by least squares, rounded to f16, kept where e^T H e falls."""
-    form, fields, rows = state.form, state.fields, state.shape[0]
+    form, fields = state.form, state.fields
     per = state.wanted.shape[0] // form.block
     for block in range(per):
         mine = slice(block * form.block, (block + 1) * form.block)
@@ -218,7 +222,6 @@ def _blocks(state: State) -> None:
         state.now[mine] = fields.d[at] * lift + fields.dmin[at] * drop
         worse = ~(state.losses() < before)
         fields.d[at], fields.dmin[at] = np.where(worse, old[0], fields.d[at]), np.where(worse, old[1], fields.dmin[at])
-    del rows
     state.spread()
 
 
@@ -242,6 +245,3 @@ def _least(lift: Floats, drop: Floats, own: Floats, pull: Floats, fits: bool) ->
     d = np.where(sound, (ap * bb - bp * ab) / safe, np.where(aa > TINY, ap / np.maximum(aa, TINY), 0))
     dmin = np.where(sound, (bp * aa - ap * ab) / safe, 0)
     return d.astype(np.float32), dmin.astype(np.float32)
-
-
-__all__ = ["Fields", "compensated", "damped", "loss", "values"]

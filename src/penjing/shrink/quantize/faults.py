@@ -5,7 +5,7 @@ Does not know: how it is done.
 
 from __future__ import annotations
 
-from penjing.errors import InputError, MachineError, ModelCorrupt, ModelUnsupported
+from penjing.errors import InputError, ModelCorrupt, ModelUnsupported
 
 
 class AlreadyQuantized(ModelUnsupported):
@@ -39,14 +39,6 @@ class NotImportance(ModelCorrupt):
     template = "{path} is no importance matrix: {detail}"
     hint = "Files of llama-imatrix in its GGUF form can be read (older .dat files cannot)."
     code = "not_importance"
-
-
-class OutputBusy(MachineError):
-    """Facts: `path`."""
-
-    template = "Another penjing is writing {path}."
-    hint = "Wait for it, or choose another --output."
-    code = "output_busy"
 
 
 class TypeUnknown(InputError):

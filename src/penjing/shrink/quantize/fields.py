@@ -82,8 +82,8 @@ def _pack_q2_k(fields: Fields) -> Bytes:
 
 def _unpack_q3_k(blocks: Bytes) -> Fields:
     mask, quants, packed = blocks[:, None, None, :32], blocks[:, 32:96].reshape(-1, 2, 1, 32), blocks[:, 96:108]
-    low = quants >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
-    high = mask >> np.arange(8, dtype=np.uint8).reshape(2, 4, 1) & 1
+    low: Bytes = quants >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    high: Bytes = mask >> np.arange(8, dtype=np.uint8).reshape(2, 4, 1) & 1
     nibbles = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], axis=1)
     tops = np.concatenate([packed[:, 8:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)
     scales = (nibbles | tops << 4).astype(np.int16) - 32
@@ -92,7 +92,7 @@ def _unpack_q3_k(blocks: Bytes) -> Fields:
         _none(blocks)[:, 0].astype(np.float32),
         scales,
         _none(blocks, 16),
-        (low | high << 2).reshape(-1, 256),
+        (low | high << 2).astype(np.uint8).reshape(-1, 256),
     )
 
 
@@ -138,7 +138,12 @@ def _unpack_q5_k(blocks: Bytes) -> Fields:
     quants = blocks[:, 48:].reshape(-1, 4, 1, 32)
     low = np.concatenate([quants & 15, quants >> 4], axis=2)
     high = blocks[:, None, None, 16:48] >> np.arange(8, dtype=np.uint8).reshape(4, 2, 1) & 1
-    return Fields(_half(blocks, 0), _half(blocks, 2), *_six_bits(blocks[:, 4:16]), (low | high << 4).reshape(-1, 256))
+    return Fields(
+        _half(blocks, 0),
+        _half(blocks, 2),
+        *_six_bits(blocks[:, 4:16]),
+        (low | high << 4).astype(np.uint8).reshape(-1, 256),
+    )
 
 
 def _pack_q5_k(fields: Fields) -> Bytes:

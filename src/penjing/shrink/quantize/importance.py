@@ -27,7 +27,7 @@ BLOCK = 256
 """Columns whose products with each other are kept: a block of most types."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Columns:
     """Of one matrix (or one of each expert): `sums` of squares f32 [matrices, columns] over `counts` f32 [matrices]
     rows of activations. `products` f32 [matrices, blocks, BLOCK, BLOCK] are sums of products of each two columns of a

@@ -21,7 +21,7 @@ from penjing.progress import Report
 from penjing.shrink import container
 from penjing.shrink.container import Info, Value
 from penjing.shrink.ggml import encode
-from penjing.shrink.quantize.compensate import compensated
+from penjing.shrink.quantize.compensate import ROUNDS, compensated
 from penjing.shrink.quantize.faults import AlreadyQuantized, TensorUnknown, TypeUnknown
 from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.mix import FLOATS, Quantized, commonest, header, known_types, mix_of, summary
@@ -96,22 +96,22 @@ def _flow(model: Model, tensor: Tensor, wanted: str, importance: Importance | No
     return Flow(info, rows_of(model, tensor), coder(info, importance))
 
 
-def coder(info: Info, importance: Importance | None) -> Code | None:
+def coder(info: Info, importance: Importance | None, rounds: int = ROUNDS) -> Code | None:
     """How rows of `info` are coded where something is known of the worth of its columns; None where nothing is."""
     weights = importance.weights(info.name, info.shape) if importance and len(info.shape) > 1 else None
     if weights is None or importance is None or info.type in FLOATS:
         return None
     each = info.rows // len(weights)
-    products = importance.columns[info.name].products
+    columns = importance.columns[info.name]
 
     def code(rows: NDArray[np.float32], first: int) -> NDArray[np.uint8]:
         made = []
         for begin, end in spans(first, len(rows), each):
             some, matrix = rows[begin - first : end - first], begin // each
-            if products is None:
+            if columns.products is None:
                 made.append(encode(some, info.type, weights[matrix]))
             else:
-                made.append(compensated(some, info.type, weights[matrix], products[matrix]))
+                made.append(compensated(some, info.type, columns, matrix, rounds))
         return np.concatenate(made)
 
     return code

@@ -1,0 +1,202 @@
+"""The best file of a size: each tensor's type chosen so that the measured divergence from the source is least.
+
+    calibrate -> errors of every tensor at every type -> what an error costs, measured -> allocate -> refine -> write
+
+Does not know: where texts come from, how a size is spelled.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penjing.files import human
+from penjing.probe import single
+from penjing.probe.facts import Model
+from penjing.probe.ggml import row_bytes
+from penjing.probe.tensor import Tensor
+from penjing.progress import Progress, Report, span
+from penjing.shrink.container import padded
+from penjing.shrink.quantize.allocate import Chosen, Option, allocate, cost
+from penjing.shrink.quantize.collect import collect
+from penjing.shrink.quantize.errors import candidates, errors
+from penjing.shrink.quantize.faults import BudgetTooSmall
+from penjing.shrink.quantize.importance import Importance
+from penjing.shrink.quantize.judge import Judge
+from penjing.shrink.quantize.mix import Quantized, quantizable
+from penjing.shrink.quantize.notes import Notes, digest
+from penjing.shrink.quantize.refine import EXCHANGES, kinds, refine
+from penjing.shrink.quantize.workshop import Workshop
+from penjing.shrink.quantize.worth import FINE, groups, worth
+from penjing.shrink.quantize.write import quantize, require_floats
+from penjing.shrink.stream import cores
+from penjing.shrink.texts.windows import Windows
+
+
+@dataclass(frozen=True)
+class Budgeted:
+    """What was made: `types` by tensor, `expected` and `measured` divergence (nats; on calibration text, `measured`
+    None for models that are too large to try) and what was `tried`."""
+
+    quantized: Quantized
+    types: dict[str, str]
+    expected: float
+    measured: float | None
+    tried: int
+    worth: dict[str, float] = field(default_factory=dict, repr=False)
+
+
+def fit(
+    source: Path,
+    target: Path,
+    size: int,
+    windows: Windows,
+    *,
+    importance: Importance | None = None,
+    threads: int = 0,
+    report: Report | None = None,
+) -> Budgeted:
+    """Write the F32, F16 or BF16 model `source` to `target` in at most `size` bytes (the whole file), calibrated on
+    `windows`. `importance` is measured where it is not given. What was measured is kept for the next time. Raises
+    BudgetTooSmall before anything is measured, and what `quantize` and `collect` raise; `report` cancels by raising."""
+    model = single.read(source)
+    require_floats(model)
+    require_possible(model, size)
+    told = report or (lambda progress: None)
+    if importance is None:
+        importance = collect(
+            source, windows.tokens, texts=(windows.name,), products=True, threads=threads or None,
+            report=span(told, 0.0, 0.1),
+        )  # fmt: skip
+    with Work(model, importance, windows, threads, told) as work:
+        chosen = work.choose(size)
+    types = {name: each.kind for name, each in chosen.items()}
+    says = {"penjing.quantize.bytes": str(size)}
+    done = quantize(source, target, types, importance=importance, says=says, report=span(told, 0.9, 1.0))
+    return Budgeted(done, types, cost(chosen), work.best, len(work.notes.kept.kl), work.worth)
+
+
+def require_possible(model: Model, size: int) -> None:
+    """Raises BudgetTooSmall where even the smallest types are too many bytes."""
+    least = least_bytes(model)
+    if least > size:
+        weights = sum(tensor.elements for tensor in model.tensors)
+        raise BudgetTooSmall(
+            model=model.path.name, asked=human(size), smallest=_ceiling(least), bits=least * 8 / weights
+        )
+
+
+def _ceiling(size: int) -> str:
+    """A size in words that is not less than it."""
+    for step in (1_000_000_000, 1_000_000, 1_000):
+        if size >= step:
+            return human(-(-size * 10 // step) * step / 10)
+    return human(size)
+
+
+def least_bytes(model: Model) -> int:
+    """Bytes of the smallest possible file of `model`."""
+    workshop = Workshop(model, Importance({}))
+    seen = {tensor.name: tensor for tensor in model.tensors if quantizable(tensor.name, tensor.shape)}
+    fewest = {
+        name: min(candidates(tensor, True), key=lambda kind: row_bytes(kind, tensor.shape[-1]))
+        for name, tensor in seen.items()
+    }
+    return workshop.size(fewest)
+
+
+class Work:
+    """One model, what is known of it, and how files of it are tried."""
+
+    def __init__(self, model: Model, importance: Importance, windows: Windows, threads: int, report: Report) -> None:
+        self.model, self.importance, self.report = model, importance, report
+        self.windows, self.threads = windows, threads
+        self.workshop = Workshop(model, importance)
+        self.notes = Notes(model, {"text": windows.digest, "windows": list(windows.tokens.shape)})
+        self.tensors = {one.name: one for one in model.tensors if quantizable(one.name, one.shape)}
+        self.best: float | None = None
+        self.worth: dict[str, float] = {}
+        self._judge: Judge | None = None
+        self._place = tempfile.TemporaryDirectory(prefix="penjing-quantize-")
+
+    def __enter__(self) -> Work:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._place.cleanup()
+        if self._judge is not None:
+            self._judge.__exit__(None, None, None)
+
+    def choose(self, size: int) -> Chosen:
+        """The types, refined where the model is small enough to be tried."""
+        found = self.errors(span(self.report, 0.1, 0.2))
+        many = groups(self.model, list(self.tensors))
+        self.worth = worth(many, found, self.counted(len(many), "measuring", 0.2, 0.5))
+        options = self.options(found, self.worth)
+        plain = sum(self.bytes(name, tensor.type) for name, tensor in self.tensors.items())
+        room = size - (self.workshop.size({}) - plain)
+        chosen = allocate(options, room)
+        if self.model.parameters > FINE:
+            return chosen
+        kl = self.counted(2 * len(many) + EXCHANGES, "refining", 0.5, 0.9)
+        chosen, self.best = refine(options, chosen, room, lambda one: kl(kinds(one)))
+        return chosen
+
+    def counted(self, expected: int, stage: str, first: float, last: float) -> Callable[[dict[str, str]], float]:
+        """`kl` that reports itself as a stage of about `expected` measurements."""
+        done = 0
+
+        def measured(types: dict[str, str]) -> float:
+            nonlocal done
+            self.report(Progress(first + (last - first) * min(1.0, done / expected), stage))
+            done += 1
+            return self.kl(types)
+
+        return measured
+
+    def bytes(self, name: str, kind: str) -> int:
+        """Bytes that a tensor takes in the file."""
+        tensor = self.tensors[name]
+        return padded(tensor.elements // tensor.shape[-1] * row_bytes(kind, tensor.shape[-1]))
+
+    def options(self, found: Mapping[str, Mapping[str, float]], prices: Mapping[str, float]) -> dict[str, list[Option]]:
+        """What each tensor may have, and what it costs."""
+        return {
+            name: [Option(kind, self.bytes(name, kind), prices[name] * error) for kind, error in each.items()]
+            for name, each in found.items()
+        }
+
+    def errors(self, report: Report) -> dict[str, dict[str, float]]:
+        """Of every tensor at every type that it may have."""
+        known = self.notes.kept.errors
+        left = [tensor for name, tensor in self.tensors.items() if name not in known]
+        with ThreadPoolExecutor(cores()) as pool:
+            waiting = [pool.submit(self._errors, tensor) for tensor in left]
+            try:
+                for number, (tensor, each) in enumerate(zip(left, waiting, strict=True)):
+                    report(Progress(number / len(left), "trying types"))
+                    known[tensor.name] = each.result()
+                    self.notes.write()
+            finally:
+                for each in waiting:
+                    each.cancel()
+        return {name: known[name] for name in self.tensors}
+
+    def _errors(self, tensor: Tensor) -> dict[str, float]:
+        kinds = candidates(tensor, tensor.name in self.importance.columns)
+        return errors(self.model, tensor, kinds, self.importance)
+
+    def kl(self, types: dict[str, str]) -> float:
+        """Divergence of the file with these types, nats; measured once."""
+        key, known = digest(types), self.notes.kept.kl
+        if key not in known:
+            if self._judge is None:
+                self._judge = Judge(self.model.path, self.windows, threads=self.threads)
+            path = self.workshop.write(Path(self._place.name) / "try.gguf", types)
+            known[key] = self._judge.kl(path)
+            path.unlink()
+            self.notes.write()
+        return known[key]

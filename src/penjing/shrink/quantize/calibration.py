@@ -1,0 +1,45 @@
+"""Calibration text in tokens: several texts in turn, so that any first part of it has all their languages.
+
+Does not know: what is measured on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from penjing.shrink.evaluate.engine import Engine
+from penjing.shrink.texts.known import CALIBRATION, builtin
+from penjing.shrink.texts.text import Text
+from penjing.shrink.texts.windows import CONTEXT, Windows, windows
+
+WINDOWS = 96
+"""Of all texts together: some 49,000 tokens."""
+LEAST = 4
+"""Fewer of a text say nothing of 256 columns."""
+
+
+def calibration(
+    source: Path, texts: Sequence[Text] | None = None, *, most: int = WINDOWS, context: int = CONTEXT
+) -> Windows:
+    """Windows of `texts` (the built-in ones where None) as the model at `source` reads them, chat template included:
+    one of each in turn. Raises TextTooShort, WrongLanguage, LoadFailed."""
+    texts = builtin(CALIBRATION) if texts is None else texts
+    with Engine(source) as engine:
+        length = min(context, engine.model.trained_context or context)
+        least = max(1, LEAST // len(texts))
+        each = [windows(text, engine, context=length, most=-(-most // len(texts)), least=least) for text in texts]
+    order = sorted((index, number) for number, one in enumerate(each) for index in range(len(one.tokens)))[:most]
+    return dataclasses.replace(
+        each[0],
+        name=", ".join(one.name for one in each),
+        digest=hashlib.sha256("".join(one.digest for one in each).encode()).hexdigest()
+        if len(each) > 1
+        else each[0].digest,
+        tokens=np.stack([each[number].tokens[index] for index, number in order]),
+        written=np.stack([each[number].written[index] for index, number in order]),
+    )
