@@ -8,6 +8,7 @@ Does not know: names in the store, conversions, speed (whoever can start engines
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,14 +55,16 @@ def evaluate(
     tasks: Sequence[Task] = (),
     context: int = CONTEXT,
     most_windows: int | None = None,
+    every_token: bool = False,
     threads: int = 0,
     seed: int = 0,
     report: Report | None = None,
 ) -> Quality:
     """The quality of `model`, a .gguf (or the first of its shards), against `parent`, another one with the same
     tokenizer. `texts` None means the built-in held-out ones that suit the model, `()` none. At most `most_windows`
-    windows of `context` tokens are read of each text. `threads` 0 means one for each physical core. The same `seed`
-    gives the same intervals. `report` cancels by raising.
+    windows of `context` tokens are read of each text. Of conversations the answers are scored, with `every_token` also
+    what others say (which models are seldom trained to predict). `threads` 0 means one for each physical core. The same
+    `seed` gives the same intervals. `report` cancels by raising.
 
     Raises ModelError, TextTooShort, WrongLanguage, OtherTokenizer, QuestionTooLong, TemplateRefuses, LibraryMissing.
     """
@@ -70,7 +73,7 @@ def evaluate(
     with engines(model, parent, threads) as (ours, theirs):
         if texts is None:
             texts = builtin(suiting(ours))
-        work = _Work(ours, theirs, seed, report, len(texts) + len(tasks))
+        work = _Work(ours, theirs, seed, report, len(texts) + len(tasks), every_token)
         parts, whole = work.texts(texts, min(context, facts.context or context), most_windows)
         answered = tuple(work.task(each) for each in tasks)
     return Quality(
@@ -102,7 +105,10 @@ def suiting(engine: Engine) -> str:
 class _Work:
     """Both models, and how far the work is."""
 
-    def __init__(self, ours: Engine, theirs: Engine | None, seed: int, report: Report | None, parts: int) -> None:
+    def __init__(
+        self, ours: Engine, theirs: Engine | None, seed: int, report: Report | None, parts: int, every: bool
+    ) -> None:
+        self.every = every
         self.ours, self.theirs, self.seed, self.report = ours, theirs, seed, report
         self.parts, self.done = max(parts, 1), 0
 
@@ -120,6 +126,8 @@ class _Work:
     ) -> tuple[tuple[TextQuality, ...], TextQuality | None]:
         """Each alone, and all together."""
         cut = [self._windows(text, context, most) for text in texts]
+        if self.every:
+            cut = [replace(each, written=np.ones_like(each.written)) for each in cut]
         scores = []
         for each in cut:
             scores.append(measure(self.ours, self.theirs, each, self._told("evaluating")))

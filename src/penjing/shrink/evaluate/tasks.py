@@ -1,6 +1,7 @@
 """A task: questions that a model is asked, and the points it gets for each.
 
     yardstick      the built-in guide's own
+    general        a few that any model may be asked
     FILE.jsonl     questions as `questions` reads them
     FILE.yaml      a task of lm-eval, with its data in local files (`harness`)
 
@@ -31,7 +32,8 @@ from penjing.shrink.evaluate.statistics import Floats
 from penjing.shrink.texts.template import render
 from penjing.shrink.texts.text import Turn
 
-YARDSTICK = "yardstick"
+BUILT_IN = {"yardstick": ("guide", "yardstick.jsonl"), "general": ("yardstick.jsonl",)}
+"""Their files, in the package's data."""
 HARNESS = (".yaml", ".yml")
 Told = Callable[[float], None]
 """Hears which share of the questions is done; cancels by raising."""
@@ -41,7 +43,7 @@ class NoSuchTask(InputError):
     """Facts: `name`."""
 
     template = "There is no task '{name}' here."
-    hint = "Give 'yardstick', a .jsonl file of questions, or a .yaml file of an lm-eval task."
+    hint = "Give yardstick, general, a .jsonl file of questions, or a .yaml file of an lm-eval task."
     code = "task_not_found"
 
 
@@ -136,8 +138,8 @@ def task(name: str, most: int | None = None) -> Sequence[Task]:
         return tasks(path, most)
     if path.is_file():
         return [Asked(path.name, evenly(questions.read(path), most))]
-    if name == YARDSTICK:
-        ours = Path(str(resources.files("penjing") / "data" / "guide" / "yardstick.jsonl"))
+    if name in BUILT_IN:
+        ours = Path(str(resources.files("penjing") / "data")).joinpath(*BUILT_IN[name])
         return [Asked(name, evenly(questions.read(ours), most))]
     raise NoSuchTask(name=name)
 

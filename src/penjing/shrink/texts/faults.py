@@ -22,14 +22,11 @@ class NoSuchText(InputError):
 
 
 class TextTooShort(InputError):
-    """Facts: `name`, `tokens` (it has), `needed`, `context`."""
+    """Facts: `name`, `tokens` (it has), `needed`, `context`, `shorter` (a context for which it would do)."""
 
     template = "The text {name} is too short: {tokens} tokens, and {needed} are needed (windows of {context})."
     hint = "Give more text, or shorter windows: --context {shorter}"
     code = "text_too_short"
-
-    def __init__(self, *, name: str, tokens: int, needed: int, context: int) -> None:
-        super().__init__(name=name, tokens=tokens, needed=needed, context=context, shorter=max(tokens // 2, 16))
 
 
 class WrongLanguage(InputError):
@@ -38,11 +35,3 @@ class WrongLanguage(InputError):
     template = "The text {name} is in a language that this model does not know: its tokenizer spells it byte by byte."
     hint = "{rate:.1f} bytes a token in: {sample}. Give a text in a language of the model."
     code = "text_wrong_language"
-
-
-class TextMissing(InputError):
-    """A part of a text in one language is not there. Facts: `name`, `language`."""
-
-    template = "The text {name} has nothing in {language}."
-    hint = "Give a text that has, or leave the language out."
-    code = "text_missing_language"

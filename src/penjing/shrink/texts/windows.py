@@ -68,7 +68,8 @@ def windows(
     stream, written = _stream(text.documents, tokenizer, wanted)
     count = len(stream) // room
     if count < max(least, 1):
-        raise TextTooShort(name=text.name, tokens=len(stream), needed=max(least, 1) * room, context=context)
+        needed, shorter = max(least, 1) * room, max(len(stream) // max(least, 1), 16)
+        raise TextTooShort(name=text.name, tokens=len(stream), needed=needed, context=context, shorter=shorter)
     cut, mask = (each[: count * room].reshape(count, room) for each in (stream, written))
     if tokenizer.bos is not None:
         cut = np.concatenate([np.full((count, 1), tokenizer.bos, np.int32), cut], axis=1)
