@@ -31,8 +31,8 @@ from penjing.shrink.steps.kind import Convert, Kind, Made, Work
 from penjing.shrink.work import KEY_LENGTH, Done, Place, Workshop, opened, remove
 
 CONVERTED = "converted"
-Finish = Callable[["Result", Path], None]
-"""Puts more into the folder that becomes the output: the report."""
+Finish = Callable[["Result", Path, Callable[[Path, Report], Path]], None]
+"""Puts more into the folder that becomes the output: the report. The last is `Work.gguf`."""
 Deliver = Callable[["Result"], None]
 """Takes the result elsewhere before the work folder goes."""
 
@@ -100,8 +100,9 @@ def run(
     with opened(order.work) as shop:
         if order.work in order.output.parents:
             shutil.rmtree(order.output, ignore_errors=True)
-        taken = _steps(order, kinds, Converted(shop.folder / CONVERTED, convert), report, shop)
-        result = _placed(order, taken, finish)
+        gguf = Converted(shop.folder / CONVERTED, convert)
+        taken = _steps(order, kinds, gguf, report, shop)
+        result = _placed(order, taken, finish, gguf)
         if deliver is not None:
             deliver(result)
         if not order.keep:
@@ -175,7 +176,7 @@ def _do(kind: Kind, step: Step, work: Work, place: Place, data: Mapping[str, str
     return place.finish(changed, made.found, before + time.monotonic() - begun, data)
 
 
-def _placed(order: Order, taken: Sequence[Taken], finish: Finish | None) -> Result:
+def _placed(order: Order, taken: Sequence[Taken], finish: Finish | None, gguf: Converted) -> Result:
     """The result in its place, with all that belongs to it."""
     model = taken[-1].model
     with whole_folder(order.output) as folder:
@@ -187,7 +188,7 @@ def _placed(order: Order, taken: Sequence[Taken], finish: Finish | None) -> Resu
             _link(model, inside)
         described = _describe(order, taken, inside)
         if finish is not None:
-            finish(Result(order, inside, tuple(taken), described), folder)
+            finish(Result(order, inside, tuple(taken), described), folder, gguf)
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         described = msgspec.structs.replace(described, files=tuple(manifest.describe(path, folder) for path in files))
         manifest.save(described, folder)

@@ -26,7 +26,7 @@ from penjing.probe.tensor import Tensor
 from penjing.progress import Report
 from penjing.shrink import lineage, pace, recipe
 from penjing.shrink.planning import Wish, filled, foresee, plan, remark_on_licence, standing
-from penjing.shrink.run import Finish, Order, Result, run
+from penjing.shrink.run import Order, Result, run
 from penjing.shrink.steps.kind import Kind, Outlook
 from penjing.shrink.steps.table import kinds
 from penjing.store import names, resolve
@@ -147,9 +147,10 @@ def licence_of(model: str, origin: Path) -> str:
     return found
 
 
-def carry_out(ordered: Ordered, finish: Finish | None = None) -> Carried:
-    """Do it, with a bar; where it goes into the store it does so before the work is removed."""
+def carry_out(ordered: Ordered) -> Carried:
+    """Do it, with a bar and a report; where it goes into the store it does so before the work is removed."""
     from penjing.cli.progress import shown
+    from penjing.cli.shrink.pages import report as page
 
     versions: list[Version] = []
 
@@ -162,7 +163,7 @@ def carry_out(ordered: Ordered, finish: Finish | None = None) -> Carried:
             versions.append(_stored(result))
 
     with shown() as report:
-        result = run(ordered.order, ordered.kinds, convert, report, finish, deliver)
+        result = run(ordered.order, ordered.kinds, convert, report, page(ordered, report), deliver)
     version = versions[0] if versions else None
     return Carried(replace(result, model=version.path) if version else result, version)
 
