@@ -76,7 +76,7 @@ class Wish:
     """What was asked for: `to` bytes of the result, `bits` a weight, `ratio` of the weights to cut away."""
 
     to: int | None = None
-    bits: int | None = None
+    bits: float | None = None
     ratio: float | None = None
 
 

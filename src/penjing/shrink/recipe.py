@@ -157,9 +157,15 @@ def text(recipe: Recipe) -> str:
     """The TOML of a recipe; `parse` makes the same recipe of it."""
     parts = [f"[{MODEL}]\nname = {_toml(recipe.model)}\n"] if recipe.model else []
     for step in recipe.steps:
-        lines = [f"{name} = {_toml(value)}\n" for name, value in values(step).items()]
+        lines = [f"{name} = {_toml(value)}\n" for name, value in values(step).items() if _needed(step, name, value)]
         parts.append(f"[[{STEP}]]\n{KIND} = {_toml(step.kind)}\n{''.join(lines)}")
     return "\n".join(parts)
+
+
+def _needed(step: Step, name: str, value: object) -> bool:
+    """Whether a text must say it: nothing where nothing is meant anyway need not be said."""
+    default = next(each.default for each in dataclasses.fields(step.options) if each.name == name)
+    return not (value in ("", [], ()) and default in ("", ()))
 
 
 def _step(table: dict[str, Any], kinds: Mapping[str, Kind], places: _Places, at: int) -> Step:

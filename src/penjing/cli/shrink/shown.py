@@ -73,7 +73,9 @@ def _where(ordered: Ordered) -> str:
 
 
 def size(after: Outlook) -> str:
-    """Exact where it is, else `about`."""
+    """Exact where it is, else `at most` or `about`."""
+    if after.most:
+        return say("at most {size}", size=human(after.bytes))
     return human(after.bytes) if after.exact else say("about {size}", size=human(after.bytes))
 
 

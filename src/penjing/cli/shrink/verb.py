@@ -18,11 +18,14 @@ EXAMPLES = (
     ("penjing shrink --recipe recipe.toml", "Steps of your own."),
 )
 
+FEWEST, MOST = 1.5, 16.0
+"""Bits a weight."""
+
 
 @verb("shrink", help="Make a model smaller: plan the steps, run them, measure what was lost.", examples=EXAMPLES)
 @argument("model", metavar="[MODEL]")
 @option("--to", metavar="SIZE", help="The file may take this much: 1.5GB, 800MiB ...")
-@option("--bits", metavar="COUNT", help="So many bits a weight: 2, 3, 4, 5, 6 or 8.")
+@option("--bits", metavar="COUNT", help="So many bits a weight on average, 1.5 to 16.")
 @option("--ratio", metavar="SHARE", help="Cut away this share of the weights: 0.3.")
 @option("--recipe", metavar="FILE", help="Do the steps of this file; the options above change them.")
 @option("--output", "-o", metavar="DIR", help="Write into this folder; a new version in the store where not given.")
@@ -80,16 +83,24 @@ def _run(ordered: Ordered) -> Carried:
 def wished(to: str | None, bits: str | None, ratio: str | None) -> Wish:
     """What was asked for. Raises NoAmount, SettingError."""
     from penjing import amounts
-    from penjing.shrink.bits import BITS, SAID
     from penjing.shrink.planning import Wish
 
-    if bits is not None and (not bits.isdecimal() or int(bits) not in BITS):
-        raise SettingError(name="bits", value=bits, wanted=SAID, source="--bits")
     return Wish(
         to=amounts.size(to) if to is not None else None,
-        bits=int(bits) if bits is not None else None,
+        bits=_bits(bits) if bits is not None else None,
         ratio=share(ratio) if ratio is not None else None,
     )
+
+
+def _bits(text: str) -> float:
+    """Raises SettingError."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not FEWEST <= found <= MOST:
+        raise SettingError(name="bits", value=text, wanted="a number from 1.5 to 16", source="--bits")
+    return found
 
 
 def share(text: str) -> float:

@@ -95,15 +95,17 @@ KNOWN_MARGIN, ASSUMED_MARGIN = 1.5, 3.0
 @dataclass(frozen=True)
 class Outlook:
     """How things are foreseen to stand before or after a step. `bytes` are those of the file or files, `exact` where
-    they follow from shapes and types alone. `loss` is None where nothing is known. `effort` is the work of the step in
-    units of its kind (`Pace`), `seconds` the time that takes; `room` the bytes on disk that the step takes at its most,
-    its output among them. `remarks` are told to the reader. `header` is the size of the metadata in a GGUF file of it,
-    in bytes, None where that is not known; the tensors of `model` have GGUF's names where it is."""
+    they follow from shapes and types alone, and at `most` so many where they are a ceiling. `loss` is None where
+    nothing is known. `effort` is the work of the step in units of its kind (`Pace`), `seconds` the time that takes;
+    `room` the bytes on disk that the step takes at its most, its output among them. `remarks` are told to the reader.
+    `header` is the size of the metadata in a GGUF file of it, in bytes, None where that is not known; the tensors of
+    `model` have GGUF's names where it is."""
 
     model: Model
     form: Form
     bytes: int
     exact: bool = True
+    most: bool = False
     loss: Loss | None = NOTHING_LOST
     effort: float = 0.0
     seconds: Seconds = NO_TIME

@@ -1,4 +1,4 @@
-"""The step `quantize`: fewer bits a weight, to a GGUF file.
+"""The step `quantize`: fewer bits a weight, to a GGUF file; to a size, or as one of llama.cpp's mixtures.
 
 Does not know: how types are chosen and numbers rounded (`shrink.quantize`).
 """
@@ -7,94 +7,196 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from penjing.errors import SettingError
+import msgspec
+
+from penjing import amounts
+from penjing.errors import InputError, SettingError
+from penjing.files import human
 from penjing.plan import mixes, quality
 from penjing.plan.said import Said, said
 from penjing.probe.facts import Model
 from penjing.probe.tensor import Tensor
-from penjing.progress import span
+from penjing.progress import Report, span
 from penjing.shrink import container
-from penjing.shrink.bits import BITS, BY_BITS, SAID
 from penjing.shrink.container import Info
-from penjing.shrink.quantize.mix import header, mix_of
+from penjing.shrink.quantize.errors import candidates
+from penjing.shrink.quantize.faults import BudgetTooSmall
+from penjing.shrink.quantize.mix import PRESETS, header, mix_of, quantizable
 from penjing.shrink.quantize.write import require_floats
-from penjing.shrink.steps.kind import Kind, Loss, Made, Outlook, Pace, Work
+from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
 
-CONVERTING = 0.2
-"""Of the time, where a checkpoint folder becomes a GGUF file first."""
+if TYPE_CHECKING:
+    from penjing.shrink.quantize.budget import Budgeted
+    from penjing.shrink.quantize.mix import Quantized
+    from penjing.shrink.texts.windows import Windows
+
+CONVERTING, READING = 0.1, 0.2
+"""Of the time: a checkpoint folder has become a GGUF file; columns have been measured."""
 HEADER_SHARE = 0.55
 """Bytes of a GGUF's header for a byte of tokenizer.json (the built-in model's)."""
 MODELS_DIFFER = 3.0
 """How many times more or less a model may lose than the one that was measured."""
+MOSTLY = ("Q2_K", "Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
+"""Mixtures that a file of so many bits is like."""
+TOKENS, TRIED = 8192, 3
+"""Tokens on which a file is tried, and how many files for each tensor, where a size is to be reached."""
+READ_SHARE = 2.0 / 8000.0
+"""How long reading a token takes against coding a weight: two operations against some thousand."""
+FINE, COARSE = 300_000_000, 12
+"""Up to so many parameters each tensor is tried by itself; of larger models so many kinds of tensors."""
 
 
 @dataclass(frozen=True)
 class Quantize:
-    """`bits` a weight, or `preset`, one of llama.cpp's mixtures."""
+    """One of `to` (bytes of the file: 1.5GB), `bits` a weight on average, and `preset`, a mixture of llama.cpp's; 4.5
+    bits where nothing is said. `texts` are what columns are measured on: files or built-in ones."""
 
-    bits: int | None = None
-    preset: str | None = None
+    to: str = ""
+    bits: Annotated[float, msgspec.Meta(ge=1.5, le=16)] | None = None
+    preset: str = ""
+    texts: tuple[Named, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.bits is not None and self.bits not in BITS:
-            raise SettingError(name="bits", value=self.bits, wanted=SAID, source="--bits")
+        said = [name for name in ("to", "bits", "preset") if getattr(self, name)]
+        if len(said) > 1:
+            wanted = f"left out where {said[0]} is given"
+            raise SettingError(name=said[1], value=getattr(self, said[1]), wanted=wanted, source="")
+        if self.preset and self.preset not in PRESETS:
+            raise SettingError(name="preset", value=self.preset, wanted=", ".join(PRESETS), source="")
+        try:
+            _ = self.bytes
+        except InputError as error:
+            raise SettingError(name="to", value=self.to, wanted="a size, as 1.5GB", source="") from error
 
     @property
-    def label(self) -> str:
-        """The mixture's name."""
-        return self.preset or BY_BITS[self.bits or 4]
+    def bytes(self) -> int:
+        """Of the file at most; 0 where that is not said."""
+        return amounts.size(self.to) if self.to else 0
 
 
 def run(work: Work, options: Quantize) -> Made:
     """The file is `output/model.gguf`."""
     from penjing.shrink.output import whole_folder
-    from penjing.shrink.quantize.write import quantize
 
     source = work.gguf(work.model, span(work.report, 0.0, CONVERTING))
     with whole_folder(work.output) as folder:
-        done = quantize(
-            source,
-            folder / "model.gguf",
-            options.preset or options.bits or 4,
-            report=span(work.report, CONVERTING, 1.0),
-        )
-    found = {"label": done.label, "types": done.types, "fallbacks": done.fallbacks}
+        found = _written(source, folder / "model.gguf", options, span(work.report, CONVERTING, 1.0))
     return Made(work.output / "model.gguf", found)
 
 
+def _written(source: Path, target: Path, options: Quantize, report: Report) -> dict[str, Any]:
+    from penjing.probe import single
+    from penjing.shrink.quantize.budget import bytes_of, fit
+    from penjing.shrink.quantize.calibration import calibration
+    from penjing.shrink.quantize.collect import collect
+    from penjing.shrink.quantize.write import quantize
+    from penjing.shrink.texts.known import texts
+
+    named = [text for name in options.texts for text in texts(name)]
+    windows = calibration(source, named or None)
+    if not options.preset:
+        size = options.bytes or bytes_of(single.read(source), options.bits or 4.5)
+        done = fit(source, target, size, windows, report=report)
+        return {**_told(done.quantized), **_fitted(done, single.read(source), windows)}
+    read = span(report, 0.0, READING)
+    importance = collect(source, windows.tokens, texts=(windows.name,), products=True, report=read)
+    written = quantize(source, target, options.preset, importance=importance, report=span(report, READING, 1.0))
+    return {**_told(written), "calibration": windows.digest}
+
+
+def _told(done: Quantized) -> dict[str, Any]:
+    return {"label": done.label, "types": done.types, "fallbacks": done.fallbacks}
+
+
+def _fitted(done: Budgeted, model: Model, windows: Windows) -> dict[str, Any]:
+    return {
+        "kl_expected": done.expected,
+        "kl_calibration": done.measured,
+        "files_tried": done.tried,
+        "calibration": windows.digest,
+        "sensitivity": sensitivity(done, model, windows),
+    }
+
+
+def sensitivity(done: Budgeted, model: Model, windows: Windows) -> dict[str, float]:
+    """What the model loses, in nats, if a tensor alone has about 3.5 bits a weight; by name."""
+    from penjing.shrink.quantize.notes import Notes
+    from penjing.shrink.quantize.worth import probe
+
+    errors = Notes(model, {"text": windows.digest, "windows": list(windows.tokens.shape)}).kept.errors
+    return {name: each * errors[name][probe(list(errors[name]))] for name, each in done.worth.items() if name in errors}
+
+
 def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
-    """Bytes are exact where the header is known. Raises AlreadyQuantized."""
+    """Bytes are exact for a mixture where the header is known, and a ceiling where a size was wished for. Raises
+    AlreadyQuantized, BudgetTooSmall."""
     if before.form == "gguf":
         require_floats(before.model)
-    after = mixes.quantized(before.model, options.label)
-    size = file_bytes(before, after.tensors, options.label)
-    weights = sum(tensor.elements for tensor in after.tensors)
+    tensors = mixes.gguf_names(before.model)
+    weights = sum(tensor.elements for tensor in tensors)
+    if options.preset:
+        after = mixes.quantized(before.model, options.preset)
+        size, exact, odd = file_bytes(before, after.tensors), before.header is not None, after.tensors
+        tried = 0
+    else:
+        size = options.bytes or round((options.bits or 4.5) * weights / 8)
+        require_possible(before, tensors, size)
+        after, exact, odd = _like(before.model, size, weights), False, ()
+        tried = TRIED * (len(tensors) if before.model.parameters <= FINE else COARSE)
+    effort = weights * (1.0 + tried * TOKENS * READ_SHARE)
     return before.then(
         model=after,
         form="gguf",
         bytes=size,
-        exact=before.exact and before.header is not None,
-        loss=before.loss + expected(options.label, after.bits_per_weight) if before.loss else None,
-        effort=weights,
-        seconds=pace.time("quantize", weights, "encode"),
+        exact=before.exact and exact,
+        most=not options.preset,
+        loss=before.loss + expected(after.quantization, after.bits_per_weight) if before.loss else None,
+        effort=effort,
+        seconds=pace.time("quantize", effort, "encode"),
         room=size + (2 * weights if before.form == "checkpoint" else 0),
-        remarks=fallbacks(before.model, after.tensors, options.label),
+        remarks=fallbacks(before.model, odd, options.preset),
     )
 
 
-def file_bytes(before: Outlook, tensors: Sequence[Tensor], label: str) -> int:
+def _like(model: Model, size: int, weights: int) -> Model:
+    """`model` in the mixture that has about as many bits, stretched to `size` bytes."""
+    bits = size * 8 / max(weights, 1)
+    label = min(MOSTLY, key=lambda name: abs(known.bits - bits) if (known := quality.known(name)) else 99.0)
+    return mixes.quantized(model, label, size)
+
+
+def require_possible(before: Outlook, tensors: Sequence[Tensor], size: int) -> None:
+    """Raises BudgetTooSmall where even the smallest types are too many bytes."""
+    fewest = [_fewest(tensor) for tensor in tensors]
+    least = file_bytes(before, fewest)
+    if least > size:
+        weights = max(sum(tensor.elements for tensor in tensors), 1)
+        facts = {"asked": human(size), "smallest": human(least * 1.01), "bits": least * 8 / weights}
+        raise BudgetTooSmall(model=before.model.path.name, **facts)
+
+
+def _fewest(tensor: Tensor) -> Tensor:
+    kind = candidates(tensor, True)[0] if quantizable(tensor.name, tensor.shape) else "F32"
+    return Tensor(tensor.name, tensor.shape, kind, 0, 0)
+
+
+def file_bytes(before: Outlook, tensors: Sequence[Tensor]) -> int:
     """Of the GGUF file with these tensors in it."""
     infos = [Info(tensor.name, tensor.shape, tensor.type) for tensor in tensors]
     header_bytes = before.header
     if header_bytes is None:
         words = before.model.path / "tokenizer.json"
         header_bytes = round(words.stat().st_size * HEADER_SHARE) if words.is_file() else 0
-    return container.size([bytes(header_bytes), *header(label)], infos)
+    return container.size([bytes(header_bytes), *header("F16")], infos)
 
 
 def fallbacks(model: Model, tensors: Sequence[Tensor], label: str) -> tuple[Said, ...]:
     """Told where rows are no multiple of a type's block."""
+    if not label:
+        return ()
     mix = mix_of(model, label)
     odd = [tensor for tensor in tensors if tensor.type != mix.wanted(tensor.name, len(tensor.shape))]
     if not odd:
