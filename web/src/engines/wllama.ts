@@ -1,5 +1,6 @@
 // The one place that knows wllama; loaded when a model first answers in the browser.
 import { LoggerWithoutDebug, Wllama } from "@wllama/wllama";
+import { Trouble } from "./engine.ts";
 
 declare const __WLLAMA__: string;
 
@@ -40,14 +41,21 @@ export async function engine(): Promise<Wllama> {
 
 async function fetched(path: string): Promise<Response> {
   const url = new URL(path, document.baseURI).href;
-  if (!("caches" in globalThis)) return fetch(url);
+  if (!("caches" in globalThis)) return asked(url); // plain HTTP from another machine
   const cache = await caches.open(CACHE);
   const held = await cache.match(url);
   if (held) return held;
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${path}: HTTP ${response.status}`);
+  const response = await asked(url);
   await cache.put(url, response.clone());
-  for (const old of await cache.keys()) if (!old.url.endsWith(`-${__WLLAMA__}.wasm`) && !old.url.endsWith(`-${__WLLAMA__}.js`)) await cache.delete(old);
+  for (const { url: old } of await cache.keys()) if (!old.includes(`-${__WLLAMA__}.`)) await cache.delete(old);
+  return response;
+}
+
+async function asked(url: string): Promise<Response> {
+  const response = await fetch(url).catch(() => {
+    throw new Trouble("network");
+  });
+  if (!response.ok) throw new Trouble("refused", `HTTP ${response.status}`);
   return response;
 }
 

@@ -3,12 +3,18 @@ import { signal } from "@preact/signals";
 
 /** A newer page waits; `renew` shows it. */
 export const newer = signal(false);
+/** The browser does not trust the certificate that the page came with, and keeps no page then. */
+export const distrusted = signal(false);
 let waiting: ServiceWorker | null = null;
 
 export async function start(): Promise<void> {
   if (!("serviceWorker" in navigator)) return; // plain HTTP from another machine
   const hadOne = !!navigator.serviceWorker.controller;
-  const registration = await navigator.serviceWorker.register("./sw.js", { scope: "./" });
+  const registration = await navigator.serviceWorker.register("./sw.js", { scope: "./" }).catch((error: Error) => {
+    if (error.name !== "SecurityError") throw error;
+    distrusted.value = true;
+  });
+  if (!registration) return;
   watch(registration.waiting);
   registration.addEventListener("updatefound", () => {
     const worker = registration.installing;

@@ -1,5 +1,7 @@
 // The whole page.
+import { useEffect } from "preact/hooks";
 import * as chat from "../state/chat.ts";
+import { begin } from "../state/conversations.ts";
 import { serverState } from "../state/models.ts";
 import { dismiss, notes } from "../state/notes.ts";
 import { say } from "../words/say.ts";
@@ -12,7 +14,19 @@ import { Thread } from "./thread.tsx";
 import { Topbar } from "./topbar.tsx";
 import { Writer } from "./writer.tsx";
 
+/** Keys that work everywhere: Escape stops an answer, Ctrl+Shift+O (as elsewhere) begins a conversation. */
+function keyed(event: KeyboardEvent): void {
+  if (event.key === "Escape" && chat.live.value && !document.querySelector("dialog[open]")) chat.stop();
+  else if ((event.ctrlKey || event.metaKey) && event.shiftKey && event.key.toLowerCase() === "o") begin();
+  else return;
+  event.preventDefault();
+}
+
 export function App() {
+  useEffect(() => {
+    document.addEventListener("keydown", keyed);
+    return () => document.removeEventListener("keydown", keyed);
+  }, []);
   return (
     <>
       <a class="skip" href="#write">

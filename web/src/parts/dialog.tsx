@@ -15,9 +15,7 @@ export function Dialog({ title, close, children, kind = "" }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    return () => element?.close();
+    dialog.current?.showModal(); // taken from the page it closes by itself, without the event that a person's closing is
   }, []);
   return (
     <dialog

@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { able, coming, kept, remove } from "../offline/models.ts";
 import { askToLast, storage, type Storage } from "../offline/storage.ts";
-import { keep, ofBrowser, take } from "../state/models.ts";
+import { distrusted } from "../offline/start.ts";
+import { fingerprint, keep, ofBrowser, take } from "../state/models.ts";
 import { note, tell } from "../state/notes.ts";
 import { say, size } from "../words/say.ts";
 import { IconButton } from "./icon.tsx";
@@ -12,6 +13,7 @@ export function Pocket() {
     <section>
       <h3>{say("models.title")}</h3>
       <p class="hint">{say(able ? "models.help" : "models.unable")}</p>
+      {distrusted.value && <Trust />}
       {able && (
         <>
           <List />
@@ -20,6 +22,27 @@ export function Pocket() {
         </>
       )}
     </section>
+  );
+}
+
+/** How to have the page kept where its certificate is this house's own. */
+function Trust() {
+  return (
+    <div class="trust">
+      <p>{say("trust.why")}</p>
+      {fingerprint.value && (
+        <>
+          <ol>
+            <li>
+              <a href="./authority.crt">{say("trust.get")}</a>
+            </li>
+            <li>{say("trust.compare")}</li>
+            <li>{say("trust.allow")}</li>
+          </ol>
+          <code>{fingerprint.value}</code>
+        </>
+      )}
+    </div>
   );
 }
 

@@ -57,8 +57,15 @@ function Picker() {
   );
 }
 
+/** Bytes of memory that a browser may have, where it tells (https://www.w3.org/TR/device-memory), and the share of it that
+ * a model's file may take. */
+const MEMORY = ((navigator as { deviceMemory?: number }).deviceMemory ?? Infinity) * 2 ** 30;
+const SHARE = 0.5;
+
 function described(model: Model): string {
-  const facts = [model.bytes ? size(model.bytes) : "", model.ready ? "" : say("model.loading")].filter(Boolean);
+  const tight = model.where === "browser" && model.bytes > MEMORY * SHARE;
+  const coming = model.where === "server" && !model.ready;
+  const facts = [model.bytes ? size(model.bytes) : "", coming ? say("model.loading") : "", tight ? say("model.tight") : ""].filter(Boolean);
   return facts.length ? `${model.name} · ${facts.join(" · ")}` : model.name;
 }
 

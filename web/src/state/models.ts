@@ -17,6 +17,8 @@ const SMALL = 16_000_000;
 interface SiteFile {
   /** Whether the page comes from a penjing server. */
   server: boolean;
+  /** Of the certificate beside the page that a browser must trust to keep it; "" where there is none. */
+  fingerprint?: string;
   models: { name: string; file: string; bytes: number; sha256: string; context: number; thinks: boolean }[];
 }
 
@@ -25,6 +27,7 @@ const server = new Server(base.replace(/\/$/, ""), () => settings.value.apiKey);
 const browser = new Browser();
 const ofServer = signal<Model[]>([]);
 const offered = signal<pocket.Offer[]>([]);
+export const fingerprint = signal("");
 
 /** "away" when the server does not answer, "locked" when it wants another key, "none" where the page has no server. */
 export const serverState = signal<"asking" | "here" | "locked" | "away" | "none">("asking");
@@ -85,18 +88,23 @@ export async function take(file: File): Promise<void> {
 export async function refresh(): Promise<void> {
   if (serverState.value === "none") return;
   clearTimeout(again);
+  const asked = ++asking;
   let seconds = LOOK_AGAIN_SECONDS;
   try {
-    ofServer.value = await server.models();
+    const found = await server.models();
+    if (asked !== asking) return; // asked again meanwhile, perhaps with another key
+    ofServer.value = found;
     serverState.value = "here";
     if (ofServer.value.some((each) => !each.ready)) seconds = ASK_AGAIN_SECONDS;
   } catch (error) {
+    if (asked !== asking) return;
     serverState.value = error instanceof Trouble && error.kind === "key" ? "locked" : "away";
     if (serverState.value === "away" && !ofBrowser.value.some((each) => each.ready)) seconds = ASK_AGAIN_SECONDS;
   }
   if (document.visibilityState === "visible") again = setTimeout(() => void refresh(), seconds * 1000);
 }
 
+let asking = 0;
 let again: ReturnType<typeof setTimeout> | undefined;
 
 export async function start(): Promise<void> {
@@ -118,6 +126,7 @@ async function look(): Promise<void> {
     clearTimeout(again);
     serverState.value = "none";
   }
+  fingerprint.value = site.fingerprint ?? "";
   if (!pocket.able) return;
   offered.value = site.models.map(({ name, file, bytes, sha256, context, thinks }) => {
     return { id: sha256, name, bytes, context, thinks, url: new URL(file, base).href };

@@ -53,6 +53,17 @@ export function set(change: Partial<Settings>): void {
   }
 }
 
+/** A key that came in the address, as `penjing phone` puts it behind its code. The part after # is sent to no server, and
+ * taken away here so that nobody hands it on with the address. */
+function takeKey(): void {
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (!key) return;
+  set({ apiKey: key });
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+takeKey();
+
 effect(() => {
   const { theme } = settings.value;
   if (theme) document.documentElement.dataset["theme"] = theme;

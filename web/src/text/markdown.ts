@@ -10,6 +10,7 @@ const ALLOWED = {
   ],
   ALLOWED_ATTR: ["align", "checked", "class", "colspan", "data-copy", "disabled", "href", "rel", "start", "tabindex", "target", "type"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  ADD_URI_SAFE_ATTR: "align checked colspan data-copy disabled rel start tabindex target type".split(" "),
 };
 const LANGUAGE = /^[\w+#.-]{1,24}$/;
 
