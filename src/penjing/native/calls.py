@@ -15,6 +15,10 @@ from penjing.native.library import function
 TEXT = ctypes.c_char_p
 U64 = ctypes.c_uint64
 
+INIT_LLGUIDANCE = "_Z22llama_sampler_init_llgPK11llama_vocabPKcS3_"
+"""llama.cpp common/llguidance.cpp, `llama_sampler_init_llg(vocab, kind, grammar)`: C++, with a name of the Itanium ABI,
+which Linux and macOS have."""
+
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
     # the result, then the arguments
     "llama_backend_init": (None,),
@@ -89,6 +93,7 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "llama_sampler_init_penalties": (POINTER, INT, INT, FLOAT, FLOAT, FLOAT),
     "llama_sampler_init_logit_bias": (POINTER, INT, INT, POINTER),
     "llama_sampler_init_grammar": (POINTER, POINTER, TEXT, TEXT),
+    INIT_LLGUIDANCE: (POINTER, POINTER, TEXT, TEXT),
 }
 
 

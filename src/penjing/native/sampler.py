@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from penjing.native.calls import call
+from penjing.native.calls import INIT_LLGUIDANCE, call
 from penjing.native.faults import DecodeFailed, WrongUse
 from penjing.native.layout import FLAG, POINTER, SIZE, ChainParams, LogitBias
 from penjing.native.model import Model
@@ -25,6 +25,9 @@ CANDIDATE = np.dtype([("token", np.int32), ("logit", np.float32), ("p", np.float
 """llama.h, `llama_token_data`."""
 ROOT = b"root"
 """The rule with which a grammar begins."""
+LLGUIDANCE = "%llguidance"
+"""How a grammar begins that is llguidance's (llama.cpp common/llguidance.cpp), as the wheel makes of JSON schemas."""
+LARK = b"lark"
 
 
 class _Candidates(ctypes.Structure):
@@ -79,6 +82,15 @@ class Sampling:
         return self.temperature <= 0 and not (self.penalizes or self.bias or self.grammar)
 
 
+def made_grammar(model: Model, text: str) -> int | None:
+    """The sampler of a grammar: GBNF, or one that begins with LLGUIDANCE. None where it cannot be read."""
+    if text.startswith(LLGUIDANCE):
+        found: int | None = call(INIT_LLGUIDANCE)(model.vocabulary, LARK, text.encode())
+    else:
+        found = call("llama_sampler_init_grammar")(model.vocabulary, text.encode(), ROOT)
+    return found
+
+
 class Sampler:
     """Chooses by `sampling` among the tokens of `model`. Use as a context manager, from one thread at a time. Raises
     GrammarRefused."""
@@ -93,7 +105,7 @@ class Sampler:
         self._every = np.arange(self._size, dtype=np.int32)
         self._chain = self._made(sampling)
         if sampling.grammar:
-            grammar = call("llama_sampler_init_grammar")(model.vocabulary, sampling.grammar.encode(), ROOT)
+            grammar = made_grammar(model, sampling.grammar)
             if not grammar:
                 self.close()
                 raise GrammarRefused

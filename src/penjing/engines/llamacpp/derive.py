@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from penjing.engines.llamacpp import room
 from penjing.engines.llamacpp.devices import SPARE, Device, NoGpu, choose
-from penjing.engines.llamacpp.options import SOURCE, EngineOptions
+from penjing.engines.llamacpp.options import SCHEDULERS, SOURCE, Beside, EngineOptions
 from penjing.engines.llamacpp.settings import RANK, Settings
 from penjing.engines.llamacpp.template import SWITCH, silent_by_default
 from penjing.errors import SettingError
@@ -49,6 +49,9 @@ REASONS = {
     "mmap": "the weights stay in the file's pages, shared with other programs and loaded as needed",
     "embeddings": "the model's header says how to pool",
     "thinking": "the chat template's own default; a request may say enable_thinking",
+    "scheduler": "llama.cpp's own server; --scheduler penjing takes penjing's",
+    "adapters": "requests choose them: MODEL:NAME",
+    "no_cache_ram": "llama.cpp would take what it kept with one adapter for what another one needs",
     "no_embeddings": "a chat model; --embeddings turns them on",
 }
 
@@ -71,12 +74,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Derived:
-    """The worker's `settings`, the `choices` that led to them in reading order, the memory they need, and the model's
-    chat template."""
+    """The worker's `settings`, the `choices` that led to them in reading order, the memory they need, the LoRA
+    `adapters`, and the model's chat template."""
 
     settings: Settings
     choices: tuple[Choice, ...]
     need: memory.Need
+    adapters: tuple[Beside, ...] = ()
     template: str = field(default="", repr=False)
 
     @property
@@ -111,6 +115,9 @@ def derive(
     sheet = Sheet()
     gpus = _gpus(sheet, options, devices)
     settings = _computing(sheet, model, machine, options)
+    names = ", ".join(each.name for each in options.adapters if each.name)
+    if names:
+        sheet.choose("lora", None, names, REASONS["adapters"])
     free = machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
     terms = memory.Terms(settings.kv_type, settings.ubatch, settings.flash_attention != "off")
     fit = room.fit(model, free, options, terms)
@@ -123,9 +130,9 @@ def derive(
         pool=fit.pool,
         slots=fit.slots,
         gpu_layers=_gpu_layers(sheet, model, options, gpus, fit, terms),
-        cache_ram=_cache_ram(sheet, free - fit.need.total),
+        cache_ram=_cache_ram(sheet, free - fit.need.total, options),
     )
-    return Derived(settings, tuple(sheet.choices), fit.need, model.chat_template)
+    return Derived(settings, tuple(sheet.choices), fit.need, options.adapters, model.chat_template)
 
 
 def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOptions) -> Settings:
@@ -150,10 +157,29 @@ def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOpti
         mmap=sheet.choose("mmap", None if options.mmap else False, True, REASONS["mmap"]),
         embeddings=embeddings,
         pooling=_pooling(model, embeddings),
-        lora=options.adapters,
+        lora=tuple((each.path, each.at_first) for each in options.adapters),
         silent=_silent(sheet, model),
+        scheduler=sheet.choose("scheduler", scheduler(model, options), "llama.cpp", REASONS["scheduler"]),
         log_level=options.log_level,
     )
+
+
+def scheduler(model: Model, options: EngineOptions) -> str | None:
+    """Whose scheduler was asked for; None: nobody's. Raises SettingError where it cannot serve this."""
+    if options.scheduler == SCHEDULERS[0]:
+        return None
+    if any(each.name for each in options.adapters):
+        raise SettingError(
+            name="scheduler",
+            value=options.scheduler,
+            wanted="one that knows adapters by name: llama.cpp",
+            source=SOURCE,
+        )
+    if options.embeddings or model.pooling not in ("", "none"):
+        raise SettingError(
+            name="scheduler", value=options.scheduler, wanted="one that computes embeddings: llama.cpp", source=SOURCE
+        )
+    return options.scheduler
 
 
 def _gpus(sheet: Sheet, options: EngineOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:
@@ -217,6 +243,8 @@ def _silent(sheet: Sheet, model: Model) -> bool:
     return silent
 
 
-def _cache_ram(sheet: Sheet, left: int) -> int:
+def _cache_ram(sheet: Sheet, left: int, options: EngineOptions) -> int:
+    if any(each.name for each in options.adapters):
+        return sheet.choose("cache_ram", None, 0, REASONS["no_cache_ram"])
     size = max(0, min(PROMPT_CACHE, int(left * PROMPT_CACHE_SHARE) // MIB))
     return sheet.choose("cache_ram", None, size, REASONS["cache_ram"])

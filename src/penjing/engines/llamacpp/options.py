@@ -5,21 +5,46 @@ Does not know: models, machines, the library.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from penjing.errors import SettingError
 
 DEVICES = ("auto", "cpu", "cuda", "metal", "vulkan")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+SCHEDULERS = ("llama.cpp", "penjing")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 POSITIVE = ("max_context", "parallel", "threads", "batch", "ubatch")
 SOURCE = "the engine options"
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A LoRA adapter: a GGUF file or a folder in peft's form. One with a `name` is used by requests that ask for it
+    (`MODEL:NAME`), one without is always on."""
+
+    path: str
+    weight: float = 1.0
+    name: str = ""
+
+    @property
+    def entry(self) -> str:
+        """As it stands in `EngineOptions.lora`."""
+        return "=".join(filter(None, (self.name, self.path, str(self.weight))))
+
+    @property
+    def at_first(self) -> float:
+        """The weight in questions that say nothing of adapters."""
+        return 0.0 if self.name else self.weight
 
 
 @dataclass(frozen=True)
 class EngineOptions:
     """`max_context`, `batch` and `ubatch` in tokens; `rope_scale` stretches the trained context that many times;
-    `lora` holds adapter paths, each `PATH` or `PATH=WEIGHT`. Raises SettingError for a value that cannot be."""
+    `lora` holds adapters, each `PATH`, `PATH=WEIGHT` or `NAME=PATH`, where requests ask for NAME. `scheduler` decides
+    what is computed when: llama.cpp's own server, or penjing's scheduler on its kernels, which has no tools, pictures
+    and embeddings yet. Raises SettingError for a value that cannot be."""
 
     max_context: int | None = None
     parallel: int | None = None
@@ -34,6 +59,7 @@ class EngineOptions:
     embeddings: bool = False
     lora: tuple[str, ...] = ()
     mmap: bool = True
+    scheduler: str = "llama.cpp"
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -42,6 +68,7 @@ class EngineOptions:
         self._number("gpu_layers", 0, "a whole number of at least 0")
         self._among("device", DEVICES)
         self._among("log_level", LOG_LEVELS)
+        self._among("scheduler", SCHEDULERS)
         if self.kv_type is not None:
             self._among("kv_type", KV_TYPES)
         scale: object = self.rope_scale
@@ -54,11 +81,17 @@ class EngineOptions:
                 raise SettingError(name=name, value=value, wanted="true or false", source=SOURCE)
         lora: object = self.lora
         if not isinstance(lora, tuple) or not all(isinstance(entry, str) for entry in lora):
-            raise SettingError(name="lora", value=lora, wanted="a list of PATH or PATH=WEIGHT", source=SOURCE)
+            raise SettingError(
+                name="lora", value=lora, wanted="a list of PATH, PATH=WEIGHT or NAME=PATH", source=SOURCE
+            )
+
+        names = [each.name for each in self.adapters if each.name]
+        if len(set(names)) < len(names):
+            raise SettingError(name="lora", value=lora, wanted="adapters of different names", source=SOURCE)
 
     @property
-    def adapters(self) -> tuple[tuple[str, float], ...]:
-        """Path and weight of each LoRA adapter."""
+    def adapters(self) -> tuple[Beside, ...]:
+        """The LoRA adapters, in their order, which is that of their ids."""
         return tuple(_adapter(entry) for entry in self.lora)
 
     def _number(self, name: str, least: int, wanted: str) -> None:
@@ -72,13 +105,18 @@ class EngineOptions:
             raise SettingError(name=name, value=value, wanted="one of " + ", ".join(known), source=SOURCE)
 
 
-def _adapter(entry: str) -> tuple[str, float]:
+def _adapter(entry: str) -> Beside:
     """
-    >>> _adapter("a.gguf"), _adapter("a.gguf=0.5"), _adapter("odd=name.gguf")
-    (('a.gguf', 1.0), ('a.gguf', 0.5), ('odd=name.gguf', 1.0))
+    >>> _adapter("a.gguf"), _adapter("a.gguf=0.5")
+    (Beside(path='a.gguf', weight=1.0, name=''), Beside(path='a.gguf', weight=0.5, name=''))
+    >>> _adapter("pirate=a.gguf=0.5"), _adapter("./odd=name.gguf").path
+    (Beside(path='a.gguf', weight=0.5, name='pirate'), './odd=name.gguf')
     """
-    path, equals, weight = entry.rpartition("=")
+    path, equals, last = entry.rpartition("=")
     try:
-        return (path, float(weight)) if equals else (entry, 1.0)
+        weight = float(last) if equals else 1.0
     except ValueError:
-        return entry, 1.0
+        path, equals, weight = entry, "", 1.0
+    path = path if equals else entry
+    name, equals, rest = path.partition("=")
+    return Beside(rest, weight, name) if equals and rest and NAME.fullmatch(name) else Beside(path, weight)

@@ -27,7 +27,12 @@ from penjing.engines.llamacpp.settings import Settings
 from penjing.errors import EngineStartFailed
 from penjing.files import home
 
-COMMAND = (sys.executable, "-m", "penjing.engines.llamacpp.worker")
+COMMAND = (sys.executable, "-m")
+MODULES = {
+    "llama.cpp": "penjing.engines.llamacpp.worker",
+    "penjing": "penjing.engines.llamacpp.scheduler.worker",
+}
+"""The worker of each scheduler."""
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 LOG_LIMIT = 4 << 20
@@ -63,6 +68,7 @@ class Process:
             with self.log.open("ab") as log:
                 self._child = await asyncio.create_subprocess_exec(
                     *COMMAND,
+                    MODULES[self.settings.scheduler],
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,

@@ -22,8 +22,9 @@ class Settings:
     `context` is what one conversation may use; `pool` is the KV cache that all `slots` share, at least `context`.
     `flash_attention`: `auto`, `on`, `off`. `gpu_layers`: layers on the GPU, counting the output as one; 0 for none.
     `rope_scale`: how many times longer than trained positions may run (1 for as trained). `pooling`: `""` for the
-    model's own. `silent`: no thinking unless a request asks for it. `lora`: pairs of path and weight. `private`: no
-    other program may read the worker's memory (the model was sealed). With `socket` the worker listens on that Unix
+    model's own. `silent`: no thinking unless a request asks for it. `lora`: pairs of path and weight. `scheduler`:
+    whose worker it is (`options.SCHEDULERS`). `private`: no other program may read the worker's memory (the model was
+    sealed). With `socket` the worker listens on that Unix
     socket, else on a free port of 127.0.0.1 where every request must carry `key`.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     cache_ram: int = 0
     silent: bool = False
     private: bool = False
+    scheduler: str = "llama.cpp"
     log_level: str = "info"
     socket: str = ""
     key: str = dataclasses.field(default="", repr=False)

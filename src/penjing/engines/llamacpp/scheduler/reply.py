@@ -1,0 +1,104 @@
+"""Answers in OpenAI's shape, as llama.cpp's server writes them: chunks of a stream, and whole ones.
+
+Does not know: connections, how the text came.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penjing.engines.llamacpp.scheduler.asked import Ask, Likely
+from penjing.engines.llamacpp.scheduler.speech import Piece
+from penjing.native.model import Model
+
+DONE = b"data: [DONE]\n\n"
+Fields = dict[str, Any]
+
+
+@dataclass
+class Reply:
+    """One answer of `model` to `ask`; `chat`: in messages, else bare text."""
+
+    model: Model
+    name: str
+    ask: Ask
+    chat: bool
+    id: str = field(default_factory=lambda: "chatcmpl-" + secrets.token_urlsafe(18))
+    begun: int = field(default_factory=lambda: int(time.time()))
+
+    def first(self) -> bytes:
+        """What a stream of messages begins with."""
+        return event(self._chunk({"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": None}}))
+
+    def chunk(self, piece: Piece) -> bytes:
+        """`piece` as an event; nothing where it says nothing."""
+        said: Fields = {"index": 0, "finish_reason": piece.finish or None}
+        if self.chat:
+            said["delta"] = {
+                name: text
+                for name, text in (("reasoning_content", piece.reasoning), ("content", piece.content))
+                if text
+            }
+        else:
+            said["text"] = piece.content
+        if piece.said.likely:
+            said["logprobs"] = {"content": [self._probability(piece.said.likely)]}
+        if not (piece.finish or piece.content or piece.reasoning or piece.said.likely):
+            return b""
+        return event(self._chunk(said))
+
+    def usage(self) -> bytes:
+        """The last event of a stream that is to be counted."""
+        kind = "chat.completion.chunk" if self.chat else "text_completion"
+        return event({"choices": [], **self._head(kind), "usage": self._counts()})
+
+    def whole(self, pieces: Sequence[Piece]) -> Fields:
+        """The answer as one object."""
+        text = "".join(piece.content for piece in pieces)
+        thoughts = "".join(piece.reasoning for piece in pieces)
+        likely = [self._probability(piece.said.likely) for piece in pieces if piece.said.likely]
+        choice: Fields = {"index": 0, "finish_reason": pieces[-1].finish}
+        if self.chat:
+            choice["message"] = {"role": "assistant", "content": text}
+            if thoughts:
+                choice["message"]["reasoning_content"] = thoughts
+        else:
+            choice["text"] = text
+        if likely:
+            choice["logprobs"] = {"content": likely}
+        kind = "chat.completion" if self.chat else "text_completion"
+        return {"choices": [choice], **self._head(kind), "usage": self._counts()}
+
+    def _chunk(self, choice: Fields) -> Fields:
+        return {"choices": [choice], **self._head("chat.completion.chunk" if self.chat else "text_completion")}
+
+    def _head(self, kind: str) -> Fields:
+        return {"created": self.begun, "id": self.id, "model": self.name, "object": kind}
+
+    def _counts(self) -> Fields:
+        prompt, said = len(self.ask.prompt), len(self.ask.said)
+        return {
+            "completion_tokens": said,
+            "prompt_tokens": prompt,
+            "total_tokens": prompt + said,
+            "prompt_tokens_details": {"cached_tokens": self.ask.cached},
+        }
+
+    def _probability(self, likely: Sequence[Likely]) -> Fields:
+        own, *others = (self._shown(one) for one in likely)
+        return own | {"top_logprobs": others}
+
+    def _shown(self, one: Likely) -> Fields:
+        raw = self.model.piece(one.token, special=True)
+        text = raw.decode(errors="replace")
+        return {"id": one.token, "token": text, "bytes": list(raw), "logprob": one.logprob}
+
+
+def event(fields: Fields) -> bytes:
+    """One event of a stream."""
+    return b"data: " + json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

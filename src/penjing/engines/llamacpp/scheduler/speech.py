@@ -1,0 +1,99 @@
+"""Tokens to text: letters that span tokens, stop sequences, thoughts apart from the answer.
+
+Does not know: HTTP, where tokens come from.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penjing.engines.llamacpp.scheduler.asked import STOP, Said
+from penjing.native.model import Model
+
+THINK, THOUGHT = "<think>", "</think>"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one token adds; `finish` and `error` as in `Said`, which is `said`."""
+
+    content: str
+    reasoning: str
+    said: Said
+    finish: str = ""
+
+
+class Speech:
+    """The text of one answer. `stops` end it and are not shown; with `apart`, thoughts are. `thinking`: the prompt
+    ended within one."""
+
+    def __init__(self, model: Model, stops: Sequence[str] = (), *, apart: bool = False, thinking: bool = False) -> None:
+        self._model, self._stops = model, tuple(filter(None, stops))
+        self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._thoughts = Thoughts(thinking) if apart else None
+
+    def hear(self, said: Said) -> Piece:
+        """What `said` adds; its `finish` is told here where a stop sequence ends it."""
+        raw = b"" if said.token < 0 or said.finish == STOP else self._model.piece(said.token)
+        text = self._held + self._bytes.decode(raw, final=bool(said.finish or said.error))
+        places = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        finish = said.finish
+        if places:
+            text, self._held, finish = text[: min(places)], "", STOP
+        elif finish:
+            self._held = ""
+        else:
+            keep = max((overlap(text, stop) for stop in self._stops), default=0)
+            text, self._held = (text[:-keep], text[-keep:]) if keep else (text, "")
+        reasoning, content = self._thoughts.split(text, last=bool(finish)) if self._thoughts else ("", text)
+        return Piece(content, reasoning, said, finish)
+
+
+class Thoughts:
+    """Takes what is between <think> and </think> apart from the rest, without the space around it."""
+
+    def __init__(self, thinking: bool) -> None:
+        self._state = "opened" if thinking else "start"
+        self._held = ""
+
+    def split(self, text: str, *, last: bool) -> tuple[str, str]:
+        """Reasoning and content of what was held back and `text`."""
+        text, self._held = self._held + text, ""
+        reasoning = ""
+        if self._state == "start":
+            begun = text.lstrip()
+            if THINK.startswith(begun) and begun != THINK and not last:
+                self._held = text
+                return "", ""
+            self._state = "opened" if begun.startswith(THINK) else "answering"
+            text = begun.removeprefix(THINK) if self._state == "opened" else text
+        if self._state in ("opened", "thinking"):
+            reasoning, text = self._thought(text, last=last)
+        if self._state == "after":
+            text = text.lstrip("\n")
+            self._state = "answering" if text else "after"
+        return reasoning, text
+
+    def _thought(self, text: str, *, last: bool) -> tuple[str, str]:
+        if self._state == "opened":
+            text = text.lstrip()
+            self._state = "thinking" if text else "opened"
+        reasoning, end, text = text.partition(THOUGHT)
+        if end or last:
+            self._state = "after"
+            return reasoning.rstrip(), text
+        told = reasoning[: len(reasoning) - overlap(reasoning, THOUGHT)].rstrip()
+        self._held = reasoning[len(told) :]
+        return told, ""
+
+
+def overlap(text: str, word: str) -> int:
+    """How many letters at the end of `text` may be the beginning of `word`.
+
+    >>> overlap("see </thi", "</think>"), overlap("see", "</think>")
+    (5, 0)
+    """
+    return next((size for size in range(min(len(text), len(word) - 1), 0, -1) if text.endswith(word[:size])), 0)

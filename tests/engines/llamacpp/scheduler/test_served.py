@@ -1,0 +1,180 @@
+"""The real worker of our scheduler, over HTTP: what llama.cpp's own server is asked in `test_engine`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from engines.clients import answer, connected, until
+from penjing.engines.llamacpp import EngineOptions, LlamaCpp
+from penjing.engines.llamacpp.prepare import prepare
+from penjing.engines.llamacpp.scheduler.worker import loaded
+from penjing.errors import SettingError
+from tiny_lora import write_tiny_lora
+
+HELLO = [{"role": "user", "content": "hello there, my friend, how are you today?"}]
+QUESTION = [{"role": "user", "content": "What is a KV cache?"}]
+
+
+@asynccontextmanager
+async def running(model: Path, **options: Any) -> AsyncIterator[tuple[LlamaCpp, aiohttp.ClientSession]]:
+    """A started engine and a client of it."""
+    one = LlamaCpp(model, "tiny", EngineOptions(**({"threads": 1, "scheduler": "penjing"} | options)))
+    await one.start()
+    try:
+        async with connected(one.address) as client:
+            yield one, client
+    finally:
+        await one.stop()
+
+
+async def slots(client: aiohttp.ClientSession) -> list[bool]:
+    async with client.get("/slots") as response:
+        return [slot["is_processing"] for slot in await response.json()]
+
+
+async def events(client: aiohttp.ClientSession, path: str = "/v1/chat/completions", **body: Any) -> list[Any]:
+    async with client.post(path, json={"stream": True, **body}) as response:
+        assert response.status == 200, await response.text()
+        lines = (await response.text()).split("\n\n")
+    assert lines[-2:] == ["data: [DONE]", ""]
+    return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
+
+
+async def test_the_same_words_as_the_other_scheduler(guide: Path) -> None:
+    bodies: list[dict[str, Any]] = [
+        {"messages": QUESTION},
+        {"messages": QUESTION, "max_tokens": 5},
+        {"messages": [{"role": "system", "content": "Be brief."}, *HELLO], "stop": ["e"]},
+        {"messages": QUESTION, "chat_template_kwargs": {"enable_thinking": True}, "reasoning_format": "auto"},
+        {"messages": QUESTION, "logprobs": True, "top_logprobs": 2, "max_tokens": 3},
+        {"messages": HELLO, "seed": 7, "temperature": 0.9, "logit_bias": {"5": -100}, "max_tokens": 20},
+        {"messages": HELLO, "repeat_penalty": 1.3, "presence_penalty": 0.5, "max_tokens": 20},
+    ]
+    said: list[list[Any]] = []
+    for scheduler in ("llama.cpp", "penjing"):
+        async with running(guide, scheduler=scheduler, max_context=512, parallel=2) as (_, client):
+            said.append([await answer(client, **body) for body in bodies])
+    for body, theirs, ours in zip(bodies, *said, strict=True):
+        one, two = theirs["choices"][0], ours["choices"][0]
+        assert two["message"] == one["message"], body
+        assert two["finish_reason"] == one["finish_reason"]
+        assert ours["usage"]["completion_tokens"] == theirs["usage"]["completion_tokens"]
+        assert ours["usage"]["prompt_tokens"] == theirs["usage"]["prompt_tokens"]
+        for mine, other in zip(*(each.get("logprobs", {}).get("content", []) for each in (two, one)), strict=True):
+            assert mine["logprob"] == pytest.approx(other["logprob"], abs=0.05)
+            assert [top["token"] for top in mine["top_logprobs"]] == [top["token"] for top in other["top_logprobs"]]
+
+
+async def test_a_reader_who_leaves_frees_the_slot(slow: Path) -> None:
+    async with running(slow, parallel=1) as (_, client):
+        body = {"messages": HELLO, "max_tokens": 4000, "ignore_eos": True, "stream": True}
+        async with client.post("/v1/chat/completions", json=body) as response:
+            await response.content.readline()
+            assert any(await slots(client))
+        await until(lambda: slots(client), lambda busy: not any(busy))
+        task = asyncio.create_task(answer(client, messages=HELLO, max_tokens=4000, ignore_eos=True))
+        await until(lambda: slots(client), any)
+        task.cancel()
+        await until(lambda: slots(client), lambda busy: not any(busy))
+
+
+REFUSED: list[tuple[object, int, str]] = [
+    ({"prompt": "a" * 600}, 400, "exceed_context_size_error"),
+    ({"prompt": []}, 400, "prompt"),
+    ({"prompt": [99999]}, 500, "99999"),
+    ({"prompt": "a", "mirostat": 2}, 400, "mirostat"),
+    ({"prompt": "a", "no_such_field": 1}, 400, "no_such_field"),
+    ({"prompt": "a", "grammar": "root ::= nowhere"}, 400, "grammar"),
+    ({"prompt": "a", "logit_bias": {"99999": 1}}, 400, "99999"),
+    ([], 400, "object"),
+]
+
+
+async def test_many_at_once_what_binds_and_what_is_refused(tiny: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"size": {"type": "integer"}, "kind": {"enum": ["pine", "maple"]}},
+        "required": ["size", "kind"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "tree", "schema": schema}}
+    async with running(tiny, parallel=3, max_context=512) as (_, client):
+        asked = [answer(client, messages=HELLO, max_tokens=20, ignore_eos=True, seed=seed) for seed in range(9)]
+        found = await asyncio.gather(*asked)
+        assert all(said["usage"]["completion_tokens"] == 20 for said in found)
+        prompt = found[0]["usage"]["prompt_tokens"]
+        cached = [said["usage"]["prompt_tokens_details"]["cached_tokens"] for said in found]
+        assert sorted(cached)[1:] == [prompt - 1] * 8
+        bound = await answer(client, messages=HELLO, max_tokens=200, response_format=form, seed=1)
+        assert json.loads(bound["choices"][0]["message"]["content"])["kind"] in ("pine", "maple")
+        for body, status, word in REFUSED:
+            async with client.post("/v1/completions", json=body) as response:
+                assert response.status == status
+                assert word in await response.text()
+
+
+async def test_a_conversation_survives_a_restart(guide: Path) -> None:
+    long = [{"role": "user", "content": "What is a KV cache? " * 12}]
+    async with running(guide, max_context=512) as (one, client):
+        await a_stream_says_what_a_whole_answer_says(client)
+        await tokens_are_counted(client)
+        first = await answer(client, messages=long)
+        os.kill(one.pid, signal.SIGTERM)
+        await one.ended()
+    async with running(guide, max_context=512) as (_, client):
+        again = await answer(client, messages=long)
+    assert again["choices"][0]["message"] == first["choices"][0]["message"]
+    assert again["usage"]["prompt_tokens_details"]["cached_tokens"] == again["usage"]["prompt_tokens"] - 1
+
+
+async def a_stream_says_what_a_whole_answer_says(client: aiohttp.ClientSession) -> None:
+    whole = await answer(client, messages=QUESTION)
+    found = await events(client, messages=QUESTION, stream_options={"include_usage": True})
+    assert found[0]["choices"][0]["delta"] == {"role": "assistant", "content": None}
+    text = "".join(one["choices"][0]["delta"].get("content") or "" for one in found[:-1])
+    assert text == whole["choices"][0]["message"]["content"]
+    assert found[-2]["choices"][0]["finish_reason"] == "stop"
+    assert found[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
+    bare = await events(client, "/v1/completions", prompt="penjing", max_tokens=3)
+    assert bare[-1]["choices"][0]["finish_reason"] == "length"
+    assert bare[0]["object"] == "text_completion"
+
+
+async def tokens_are_counted(client: aiohttp.ClientSession) -> None:
+    said = await answer(client, messages=QUESTION, max_tokens=1)
+    async with client.post("/v1/chat/completions/input_tokens", json={"messages": QUESTION}) as response:
+        assert (await response.json())["input_tokens"] == said["usage"]["prompt_tokens"]
+    async with client.post("/tokenize", json={"content": "What is"}) as response:
+        tokens = (await response.json())["tokens"]
+    async with client.post("/detokenize", json={"tokens": tokens}) as response:
+        assert (await response.json())["content"] == "What is"
+    async with client.post("/apply-template", json={"messages": QUESTION}) as response:
+        assert "What is a KV cache?" in (await response.json())["prompt"]
+
+
+def test_adapters_count(tiny: Path, tmp_path: Path) -> None:
+    lora = write_tiny_lora(tmp_path / "lora.gguf", scale=3.0)
+    logits = []
+    for adapters in ((), (f"{lora}=1",)):
+        options = EngineOptions(threads=1, max_context=256, lora=adapters, scheduler="penjing")
+        context = loaded(prepare(tiny, "tiny", options).settings).context
+        logits.append(context.compute([5, 6, 7]))
+        context.model.close()
+    assert abs(logits[0] - logits[1]).max() > 0.1
+
+
+def test_embeddings_are_not_its_business(tiny: Path) -> None:
+    with pytest.raises(SettingError, match=r"llama\.cpp"):
+        prepare(tiny, "tiny", EngineOptions(embeddings=True, scheduler="penjing"))
+    with pytest.raises(SettingError, match="penjing"):
+        EngineOptions(scheduler="another")
