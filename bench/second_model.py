@@ -1,7 +1,7 @@
 """A second yardstick beside the guide, so that nothing is tuned to one model: another network (Qwen3: normed queries
 and keys, a head of its own), another tokenizer, other text (`second_text`), trained here in minutes.
 
-    python bench/second_model.py FOLDER [--minutes 12]
+    python bench/second_model.py FOLDER
 
 makes FOLDER/second-DIGEST with the checkpoint, `heldout.txt`, and `yardstick.jsonl`: held-out passages cut before a
 word, with four words to choose from. The digest is of the text and of everything that shapes the model; what is there
@@ -48,16 +48,16 @@ NEIGHBOURS = 40
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that shapes the model. `minutes` are of computing on all threads."""
+    """Everything that shapes the model."""
 
-    minutes: float = 12.0
+    steps: int = 600
     vocab: int = 4096
     hidden: int = 256
     ffn: int = 1024
     layers: int = 4
     heads: int = 4
     kv_heads: int = 2
-    rows: int = 16
+    rows: int = 8
     context: int = 256
     rate: float = 3e-3
     matrix_rate: float = 1.5e-2
@@ -147,30 +147,27 @@ def train(
     sys.path.append(str(second_text.ROOT))
     from recipes.guide.run import Plan as Rates
     from recipes.guide.run import optimizers
-    from recipes.guide.train import computed
 
     torch.manual_seed(plan.seed)
     torch.set_num_threads(threads)
     end = tokenizer.get_vocab()[END]
     model = transformers.Qwen3ForCausalLM(_config(plan, end))
-    rates = Rates("", "", "", plan.minutes, rate=plan.rate, matrix_rate=plan.matrix_rate)
+    rates = Rates("", "", "", 0.0, rate=plan.rate, matrix_rate=plan.matrix_rate)
     steps = optimizers(model, rates)
     stream, chance = _ids(tokenizer, learned, end), random.Random(plan.seed)
-    begun, clock, count, smooth, told = computed(threads), time.monotonic(), 0, 0.0, 0.0
-    while (done := (computed(threads) - begun) / (60 * plan.minutes)) < 1:
-        loss = _step(model, steps, _batch(stream, plan, chance), done, rates)
-        count += 1
-        smooth = loss if count == 1 else 0.98 * smooth + 0.02 * loss
-        if time.monotonic() - told > 20:
-            told = time.monotonic()
-            print(f"{done:.0%} step {count} loss {smooth:.3f}", flush=True)
+    begun, clock, smooth = time.process_time(), time.monotonic(), 0.0
+    for step in range(plan.steps):
+        loss = _step(model, steps, _batch(stream, plan, chance), step / plan.steps, rates)
+        smooth = 0.98 * smooth + 0.02 * loss if step else loss
+        if step % 25 == 0:
+            print(f"step {step} of {plan.steps}, loss {smooth:.3f}", flush=True)
     model = model.to(torch.bfloat16).eval()
     facts = {
         "parameters": sum(each.numel() for each in model.parameters()),
-        "steps": count,
-        "tokens": count * plan.rows * plan.context,
+        "tokens": plan.steps * plan.rows * plan.context,
         "tokens_of_text": len(stream),
-        "minutes_of_wall": round((time.monotonic() - clock) / 60, 1),
+        "processor_minutes": round((time.process_time() - begun) / 60, 1),
+        "minutes": round((time.monotonic() - clock) / 60, 1),
         "loss": round(smooth, 4),
         "heldout_loss": round(_heldout(model, _ids(tokenizer, held, end), plan), 4),
     }
@@ -304,10 +301,9 @@ def _text(tokenizer: Tokenizer, token: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--minutes", type=float, default=Plan.minutes)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    made = second_model(options.folder, Plan(minutes=options.minutes), options.threads)
+    made = second_model(options.folder, threads=options.threads)
     print(made.folder, (made.folder / "run.json").read_text(encoding="utf-8"))
 
 

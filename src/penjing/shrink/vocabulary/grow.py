@@ -111,7 +111,7 @@ def grow(
     tell(0.6, "checking")
     new = type(page)(page.grown(learned.pieces, learned.uses))
     usual = [document.plain for text in builtin(USUAL) for document in text.documents]
-    heldout, rate = _rate(page, new, held), _unchanged(page, new, [*known, *usual], letters, folder)
+    heldout, same = rate(page, new, held), unchanged(page, new, [*known, *usual], letters, folder)
     leaves = page.leaves(learned.pieces)
     require_room(output.parent, tables.bytes_of(model, page.free, len(leaves)))
     with whole_folder(output) as target:
@@ -125,7 +125,7 @@ def grow(
     rows = max(tables.tables(model)[0].shape[0], page.free + len(leaves))
     pieces = tuple(plain for piece in learned.pieces if (plain := page.plain(piece.token)))
     scripts = tuple(sorted(letters.scripts))
-    return Grown(output, scripts, page.free, len(leaves), rows, pieces, heldout, rate, manifest)
+    return Grown(output, scripts, page.free, len(leaves), rows, pieces, heldout, same, manifest)
 
 
 def divided(documents: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -160,7 +160,8 @@ def _require_enough(found: Counter[str], texts: Sequence[Text]) -> None:
         raise TextTooSmall(name=", ".join(text.name for text in texts), count=count, needed=FEWEST)
 
 
-def _rate(page: Page, new: Page, texts: Sequence[str]) -> Rate:
+def rate(page: Page, new: Page, texts: Sequence[str]) -> Rate:
+    """Tokens of the texts before and after."""
     tokens = [
         sum(len(each.ids) for each in tokenizer.encode_batch(list(texts)))
         for tokenizer in (page.tokenizer, new.tokenizer)
@@ -168,7 +169,7 @@ def _rate(page: Page, new: Page, texts: Sequence[str]) -> Rate:
     return Rate(sum(map(len, texts)), *tokens)
 
 
-def _unchanged(page: Page, new: Page, texts: Sequence[str], letters: Letters, folder: Path) -> Rate:
+def unchanged(page: Page, new: Page, texts: Sequence[str], letters: Letters, folder: Path) -> Rate:
     """Lines without the language's letters, encoded both ways. Raises OldTextChanged."""
     lines = [line for text in texts for line in text.split("\n") if line.strip()]
     lines = [line for line in lines if not any(character in letters for character in page.normalized(line))]

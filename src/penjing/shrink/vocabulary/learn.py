@@ -64,12 +64,14 @@ def learn(page: Page, runs: Mapping[str, int], letters: Letters, size: int) -> L
 def runs(page: Page, texts: Sequence[str], letters: Letters) -> Counter[str]:
     """Runs of `letters` in the texts as the tokenizer sees them, marks of punctuation each alone."""
     found: Counter[str] = Counter()
-    for text in texts:
-        for mine, group in groupby(page.normalized(text), key=letters.__contains__):
-            if mine:
-                for spelled, part in groupby(group, key=lambda letter: bool(script(letter))):
-                    run = "".join(part)
-                    found.update([run] if spelled else run)
+    kinds: dict[str, str] = {}
+    for text in map(page.normalized, texts):
+        for new in set(text) - kinds.keys():
+            kinds[new] = ("letter" if script(new) else "mark") if new in letters else ""
+        for kind, group in groupby(text, key=kinds.__getitem__):
+            if kind:
+                run = "".join(group)
+                found.update([run] if kind == "letter" else run)
     return found
 
 
@@ -106,7 +108,7 @@ def _merges(page: Page, words: Mapping[str, int], letters: Letters, size: int) -
     for word, count in words.items():
         for sequence in _sequences(page, word, letters, symbols):
             counts[sequence] += count
-    tokens = {symbol: token for token, symbol in symbols.items()}
+    tokens = {symbol: token for token, symbol in symbols.items() if symbol}
     trained = _trained(counts, list(tokens), size)
     uses: Counter[str] = Counter()
     for (_, count), encoded in zip(counts.items(), trained.encode_batch(list(counts)), strict=True):
@@ -124,16 +126,17 @@ def _merges(page: Page, words: Mapping[str, int], letters: Letters, size: int) -
 
 
 def _sequences(page: Page, word: str, letters: Letters, symbols: dict[str, str]) -> Iterator[str]:
-    """Tokens of a word as symbols, cut at those that are no whole letters."""
+    """Tokens of a word as symbols, cut at those that are no whole letters (they get the empty symbol)."""
     current = ""
     for token in page.tokens(word):
-        plain = page.plain(token)
-        if plain and all(letter in letters for letter in plain):
-            current += symbols.setdefault(token, chr(SYMBOLS + len(symbols)))
-        else:
-            if current:
-                yield current
-            current = ""
+        symbol = symbols.get(token)
+        if symbol is None:
+            plain = page.plain(token)
+            mine = bool(plain) and all(letter in letters for letter in plain or "")
+            symbol = symbols[token] = chr(SYMBOLS + len(symbols)) if mine else ""
+        if not symbol and current:
+            yield current
+        current = current + symbol if symbol else ""
     if current:
         yield current
 
