@@ -20,6 +20,7 @@ from msgspec import Meta
 from penjing.cli import fetching, local
 from penjing.cli.local import Care
 from penjing.cli.model import CARE, CHOSEN, ENGINE, LOCAL, REMOTE, SERVER, Chosen, Misplaced, chosen, is_url
+from penjing.engines.adapted import Adapted
 from penjing.engines.llamacpp import EngineOptions
 from penjing.engines.remote import Remote
 from penjing.errors import InputError
@@ -164,6 +165,19 @@ def served(words: Iterable[str], given: Mapping[str, Any], hear: Hear | None = N
         engines[new.name] = new
     _require_use(given, engines.values())
     return engines
+
+
+def with_adapters(engines: Mapping[str, Served]) -> dict[str, Served]:
+    """And behind them each with each of its LoRA adapters that have a name, as `MODEL:NAME`. Raises NamedTwice."""
+    found = dict(engines)
+    for each in engines.values():
+        for adapter in each.options.adapters if each.found is not None else ():
+            if adapter.name:
+                view = replace(each, engine=Adapted(each.engine, adapter.name), found=None)
+                if view.name in found:
+                    raise NamedTwice(name=view.name)
+                found[view.name] = view
+    return found
 
 
 def prices(engines: Mapping[str, Served]) -> Prices:

@@ -113,6 +113,6 @@ def _require_adapters(options: EngineOptions, care: Care) -> None:
     """They change a model as much as its weights do."""
     from pathlib import Path
 
-    for path, _ in options.adapters:
-        if Path(path).is_file():  # else the engine says what is wrong
-            require_admitted(Path(path), care.allow)
+    for each in options.adapters:
+        if Path(each.path).exists():  # else the engine says what is wrong
+            require_admitted(Path(each.path), care.allow)

@@ -65,6 +65,7 @@ class NotHere(InputError):
 
 
 SERVER = "how a server runs is decided where it was started."
+ALWAYS_ON = "an adapter with a name is for requests to a server; without one it is always on."
 LOCAL = "it is for a URL, and this model runs on this machine."
 
 
@@ -164,7 +165,12 @@ _OPTIONS = (
         "--flash-attention/--no-flash-attention", default=None, help="Fused attention; where it helps if not given."
     ),
     option("--mmap/--no-mmap", default=None, help="Map the model's file instead of reading it into memory."),
-    option("--lora", metavar="PATH[=WEIGHT]", multiple=True, help="A LoRA adapter (GGUF); may be given again."),
+    option(
+        "--lora",
+        metavar="[NAME=]PATH[=WEIGHT]",
+        multiple=True,
+        help="A LoRA adapter (GGUF, or a folder as peft writes it), always on; with NAME where a request asks for it.",
+    ),
     option("--scheduler", metavar="NAME", help="llama.cpp (its own server), or penjing (faster for many; no tools)."),
     option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered."),
     option("--key-command", metavar="COMMAND", help="Prints the key of a sealed model; it may ask a KMS."),
@@ -213,6 +219,9 @@ def engine_options(given: dict[str, Any], **fallback: Any) -> EngineOptions:
     from penjing.engines.llamacpp import EngineOptions
 
     loaded = load(EngineOptions, "engine", {name: given.get(name) for name in ENGINE})
+    for each in loaded.value.adapters:
+        if each.name and loaded.sources["lora"].startswith("--"):
+            raise Misplaced(option=f"--lora {each.name}=", model=str(given.get("model") or "guide"), detail=ALWAYS_ON)
     left = {name: value for name, value in fallback.items() if loaded.sources[name] == DEFAULT}
     return replace(loaded.value, **left)
 

@@ -29,6 +29,7 @@ EXAMPLES = (
     ("penjing serve ./model.gguf --parallel 4", "A model of your own, four conversations at once."),
     ("penjing serve ./checkpoint --bits 4", "A checkpoint folder, quantized to 4 bits."),
     ("penjing serve guide ./model.gguf", "Several models; a request names one."),
+    ("penjing serve guide --lora faq=./faq", "Also guide:faq, the same with an adapter of yours."),
     ("penjing serve a b c --memory 8GB --pin a", "More models than memory: who is asked is loaded."),
     ("penjing serve --host 0.0.0.0 --api-key KEY", "For the whole network, with a key."),
     ("penjing serve --explain", "What it would run with, and why."),
@@ -132,6 +133,7 @@ def _run(
 ) -> None:
     import logging
 
+    from penjing.cli.engines import with_adapters
     from penjing.cli.following import following
     from penjing.cli.succession import policies_of, succession
     from penjing.gateway.app import Gateway
@@ -139,8 +141,9 @@ def _run(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     policies = policies_of(heir, policies)
+    everybody = with_adapters(engines)
     gateway = Gateway(
-        {name: each.engine for name, each in engines.items()}, gateway_options(engines, policies, settings)
+        {name: each.engine for name, each in everybody.items()}, gateway_options(everybody, policies, settings)
     )
     follow = following(gateway.house, engines, policies)
     work = () if follow is None else (heir.after(follow.run) if heir else follow.run,)

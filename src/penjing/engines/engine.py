@@ -45,6 +45,10 @@ class Capabilities:
     """Changes when its answers to the same question may: another file, other options. "" where nobody can know."""
     schema_gaps: frozenset[str] = frozenset()
     """Keywords of JSON Schema that it passes over without a word: `keyword`, or `type.keyword` for one type only."""
+    adapters: tuple[tuple[str, float], ...] = ()
+    """Its LoRA adapters, in the order of their ids: the name, "" for one that is always on, and the weight."""
+    weights: tuple[float, ...] = ()
+    """The weight of each adapter in every question under this name; empty where the engine's own choice is meant."""
     metadata: dict[str, object] = field(default_factory=dict)
 
 

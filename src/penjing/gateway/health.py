@@ -16,7 +16,8 @@ from penjing.gateway.house import House
 async def health(house: House) -> tuple[int, bytes]:
     """Status and JSON body of /health."""
     answers = await house.pulse.all(house.engines)
-    models = {name: _model(engine, house.failed.get(name), answers[name]) for name, engine in house.engines.items()}
+    failures = {name: house.failed.get(house.lane(name)) for name in house.engines}
+    models = {name: _model(engine, failures[name], answers[name]) for name, engine in house.engines.items()}
     ours = [model for name, model in models.items() if house.engines[name].local] or list(models.values())
     states = [model["status"] for model in ours]
     ready = bool(states) and all(state == "ready" for state in states)

@@ -92,6 +92,10 @@ class House:
             raise NoSuchModel(model=model, known=", ".join(self.engines), param="model")
         return model
 
+    def lane(self, name: str) -> str:
+        """The engine whose slots, links and memory the engine `name` uses: itself, or the one it is a view of."""
+        return str(getattr(self.engines.get(name), "of", name))
+
     @property
     def is_open(self) -> bool:
         """Whether somebody without a key is let in."""
@@ -104,8 +108,9 @@ class House:
     def chosen(self, model: str) -> tuple[str, Engine]:
         """The engine named `model`, the first one where none is named. Raises NoSuchModel, and why it failed."""
         name = self.named(model)
-        if name in self.failed:
-            raise self.failed[name]
+        failure = self.failed.get(self.lane(name))
+        if failure is not None:
+            raise failure
         return name, self.engines[name]
 
     def add(self, name: str, engine: Engine) -> None:
@@ -136,7 +141,7 @@ class House:
             self.recent.add(name, path, body)
         wake = getattr(engine, "wake", None)
         if wake is not None:
-            self.asked[name] = asyncio.get_running_loop().time()
+            self.asked[self.lane(name)] = asyncio.get_running_loop().time()
             await wake()
         answer = await self.pool(name, engine).ask("POST", path, body)
         if answer.status == 200:
@@ -156,6 +161,7 @@ class House:
 
     def pool(self, name: str, engine: Engine) -> Pool:
         """The links to `engine`. Raises EngineLoading."""
+        name = self.lane(name)
         address = engine.address
         pool = self.pools.get(name)
         if pool is None or (pool.address is not address and pool.address != address):

@@ -48,8 +48,9 @@ async def send(ask: Ask, house: House) -> AsyncIterable[Event]:
     capabilities = engine.capabilities
     if capabilities.context and ask.context > capabilities.context:
         raise ContextNotThere(model=name, wanted=ask.context, context=capabilities.context, param="num_ctx")
-    if ask.rest is not None or house.rests.told(name):
-        ask.at_end(lambda outcome: house.rests.used(name, ask.rest))
+    lane = house.lane(name)
+    if ask.rest is not None or house.rests.told(lane):
+        ask.at_end(lambda outcome: house.rests.used(lane, ask.rest))
     check(ask.wire, capabilities)
     require_allowed(ask.wire, house.options.image_hosts)
     schema.tell(ask, capabilities)

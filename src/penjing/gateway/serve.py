@@ -235,8 +235,9 @@ async def _start(gateway: Gateway, ready: Callable[[], Coroutine[Any, Any, None]
             log.exception("%s could not be started", name)
             gateway.house.failed[name] = EngineStartFailed(model=name, detail=repr(error))
 
-    await asyncio.gather(*(one(name, engine) for name, engine in gateway.engines.items()))
-    if gateway.house.failed and len(gateway.house.failed) == len(gateway.engines):
+    own = {name: engine for name, engine in gateway.engines.items() if gateway.house.lane(name) == name}
+    await asyncio.gather(*(one(name, engine) for name, engine in own.items()))
+    if gateway.house.failed and len(gateway.house.failed) == len(own):
         raise next(iter(gateway.house.failed.values()))
     await ready()
 

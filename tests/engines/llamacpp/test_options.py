@@ -1,6 +1,6 @@
 import pytest
 
-from penjing.engines.llamacpp.options import EngineOptions
+from penjing.engines.llamacpp.options import Beside, EngineOptions
 from penjing.errors import SettingError
 
 
@@ -25,5 +25,15 @@ def test_unknown_options_are_refused() -> None:
 
 
 def test_adapters_have_a_path_and_a_weight() -> None:
-    options = EngineOptions(lora=("a.gguf", "b.gguf=0.5", "odd=name.gguf"))
-    assert options.adapters == (("a.gguf", 1.0), ("b.gguf", 0.5), ("odd=name.gguf", 1.0))
+    given = ("a.gguf", "b.gguf=0.5", "./odd=name.gguf", "pirate=c.gguf", "poet=./x=y.gguf=0.7")
+    wanted = (
+        Beside("a.gguf"),
+        Beside("b.gguf", 0.5),
+        Beside("./odd=name.gguf"),
+        Beside("c.gguf", name="pirate"),
+        Beside("./x=y.gguf", 0.7, "poet"),
+    )
+    assert EngineOptions(lora=given).adapters == wanted
+    assert EngineOptions(lora=tuple(each.entry for each in wanted)).adapters == wanted
+    with pytest.raises(SettingError, match="different names"):
+        EngineOptions(lora=("a=x.gguf", "a=y.gguf"))

@@ -322,8 +322,23 @@ def foreseen(name: str, derived: Derived) -> Capabilities:
         rerank=settings.pooling == RANK,
         reasoning="enable_thinking" in template or "<think>" in template,
         hears_leaving=False,
+        adapters=adapters(derived),
+        weights=weights(derived),
         metadata={"pool": settings.pool},
     )
+
+
+def adapters(derived: Derived) -> tuple[tuple[str, float], ...]:
+    """Name and weight of each LoRA adapter, in the order of their ids."""
+    return tuple((each.name, each.weight) for each in derived.adapters)
+
+
+def weights(derived: Derived) -> tuple[float, ...]:
+    """What each question says of adapters that does not choose any. llama.cpp notices only where a question says so
+    that a slot's cache was computed with others, so that none may say nothing."""
+    if not any(each.name for each in derived.adapters):
+        return ()
+    return tuple(each.at_first for each in derived.adapters)
 
 
 def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabilities:
@@ -345,5 +360,7 @@ def capabilities(name: str, derived: Derived, props: dict[str, Any]) -> Capabili
         tools=bool(can.get("supports_tools", True)),
         reasoning="enable_thinking" in template or "<think>" in template,
         hears_leaving=False,
+        adapters=adapters(derived),
+        weights=weights(derived),
         metadata={"quantization": props.get("model_ftype", ""), "pool": derived.settings.pool},
     )

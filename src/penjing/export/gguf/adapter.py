@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penjing.export.gguf.base import EMBEDDING, base_of
+from penjing.export.gguf.base import EMBEDDING, Base, base_of
 from penjing.export.gguf.faults import AdapterTensorUnknown, AdapterUnsupported
+from penjing.probe import model as probe
 from penjing.probe import safetensors
 from penjing.probe.checkpoint import load_json
 from penjing.probe.tensor import Tensor
@@ -71,15 +72,15 @@ def is_folder(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def convert(folder: Path, base: Path, target: Path) -> Path:
-    """Write the adapter in `folder` for the model `base` (a checkpoint folder or a GGUF file) to `target`, in f32,
-    whole or not at all. Raises AdapterUnsupported, AdapterTensorUnknown, AdapterMismatch, UnknownArchitecture,
-    ModelCorrupt, DiskFull."""
+def convert(folder: Path, base: Path | Base, target: Path) -> Path:
+    """Write the adapter in `folder` for the model `base` (a checkpoint folder, a GGUF file, or what is known of one) to
+    `target`, in f32, whole or not at all. Raises AdapterUnsupported, AdapterTensorUnknown, AdapterMismatch,
+    UnknownArchitecture, ModelCorrupt, DiskFull."""
     config = load_json(folder / CONFIG)
     for option, fine in REFUSED.items():
         if config.get(option) not in fine:
             raise AdapterUnsupported(path=str(folder), option=option, value=config.get(option), wanted=fine[0])
-    under = base_of(base)
+    under = base_of(probe.read(base)) if isinstance(base, Path) else base
     alpha = float(config.get("lora_alpha") or 1.0)
     metadata: dict[str, Value] = {
         "general.architecture": under.family.arch,

@@ -19,7 +19,7 @@ from penjing.export.gguf import convert
 from penjing.export.gguf.config import Config
 from penjing.export.gguf.families import FAMILIES, KNOWN, Family
 from penjing.export.gguf.faults import AdapterMismatch, AdapterOfAnother, NotAnAdapter, UnknownArchitecture
-from penjing.probe import checkpoint, model
+from penjing.probe import model
 from penjing.probe.facts import Model
 
 EMBEDDING = "token_embd.weight"
@@ -48,9 +48,9 @@ class Base:
         _require_same(adapter, self.path, name, shape, self.shapes.get(name, ()))
 
 
-def base_of(path: Path) -> Base:
-    """The model at `path`, a checkpoint folder or a GGUF file. Raises UnknownArchitecture, ModelCorrupt."""
-    found = model.read(path)
+def base_of(found: Model) -> Base:
+    """A model whose header was read, a checkpoint folder or a GGUF file. Raises UnknownArchitecture, ModelCorrupt."""
+    path = found.path
     if found.format == "gguf":
         family = next((each for each in FAMILIES if each.arch == found.architecture), None)
         shapes = {tensor.name: tensor.shape for tensor in found.tensors}
@@ -61,7 +61,7 @@ def base_of(path: Path) -> Base:
         shapes = {}
         if family is not None:
             config = family.settle(config)
-            named = convert.named(checkpoint.read(path), config, family)
+            named = convert.named(found, config, family)
             shapes = {name: tensor.shape for name, tensor in named.items()}
     if family is None:
         known = ", ".join(KNOWN)

@@ -86,7 +86,7 @@ class Admission:
         house.waiting = lambda engine: len(self._lines.get(engine, ()))
 
     async def __call__(self, ask: Ask, call_next: Call) -> AsyncIterable[Event]:
-        name = self._house.named(ask.target)
+        name = self._house.lane(self._house.named(ask.target))
         line = self._line(name)
         if line is None:
             return await call_next(ask)

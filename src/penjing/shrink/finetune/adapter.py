@@ -46,6 +46,7 @@ def load(folder: Path, options: Tuning) -> TorchModel:
     """The checkpoint as it is trained: in float32; beside an adapter on a GPU as it is stored, or in 4 bits. Raises
     what `torch_model.load` raises, DeviceUnavailable."""
     require(*TORCH, *(("peft",) if options.adapts else ()), *(("bitsandbytes",) if options.method == QLORA else ()))
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels that it could fetch
     place = device(options.device)
     if place == "cpu":
         _require_memory(folder, options)
@@ -160,7 +161,6 @@ def save(model: Any, folder: Path) -> None:
 @contextmanager
 def _hushed() -> Iterator[None]:
     """Without the warnings that peft and bitsandbytes draw from newer versions of what they use."""
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels that it could fetch
     with warnings.catch_warnings(), torch_model.quiet():
         for kind in (FutureWarning, DeprecationWarning, UserWarning):
             warnings.simplefilter("ignore", kind)

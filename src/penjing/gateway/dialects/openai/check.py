@@ -42,6 +42,7 @@ def check(body: wire.AnyBody, model: Capabilities) -> None:
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest(detail="stream_options: only allowed when stream is true.", param="stream_options")
     _grammar(body.grammar or "")
+    _lora(body.lora, model)
     if isinstance(body, wire.ChatBody):
         _chat(body, model)
         size = sum(map(len, _texts(body)))
@@ -52,6 +53,18 @@ def check(body: wire.AnyBody, model: Capabilities) -> None:
     # Characters are counted, not bytes: each is at least one.
     if model.context and size > model.context * LONGEST_TOKEN:
         raise CertainOverflow(tokens=size // LONGEST_TOKEN, context=model.context, param="messages")
+
+
+def _lora(asked: list[wire.LoraScale] | None, model: Capabilities) -> None:
+    if asked is None:
+        return
+    _refuse(not model.adapters, "'lora' (it has no adapters)", "lora", model)
+    names = [name for name, _ in model.adapters]
+    for index, each in enumerate(asked):
+        known = each.name in names if each.name else each.id is not None and each.id < len(names)
+        if not known or (each.name and each.id is not None):
+            told = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names))
+            raise InvalidRequest(detail=f"lora[{index}]: one of these adapters is wanted: {told}.", param="lora")
 
 
 def _chat(body: wire.ChatBody, model: Capabilities) -> None:

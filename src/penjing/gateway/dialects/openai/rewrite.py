@@ -50,6 +50,8 @@ def _changes(body: bytes, parsed: wire.AnyBody, model: Capabilities) -> dict[str
         changes["documents"] = parsed.plain  # engines take texts
     if isinstance(parsed, wire.Weighing):
         return changes
+    if parsed.lora is not None or model.weights:
+        changes["lora"] = _lora(parsed.lora, model)
     if parsed.seed is not None and not 0 <= parsed.seed <= SEED_BITS:
         changes["seed"] = parsed.seed & SEED_BITS  # engines take 32 bits, OpenAI's clients may send 64
     if isinstance(parsed, wire.ChatBody):
@@ -59,6 +61,14 @@ def _changes(body: bytes, parsed: wire.AnyBody, model: Capabilities) -> dict[str
             messages = _LISTS.decode(body).messages
             changes["messages"] = [_plain(message) for message in messages]
     return changes
+
+
+def _lora(asked: list[wire.LoraScale] | None, model: Capabilities) -> list[dict[str, object]]:
+    """Adapters by the ids that llama.cpp knows them by; one that is left out does nothing."""
+    if asked is None:
+        return [{"id": number, "scale": weight} for number, weight in enumerate(model.weights)]
+    names = [name for name, _ in model.adapters]
+    return [{"id": names.index(each.name) if each.name else each.id, "scale": each.scale} for each in asked]
 
 
 def _template(parsed: wire.ChatBody, changes: dict[str, object]) -> None:

@@ -1,8 +1,8 @@
 """The bodies of OpenAI's API as typed structures: what a client may send, checked by name, type and range.
 
 Fields are those of https://platform.openai.com/docs/api-reference (chat, completions, embeddings) and of llama.cpp's
-server (tools/server/README.md), plus `enable_thinking` and `return_reasoning`. A field that is not here is refused.
-What is in a JSON schema is the engine's to judge.
+server (tools/server/README.md), plus `enable_thinking`, `return_reasoning` and names of adapters in `lora`. A field
+that is not here is refused. What is in a JSON schema is the engine's to judge.
 
 Does not know: what a model can do (see `check`).
 """
@@ -148,6 +148,14 @@ class StreamOptions(Wire):
     include_obfuscation: bool | None = None
 
 
+class LoraScale(Wire):
+    """How much of an adapter: its `name`, or its `id` as llama.cpp counts them."""
+
+    id: Count | None = None
+    name: str = ""
+    scale: float = 1.0
+
+
 class Shared(Body):
     """What chat and bare completions have in common."""
 
@@ -206,6 +214,7 @@ class Shared(Body):
     return_tokens: bool | None = None
     return_progress: bool | None = None
     timings_per_token: bool | None = None
+    lora: list[LoraScale] | None = None
 
     def __post_init__(self) -> None:
         # not a pattern in the type: msgspec to 0.22 follows a wild pointer at garbage collection for `list | pattern`
