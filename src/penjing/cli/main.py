@@ -40,6 +40,7 @@ VERBS = {
     "device": ("penjing.cli.device.verb:device", "Let this machine follow a hub's releases."),
     "bench": ("penjing.cli.bench.verb:bench", "Measure how fast a model answers."),
     "finetune": ("penjing.cli.finetune:finetune", "Teach a model your own examples."),
+    "quantize": ("penjing.cli.quantize.verb:quantize", "Make a model smaller: fewer bits a weight, to a size."),
     "evaluate": ("penjing.cli.evaluate.verb:evaluate", "Measure what a model is worth, and what it lost."),
     "keys": ("penjing.cli.keys:keys", "Make, list and revoke the API keys of the server."),
     "audit": ("penjing.cli.audit:audit", "Check or read the log of who asked which model what."),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penjing.files import human
+from penjing.plan import mixes
 from penjing.probe import single
 from penjing.probe.facts import Model
 from penjing.probe.ggml import row_bytes
@@ -29,7 +30,7 @@ from penjing.shrink.quantize.judge import Judge
 from penjing.shrink.quantize.mix import Quantized, quantizable
 from penjing.shrink.quantize.notes import Notes, digest
 from penjing.shrink.quantize.refine import EXCHANGES, kinds, refine
-from penjing.shrink.quantize.workshop import Workshop
+from penjing.shrink.quantize.workshop import Workshop, file_bytes
 from penjing.shrink.quantize.worth import FINE, groups, worth
 from penjing.shrink.quantize.write import quantize, require_floats
 from penjing.shrink.stream import cores
@@ -55,16 +56,18 @@ def fit(
     size: int,
     windows: Windows,
     *,
+    fixed: Mapping[str, str] | None = None,
     importance: Importance | None = None,
     threads: int = 0,
     report: Report | None = None,
 ) -> Budgeted:
     """Write the F32, F16 or BF16 model `source` to `target` in at most `size` bytes (the whole file), calibrated on
-    `windows`. `importance` is measured where it is not given. What was measured is kept for the next time. Raises
-    BudgetTooSmall before anything is measured, and what `quantize` and `collect` raise; `report` cancels by raising."""
+    `windows`. Tensors in `fixed` get that type. `importance` is measured where it is not given. What was measured is
+    kept for the next time. Raises BudgetTooSmall before anything is measured, and what `quantize` and `collect` raise;
+    `report` cancels by raising."""
     model = single.read(source)
     require_floats(model)
-    require_possible(model, size)
+    require_possible(model, size, fixed or {})
     told = report or (lambda progress: None)
     if importance is None:
         importance = collect(
@@ -72,16 +75,16 @@ def fit(
             report=span(told, 0.0, 0.1),
         )  # fmt: skip
     with Work(model, importance, windows, threads, told) as work:
-        chosen = work.choose(size)
+        chosen = work.choose(size, fixed or {})
     types = {name: each.kind for name, each in chosen.items()}
     says = {"penjing.quantize.bytes": str(size)}
     done = quantize(source, target, types, importance=importance, says=says, report=span(told, 0.9, 1.0))
     return Budgeted(done, types, cost(chosen), work.best, len(work.notes.kept.kl), work.worth)
 
 
-def require_possible(model: Model, size: int) -> None:
+def require_possible(model: Model, size: int, fixed: Mapping[str, str]) -> None:
     """Raises BudgetTooSmall where even the smallest types are too many bytes."""
-    least = least_bytes(model)
+    least = least_bytes(model, fixed)
     if least > size:
         weights = sum(tensor.elements for tensor in model.tensors)
         raise BudgetTooSmall(
@@ -97,15 +100,23 @@ def _ceiling(size: int) -> str:
     return human(size)
 
 
-def least_bytes(model: Model) -> int:
-    """Bytes of the smallest possible file of `model`."""
-    workshop = Workshop(model, Importance({}))
-    seen = {tensor.name: tensor for tensor in model.tensors if quantizable(tensor.name, tensor.shape)}
-    fewest = {
-        name: min(candidates(tensor, True), key=lambda kind: row_bytes(kind, tensor.shape[-1]))
-        for name, tensor in seen.items()
-    }
-    return workshop.size(fewest)
+def least_bytes(model: Model, fixed: Mapping[str, str] | None = None) -> int:
+    """Bytes of the smallest possible file of `model`, the tensors in `fixed` of that type."""
+    fewest = {tensor.name: candidates(tensor, True)[0] for tensor in _matrices(model)}
+    shapes = {tensor.name: tensor.shape for tensor in model.tensors}
+    given = {name: mixes.fitting(kind, shapes[name]) for name, kind in (fixed or {}).items()}
+    return file_bytes(model, {**fewest, **given})
+
+
+def bytes_of(model: Model, bits: float) -> int:
+    """Bytes of a file of `model` with so many `bits` a weight on average, header and vocabulary included."""
+    here = sum(padded(tensor.bytes) for tensor in model.tensors)
+    weights = sum(tensor.elements for tensor in model.tensors)
+    return file_bytes(model, {}) - here + round(weights * bits / 8)
+
+
+def _matrices(model: Model) -> list[Tensor]:
+    return [tensor for tensor in model.tensors if quantizable(tensor.name, tensor.shape)]
 
 
 class Work:
@@ -116,7 +127,7 @@ class Work:
         self.windows, self.threads = windows, threads
         self.workshop = Workshop(model, importance)
         self.notes = Notes(model, {"text": windows.digest, "windows": list(windows.tokens.shape)})
-        self.tensors = {one.name: one for one in model.tensors if quantizable(one.name, one.shape)}
+        self.tensors = {one.name: one for one in _matrices(model)}
         self.best: float | None = None
         self.worth: dict[str, float] = {}
         self._judge: Judge | None = None
@@ -130,14 +141,19 @@ class Work:
         if self._judge is not None:
             self._judge.__exit__(None, None, None)
 
-    def choose(self, size: int) -> Chosen:
+    def choose(self, size: int, fixed: Mapping[str, str]) -> Chosen:
         """The types, refined where the model is small enough to be tried."""
         found = self.errors(span(self.report, 0.1, 0.2))
         many = groups(self.model, list(self.tensors))
         self.worth = worth(many, found, self.counted(len(many), "measuring", 0.2, 0.5))
         options = self.options(found, self.worth)
+        for name, kind in fixed.items():
+            if name in options:
+                kind = mixes.fitting(kind, self.tensors[name].shape)
+                known = [each for each in options[name] if each.kind == kind]
+                options[name] = known or [Option(kind, self.bytes(name, kind), 0.0)]
         plain = sum(self.bytes(name, tensor.type) for name, tensor in self.tensors.items())
-        room = size - (self.workshop.size({}) - plain)
+        room = size - (file_bytes(self.model, {}) - plain)
         chosen = allocate(options, room)
         if self.model.parameters > FINE:
             return chosen

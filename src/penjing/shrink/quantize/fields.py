@@ -68,7 +68,7 @@ def _none(blocks: Bytes, parts: int = 1) -> Whole:
 
 def _unpack_q2_k(blocks: Bytes) -> Fields:
     scales, quants = blocks[:, :16], blocks[:, 16:80].reshape(-1, 2, 1, 32)
-    codes = quants >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    codes = (quants >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3).astype(np.uint8)
     low, high = (scales & 15).astype(np.int16), (scales >> 4).astype(np.int16)
     return Fields(_half(blocks, 80), _half(blocks, 82), low, high, codes.reshape(-1, 256))
 
@@ -82,8 +82,8 @@ def _pack_q2_k(fields: Fields) -> Bytes:
 
 def _unpack_q3_k(blocks: Bytes) -> Fields:
     mask, quants, packed = blocks[:, None, None, :32], blocks[:, 32:96].reshape(-1, 2, 1, 32), blocks[:, 96:108]
-    low: Bytes = quants >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
-    high: Bytes = mask >> np.arange(8, dtype=np.uint8).reshape(2, 4, 1) & 1
+    low = quants >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3
+    high = mask >> np.arange(8, dtype=np.uint8).reshape(2, 4, 1) & 1
     nibbles = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], axis=1)
     tops = np.concatenate([packed[:, 8:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)
     scales = (nibbles | tops << 4).astype(np.int16) - 32

@@ -28,6 +28,12 @@ KEPT = 1 << 29
 """Bytes of 16-bit weights up to which everything that was coded stays in memory (several times this in all)."""
 
 
+def file_bytes(model: Model, types: Mapping[str, str]) -> int:
+    """Bytes of a file of `model` with `types` by name, others as they are."""
+    infos = [Info(one.name, one.shape, types.get(one.name, one.type)) for one in model.tensors]
+    return container.size(kept(model) + header("F16"), infos)
+
+
 class Workshop:
     """Writes `model` with types by name. Raises as `quantize`."""
 
@@ -36,11 +42,6 @@ class Workshop:
         self.small = model.bytes <= KEPT
         self._metadata = kept(model)
         self._coded: dict[tuple[str, str], NDArray[np.uint8]] = {}
-
-    def size(self, types: Mapping[str, str]) -> int:
-        """Bytes of the file."""
-        infos = [Info(one.name, one.shape, types.get(one.name, one.type)) for one in self.model.tensors]
-        return container.size(self._metadata + header("F16"), infos)
 
     def write(self, path: Path, types: Mapping[str, str], report: Report | None = None) -> Path:
         """The file with these types; tensors that are not named stay as they are."""

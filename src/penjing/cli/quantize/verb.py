@@ -1,0 +1,211 @@
+"""The verb `quantize`: the same model in fewer bits, to a size or as one of llama.cpp's mixtures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penjing.cli import talk
+from penjing.cli.verb import argument, option, verb
+from penjing.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penjing.cli.local import Care
+    from penjing.cli.quantize.wish import Wish
+    from penjing.progress import Report
+    from penjing.shrink.quantize.budget import Budgeted
+    from penjing.shrink.quantize.importance import Importance
+    from penjing.shrink.quantize.mix import Quantized
+    from penjing.shrink.texts.windows import Windows
+
+NO_TEXT = "none"
+PATH = "penjing quantize"
+
+
+@verb(
+    "quantize",
+    help="Make a model smaller: fewer bits a weight. With a size or a number of bits each tensor gets the type with "
+    "which the answers change least, as measured on calibration text; the result is a .gguf file.",
+    examples=(
+        ("penjing quantize guide --bits 4", "The best file of four bits a weight."),
+        ("penjing quantize ./model --to 1.5GB", "The best file of at most 1.5 GB."),
+        ("penjing quantize ./model --to 1.5GB --text notes.txt", "Calibrated on your own text."),
+        ("penjing quantize ./model --preset Q4_K_M", "llama-quantize's mixture, rounded better."),
+        ("penjing quantize ./model.gguf --preset Q4_K_M --text none", "As llama-quantize does it without a matrix."),
+    ),
+)
+@argument("model", metavar="MODEL", required=True)
+@option("--to", metavar="SIZE", help="The whole file in at most so many bytes: 1.5GB, 800MB.")
+@option("--bits", metavar="BITS", help="So many bits a weight on average, 1.5 to 16 (4.5).")
+@option("--preset", metavar="NAME", help="One of llama.cpp's mixtures: Q2_K, Q3_K_M, Q4_K_M, Q5_K_M, Q6_K ...")
+@option("--type", "types", metavar="PATTERN=TYPE", multiple=True, help="The type of tensors whose names match.")
+@option(
+    "--text",
+    metavar="FILE|NAME",
+    multiple=True,
+    help="Calibration text: a .txt, .md, .jsonl or folder; calibration is built in, none is plain rounding.",
+)
+@option("--imatrix", metavar="FILE", help="Use this importance matrix (llama-imatrix's GGUF form) instead of a text.")
+@option("--save-imatrix", metavar="FILE", help="Keep the importance matrix that was measured, for other programs too.")
+@option("--plain", is_flag=True, help="Round each number by itself, as llama-quantize does: faster, loses more.")
+@option("--threads", metavar="COUNT", help="Threads that compute; one for each physical core where not given.")
+@option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered.")
+@option("--json", "as_json", is_flag=True, help="Print JSON.")
+@option("--output", "-o", metavar="FILE", help="The .gguf that is written; MODEL-SIZE.gguf here where not given.")
+def quantize(model: str, as_json: bool, **given: Any) -> None:
+    """The door."""
+    from penjing.cli import local
+    from penjing.cli.quantize.shown import document, tell
+    from penjing.cli.quantize.wish import wish
+    from penjing.files import expanded
+    from penjing.shrink.alone import alone
+    from penjing.shrink.output import require_free
+
+    wanted = wish(given["to"], given["bits"], given["preset"], given["types"])
+    name, source = source_of(model, local.care(given))
+    output = expanded(given["output"] or f"{name}-{wanted.label}.gguf")
+    require_free(output)
+    try:
+        with alone(output):
+            done, fitted = _run(source, output, wanted, given)
+    except KeyboardInterrupt:
+        talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
+        raise
+    if as_json:
+        talk.data_json(document(source, done, fitted))
+    else:
+        tell(source, done, fitted)
+        talk.data(str(output))
+
+
+def source_of(model: str, care: Care) -> tuple[str, Path]:
+    """What it is called, and a .gguf with its weights as they were trained (a checkpoint is converted once). Raises
+    NotHere, NotWhileSealed, and what `fetching.found` and conversions raise."""
+    from penjing.cli.fetching import found
+    from penjing.cli.model import NotHere, is_url
+    from penjing.cli.progress import shown
+    from penjing.store.seal.faults import NotWhileSealed
+
+    if is_url(model):
+        raise NotHere(model=model)
+    kept = found(model, None, care)
+    if kept.kind == "sealed":
+        raise NotWhileSealed(option=PATH, model=model, detail="the smaller copy would lie on disk unsealed.")
+    if kept.kind != "gguf":
+        kept = found(model, 16, care)
+    with shown() as report:
+        return kept.name, kept.make(report)
+
+
+def _run(source: Path, output: Path, wanted: Wish, given: dict[str, Any]) -> tuple[Quantized, Budgeted | None]:
+    from penjing.cli.progress import shown
+
+    threads = _threads(given["threads"])
+    with shown() as report:
+        windows = _windows(source, given["text"], given["imatrix"])
+        if wanted.preset:
+            known = _importance(source, windows, given, threads, report)
+            return _preset(source, output, wanted, known, report), None
+        return _fitted(source, output, wanted, windows, given, threads, report)
+
+
+def _windows(source: Path, names: Sequence[str], imatrix: str | None) -> Windows | None:
+    """Calibration text as the model reads it; None where there is to be none. Raises NoneBeside, NoSuchText, NotAText,
+    TextTooShort, WrongLanguage."""
+    from penjing.cli.quantize.wish import NoneBeside
+    from penjing.shrink.quantize.calibration import calibration
+    from penjing.shrink.texts.known import texts
+
+    if NO_TEXT in names:
+        if len(names) > 1:
+            raise NoneBeside
+        return None
+    if imatrix and not names:
+        return None
+    return calibration(source, [text for name in names for text in texts(name)] if names else None)
+
+
+def _importance(
+    source: Path, windows: Windows | None, given: dict[str, Any], threads: int, report: Report
+) -> Importance | None:
+    """What the columns are worth: from a file, or measured, or unknown."""
+    from penjing.files import expanded
+    from penjing.shrink.quantize.collect import collect
+    from penjing.shrink.quantize.importance import load, save
+
+    if given["imatrix"]:
+        return load(expanded(given["imatrix"]))
+    if windows is None:
+        return None
+    found = collect(
+        source,
+        windows.tokens,
+        texts=(windows.name,),
+        products=not given["plain"],
+        threads=threads or None,
+        report=report,
+    )
+    if given["save_imatrix"]:
+        talk.note("Written: {path}", path=save(expanded(given["save_imatrix"]), found))
+    return found
+
+
+def _preset(source: Path, output: Path, wanted: Wish, known: Importance | None, report: Report) -> Quantized:
+    from penjing.probe import single
+    from penjing.shrink.quantize.mix import mix_of
+    from penjing.shrink.quantize.write import quantize as write
+
+    if not wanted.types:
+        return write(source, output, str(wanted.preset), importance=known, report=report)
+    model = single.read(source)
+    mix = mix_of(model, str(wanted.preset), weighed=known is not None)
+    chosen = {one.name: mix.wanted(one.name, len(one.shape)) for one in model.tensors}
+    chosen |= typed(wanted, list(chosen))
+    return write(source, output, chosen, importance=known, report=report)
+
+
+def typed(wanted: Wish, names: Sequence[str]) -> dict[str, str]:
+    """The tensors that a person gave a type. Raises SettingError for a pattern that finds none."""
+    found: dict[str, str] = {}
+    for pattern, kind in wanted.types:
+        matching = [name for name in names if pattern.search(name)]
+        if not matching:
+            raise SettingError(name="type", value=pattern.pattern, wanted="part of a tensor's name", source="--type")
+        found = dict.fromkeys(matching, kind) | found
+    return found
+
+
+def _fitted(
+    source: Path,
+    output: Path,
+    wanted: Wish,
+    windows: Windows | None,
+    given: dict[str, Any],
+    threads: int,
+    report: Report,
+) -> tuple[Quantized, Budgeted]:
+    from penjing.cli.quantize.wish import TextNeeded
+    from penjing.probe import single
+    from penjing.progress import span
+    from penjing.shrink.quantize.budget import bytes_of, fit
+
+    if windows is None:
+        raise TextNeeded
+    model = single.read(source)
+    size = wanted.bytes if wanted.bytes is not None else bytes_of(model, wanted.bits or 0)
+    known = _importance(source, windows, given, threads, span(report, 0.0, 0.1))
+    fixed = typed(wanted, [one.name for one in model.tensors])
+    done = fit(
+        source, output, size, windows, fixed=fixed, importance=known, threads=threads, report=span(report, 0.1, 1.0)
+    )
+    return done.quantized, done
+
+
+def _threads(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not (text.isdecimal() and 0 < int(text) <= 1024):
+        raise SettingError(name="threads", value=text, wanted="a whole number of at least 1", source="--threads")
+    return int(text)
