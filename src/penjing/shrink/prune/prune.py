@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.errors import SettingError
-from penjing.progress import Progress, Report
+from penjing.progress import Progress, Report, span
 from penjing.shrink import packing, torch_model
 from penjing.shrink.divergence import divergence
 from penjing.shrink.lineage import Step
@@ -120,7 +120,9 @@ class Cutting:
         self.anatomy, self.options, self.report = anatomy, options, report
         aside = max(1, int(len(examples) * SHARE)) if len(examples) > 1 else 0
         self.compared = examples[:aside] or examples
-        self.found: Importance = measure(anatomy, examples[aside:], options.seed, _part(report, 0.0, 0.6))
+        self.found: Importance = measure(
+            anatomy, examples[aside:], options.seed, span(report, 0.0, 0.6) if report else None
+        )
         self.attention, self.inner = self._prices()
 
     def _prices(self) -> tuple[list[Removal], list[Removal]]:
@@ -209,10 +211,3 @@ def remarks(anatomy: Anatomy, tried: Tried, ratio: float, before: int) -> tuple[
 def _row(tried: Tried, anatomy: Anatomy) -> dict[str, object]:
     words = tried.shape.words(anatomy.sharing)
     return {**words, "parameters": tried.parameters, "expected": tried.expected, "divergence": tried.divergence}
-
-
-def _part(report: Report | None, begin: float, share: float) -> Report | None:
-    """`report` for work that is a share of the whole."""
-    if report is None:
-        return None
-    return lambda progress: report(Progress(begin + share * progress.fraction, progress.stage))
