@@ -95,7 +95,7 @@ def foresee_same(before: Outlook, options: object, pace: Pace) -> Outlook:
 
 CUT = Kind("cut", "Cutting", Cut, cut, foresee_cut, takes=("checkpoint",))
 SHARPEN = Kind("sharpen", "Sharpening", Sharpen, sharpen, foresee_same, takes=("checkpoint",))
-LOOK = Kind("look", "Looking", Look, look, foresee_same, looks=True)
+LOOK = Kind("look", "Looking", Look, look, foresee_same, looks=True, measures=True)
 KINDS = {kind.name: kind for kind in (CUT, SHARPEN, LOOK)}
 
 

@@ -153,6 +153,13 @@ def values(step: Step) -> dict[str, Any]:
     return {name: value for name, value in built.items() if value is not None}
 
 
+def chosen(step: Step) -> dict[str, Any]:
+    """As `values`, without what nobody chose."""
+    usual = {each.name: each.default for each in dataclasses.fields(step.options)}
+    differing = {each for each, default in usual.items() if getattr(step.options, each) != default}
+    return {name: value for name, value in values(step).items() if name in differing}
+
+
 def text(recipe: Recipe) -> str:
     """The TOML of a recipe; `parse` makes the same recipe of it."""
     parts = [f"[{MODEL}]\nname = {_toml(recipe.model)}\n"] if recipe.model else []

@@ -234,7 +234,7 @@ def _describe(order: Order, taken: Sequence[Taken], model: Path) -> Manifest:
         },
         parent=lineage.parent_digest(order.origin),
         recipe=recipe,
-        quality=next((dict(each.found) for each in reversed(taken) if each.kind.looks), {}),
+        quality=next((dict(each.found) for each in reversed(taken) if each.kind.measures), {}),
     )
 
 
@@ -242,6 +242,6 @@ def entry(taken: Taken) -> dict[str, object]:
     """A step as it stands in a manifest."""
     options = values(taken.step)
     libraries = tuple(taken.kind.libraries)
-    found = {} if taken.kind.looks else taken.found
+    found = {} if taken.kind.measures else taken.found
     step = lineage.Step(taken.step.kind, options, options.pop("seed", None), taken.data, found, libraries=libraries)
     return {**step.entry(), "seconds": round(taken.seconds, 3)}

@@ -27,6 +27,7 @@ from penjing.progress import Report
 from penjing.shrink import lineage, pace, recipe
 from penjing.shrink.planning import Wish, filled, foresee, plan, remark_on_licence, standing
 from penjing.shrink.run import Order, Result, run
+from penjing.shrink.steps.compare import COMPARE
 from penjing.shrink.steps.kind import Kind, Outlook
 from penjing.shrink.steps.table import kinds
 from penjing.store import names, resolve
@@ -67,7 +68,7 @@ class Carried:
 
 
 def order(
-    model: str | None, wish: Wish, file: Path | None, output: Path | None, name: str | None, *, keep: bool
+    model: str | None, wish: Wish, file: Path | None, output: Path | None, name: str | None, *, compare: bool = False
 ) -> Ordered:
     """Everything that is known before anything is written. Raises NoModel, ModelNotFound, ModelCorrupt, NotARecipe and
     what else is wrong with a recipe, and what planning raises."""
@@ -81,13 +82,15 @@ def order(
     speed = pace.pace(calibration)
     before = outlook(probe.read(origin))
     steps = filled(written, wish, known) if written is not None else plan(wish, before, known, speed)
+    if compare and not any(step.kind == COMPARE.name for step in steps.steps):
+        steps = replace(steps, steps=(*steps.steps, recipe.made(COMPARE)))
     foreseen = foresee(steps, before, known, speed)
     called = names.suggested(name or (output.name if output else bare(model) + SMALL))
     work = _work(output, origin, called)
     licence = licence_of(model, origin)
     forbidden = lineage.forbids_derivatives(licence)
     return Ordered(
-        Order(origin, steps, foreseen, called, output or work / "result", work, licence, keep),
+        Order(origin, steps, foreseen, called, output or work / "result", work, licence),
         model,
         output is None,
         known,

@@ -17,7 +17,7 @@ from penjing.files import human
 from penjing.language import say
 from penjing.plan.quality import grade
 from penjing.shrink.planning import Planned
-from penjing.shrink.recipe import values
+from penjing.shrink.recipe import chosen, values
 from penjing.shrink.run import entry
 from penjing.shrink.steps.kind import Loss, Outlook, Seconds
 
@@ -40,13 +40,9 @@ def _head() -> tuple[str, ...]:
 
 def _row(number: int, planned: Planned) -> tuple[str, ...]:
     after = planned.after
-    options = ", ".join(f"{name} {_short(value)}" for name, value in values(planned.step).items() if _told(value))
+    options = ", ".join(f"{name} {_short(value)}" for name, value in chosen(planned.step).items())
     about = say(planned.kind.about)
     return str(number), about, size(after), loss(after.loss), time(after.seconds), options
-
-
-def _told(value: object) -> bool:
-    return value is not None and value not in ([], (), "", {})
 
 
 def _short(value: object) -> str:

@@ -31,6 +31,7 @@ FEWEST, MOST = 1.5, 16.0
 @option("--output", "-o", metavar="DIR", help="Write into this folder; a new version in the store where not given.")
 @option("--name", metavar="NAME", help="What the result is called; MODEL-small where not given.")
 @option("--dry-run", is_flag=True, help="Show the plan, do nothing.")
+@option("--compare", is_flag=True, help="Measure the usual quantizations of MODEL too, for the picture in the report.")
 @option("--keep", is_flag=True, help="Keep the results of the steps in between.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 def shrink(
@@ -42,10 +43,13 @@ def shrink(
     output: str | None,
     name: str | None,
     dry_run: bool,
+    compare: bool,
     keep: bool,
     as_json: bool,
 ) -> None:
     """The door."""
+    from dataclasses import replace
+
     from penjing.cli import talk
     from penjing.cli.model import require_known_sections
     from penjing.cli.shrink import order, shown
@@ -54,7 +58,8 @@ def shrink(
     require_known_sections()
     wish = wished(to, bits, ratio)
     file = expanded(recipe) if recipe else None
-    ordered = order.order(model, wish, file, expanded(output) if output else None, name, keep=keep)
+    ordered = order.order(model, wish, file, expanded(output) if output else None, name, compare=compare)
+    ordered = replace(ordered, order=replace(ordered.order, keep=keep))
     if not as_json or not dry_run:
         shown.plan(ordered, quiet=as_json)
     if dry_run:

@@ -16,7 +16,7 @@ from penjing.plan.report.frame import About, in_both, render
 from penjing.plan.said import Said, said
 from penjing.probe import model as probe
 from penjing.shrink import lineage
-from penjing.shrink.recipe import values
+from penjing.shrink.recipe import chosen
 from penjing.shrink.report import bitmap, landscape, sensitivity
 from penjing.shrink.report.answers import Answered
 from penjing.shrink.report.landscape import Point
@@ -171,11 +171,10 @@ def peers(result: Result) -> list[Point]:
 def cells(result: Result, at: int, taken: Taken) -> dict[str, Any]:
     """One row of the table."""
     planned = result.order.plan.steps[at].after
-    options = {name: value for name, value in values(taken.step).items() if value not in ([], (), "", {})}
     told = [(name, value) for name, value in taken.found.items() if isinstance(value, (int, float, str))]
     return {
         "name": said(taken.kind.about),
-        "options": ", ".join(f"{name} {value}" for name, value in options.items()),
+        "options": ", ".join(f"{name} {value}" for name, value in chosen(taken.step).items()),
         "size": human(planned.bytes),
         "expected": str(timedelta(seconds=round(planned.seconds.likely))),
         "took": str(timedelta(seconds=round(taken.seconds))),

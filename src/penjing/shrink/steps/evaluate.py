@@ -81,4 +81,6 @@ def foresee(before: Outlook, options: Evaluate, pace: Pace) -> Outlook:
     return before.then(effort=effort, seconds=pace.time("evaluate", effort, "read"), room=files)
 
 
-EVALUATE = Kind("evaluate", "Measuring what was lost", Evaluate, run, foresee, looks=True, libraries=("xllamacpp",))
+EVALUATE = Kind(
+    "evaluate", "Measuring what was lost", Evaluate, run, foresee, looks=True, measures=True, libraries=("xllamacpp",)
+)

@@ -145,7 +145,8 @@ Foresee = Callable[[Outlook, Any, Pace], Outlook]
 class Kind:
     """One kind of step. `options` is a frozen dataclass whose annotations are the schema. It `takes` these forms and
     `gives` one of them, or the same where that is None. `about` is an English template: what is being done, for bars
-    and plans. A recipe that ends with a step that only `looks` has the result of the one before.
+    and plans. A recipe that ends with a step that only `looks` has the result of the one before;
+    what the last one that `measures` found is the quality in the manifest.
     `libraries` are the packages whose versions the manifest names."""
 
     name: str
@@ -156,4 +157,5 @@ class Kind:
     takes: tuple[Form, ...] = ("checkpoint", "gguf")
     gives: Form | None = None
     looks: bool = False
+    measures: bool = False
     libraries: tuple[str, ...] = ()

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+from penjing.shrink.steps.compare import COMPARE
 from penjing.shrink.steps.evaluate import EVALUATE
 from penjing.shrink.steps.kind import Kind
+from penjing.shrink.steps.prune import PRUNE
 from penjing.shrink.steps.quantize import QUANTIZE
+from penjing.shrink.steps.training import DISTILL, FINETUNE
+from penjing.shrink.steps.vocabulary import VOCABULARY
 
 GROUP = "penjing.steps"
-BUILT_IN: tuple[Kind, ...] = (QUANTIZE, EVALUATE)
+BUILT_IN: tuple[Kind, ...] = (VOCABULARY, PRUNE, DISTILL, FINETUNE, QUANTIZE, EVALUATE, COMPARE)
 
 
 def kinds() -> Mapping[str, Kind]:
