@@ -10,14 +10,16 @@ import numpy as np
 from tiny_model import Shape
 
 
-def write_tiny_lora(path: Path, shape: Shape | None = None, *, rank: int = 4, scale: float = 1.0) -> Path:
+def write_tiny_lora(
+    path: Path, shape: Shape | None = None, *, rank: int = 4, scale: float = 1.0, seed: int = 7
+) -> Path:
     """Write an adapter of the query projections of every layer; returns `path`."""
     shape = shape or Shape()
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(rank))
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     for layer in range(shape.layers):
         name = f"blk.{layer}.attn_q.weight"
         writer.add_tensor(f"{name}.lora_a", random.normal(0, scale, (rank, shape.width)).astype(np.float32))
