@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from penjing.errors import InputError
 from penjing.shrink.evaluate.engine import Engine
 from penjing.shrink.evaluate.statistics import Floats
-from penjing.shrink.evaluate.tasks import Task, Told, parted
+from penjing.shrink.evaluate.tasks import Task, Told, evenly, parted
 from penjing.shrink.extra import require
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 PREFERRED = ("acc_norm", "acc", "exact_match")
 """Metrics of one question, the first that a task has."""
-OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+FEWSHOT_SEED = 1234
+"""lm-eval's own default."""
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1"}
+"""Nothing is fetched, and only our own bars are shown; read when these packages are imported."""
 LONGEST_ANSWER = 256
 """Tokens, where a task says nothing (lm-eval's own default)."""
 
@@ -51,8 +55,8 @@ class NoShare(InputError):
 def tasks(path: Path, most: int | None) -> Sequence[Task]:
     """The tasks of a .yaml file or a folder of these. Raises ShrinkExtraMissing, BadHarnessTask."""
     require("lm_eval", "datasets")
-    for name in OFFLINE:
-        os.environ[name] = "1"  # read when `datasets` is imported
+    os.environ.update(ENVIRONMENT)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     from lm_eval.tasks import TaskManager
 
     files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
@@ -60,10 +64,10 @@ def tasks(path: Path, most: int | None) -> Sequence[Task]:
         folder = path if path.is_dir() else path.parent
         manager = TaskManager(include_path=str(folder), include_defaults=False)
         found = manager.load([str(each) for each in files])["tasks"]
-        return [Harness(each, most) for each in found.values()]
     except Exception as error:  # whatever a task's author, its template or `datasets` came upon
         detail = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise BadHarnessTask(path=path, detail=detail) from error
+    return [Harness(each, most) for each in found.values()]
 
 
 class Harness:
@@ -72,7 +76,12 @@ class Harness:
     def __init__(self, task: Any, most: int | None) -> None:
         self.task, self.most = task, most
         self.name = str(task.task_name)
-        docs = json.dumps([dict(each) for each in task.eval_docs], ensure_ascii=False, default=str)
+        if task.get_config("num_fewshot") is None:
+            task.set_config(key="num_fewshot", value=0)
+        task.set_fewshot_seed(seed=FEWSHOT_SEED)
+        rows = [dict(each) for each in task.eval_docs]
+        self.count = len(rows)
+        docs = json.dumps(rows, ensure_ascii=False, default=str)
         told = json.dumps(task.dump_config(), ensure_ascii=False, default=str)
         self.digest = hashlib.sha256((told + docs).encode(errors="surrogatepass")).hexdigest()
         self.metric = next((each for each in PREFERRED if each in task._metric_fn_list), "")
@@ -81,15 +90,12 @@ class Harness:
 
     def points(self, engine: Engine, told: Told) -> Floats:
         """What each question got. Raises NoShare, QuestionTooLong."""
-        from lm_eval import simple_evaluate
+        from lm_eval.evaluator import evaluate
 
-        found: Any = simple_evaluate(
-            model=_model(engine, told),
-            tasks=[self.task],
-            limit=self.most,
-            bootstrap_iters=0,
-            log_samples=True,
-        )
+        # `simple_evaluate` around this asks git, pip and the hardware about themselves, which takes half a minute
+        asked: Any = {"tasks": {self.name: self.task}, "groups": {}, "group_map": {}}
+        chosen = {self.name: evenly(range(self.count), self.most)}
+        found: Any = evaluate(_model(engine, told), asked, samples=chosen, bootstrap_iters=0, log_samples=True)
         samples = found["samples"][self.name]
         first = [each for each in samples if each["filter"] == samples[0]["filter"]]
         first.sort(key=lambda each: int(each["doc_id"]))

@@ -94,6 +94,7 @@ class Quality:
     bits_per_weight: float
     parent: str = ""
     parent_bytes: int = 0
+    parent_bits_per_weight: float = 0.0
     text: TextQuality | None = None
     parts: tuple[TextQuality, ...] = ()
     tasks: tuple[TaskQuality, ...] = ()

@@ -83,6 +83,7 @@ def evaluate(
         bits_per_weight=facts.bits_per_weight,
         parent=(parents.name or parents.path.name) if parents else "",
         parent_bytes=parents.bytes if parents else 0,
+        parent_bits_per_weight=parents.bits_per_weight if parents else 0.0,
         text=whole,
         parts=parts if len(parts) > 1 else (),
         tasks=answered,

@@ -75,7 +75,8 @@ def _size(quality: Quality) -> Iterator[Row]:
     part = percent(quality.bytes / quality.parent_bytes) if quality.parent_bytes else NOTHING
     parent = human(quality.parent_bytes) if quality.parent_bytes else NOTHING
     yield Row(said("size"), human(quality.bytes), parent, part)
-    yield Row(said("bits a weight"), f"{quality.bits_per_weight:.2f}")
+    theirs = f"{quality.parent_bits_per_weight:.2f}" if quality.parent_bits_per_weight else NOTHING
+    yield Row(said("bits a weight"), f"{quality.bits_per_weight:.2f}", theirs)
 
 
 def _text(text: TextQuality, part: str) -> Iterator[Row]:
@@ -141,10 +142,10 @@ def percent(value: float) -> str:
 def points(value: float) -> str:
     """A difference of shares, in percentage points.
 
-    >>> points(-0.0042)
-    '-0.4'
+    >>> points(-0.0042), points(-0.0)
+    ('-0.4', '+0.0')
     """
-    return f"{value * 100:+.1f}"
+    return f"{round(value * 100, 1) + 0.0:+.1f}"
 
 
 def _ranged(estimate: Estimate, shown: Callable[[float], str]) -> str:

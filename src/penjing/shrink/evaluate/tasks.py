@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,6 +35,7 @@ from penjing.shrink.texts.text import Turn
 BUILT_IN = {"yardstick": ("guide", "yardstick.jsonl"), "general": ("yardstick.jsonl",)}
 """Their files, in the package's data."""
 HARNESS = (".yaml", ".yml")
+T = TypeVar("T")
 Told = Callable[[float], None]
 """Hears which share of the questions is done; cancels by raising."""
 
@@ -144,8 +145,12 @@ def task(name: str, most: int | None = None) -> Sequence[Task]:
     raise NoSuchTask(name=name)
 
 
-def evenly(whole: tuple[Question, ...], most: int | None) -> tuple[Question, ...]:
-    """`most` of them, as far apart from each other as can be."""
+def evenly(whole: Sequence[T], most: int | None) -> tuple[T, ...]:
+    """`most` of them, as far apart from each other as can be.
+
+    >>> evenly("abcdef", 3)
+    ('a', 'c', 'e')
+    """
     if most is None or most >= len(whole):
-        return whole
+        return tuple(whole)
     return tuple(whole[number * len(whole) // most] for number in range(most))
