@@ -34,6 +34,9 @@ TABLES = {
     "penjing.plan.quality": ("GRADES",),
     "penjing.plan.report.memory": ("PARTS",),
     "penjing.plan.report.page": ("TITLES", "LEGENDS"),
+    "penjing.shrink.planning": ("FORMS",),
+    "penjing.shrink.report.landscape": ("WORDS",),
+    "penjing.shrink.report.page": ("TITLES", "LEGENDS"),
     "penjing.plan.words": ("REASONS", "ASSUMED_OF"),
 }
 """Tables whose texts are said through a variable: their values where those are texts, else their keys."""

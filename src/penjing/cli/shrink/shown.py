@@ -31,7 +31,7 @@ def plan(ordered: Ordered, *, quiet: bool = False) -> None:
         talk.data("")
         print_rows(list(_sums(ordered)))
     for remark in ordered.remarks:
-        talk.warn("{remark}", remark=remark.words())
+        talk.warn("{detail}", detail=remark.words())
 
 
 def _head() -> tuple[str, ...]:
