@@ -13,6 +13,8 @@ TITLES = {
     "performance": {"en": "# Performance\n", "zh": "# 性能\n"},
     "planning": {"en": "# Planning\n", "zh": "# 规划\n"},
     "release": {"en": "# Releases\n", "zh": "# 发布\n"},
+    "shrinking-figures": {"en": "# What shrinking costs\n", "zh": "# 缩小的代价\n"},
+    "quantize": {"en": "# Quantizing\n", "zh": "# 量化\n"},
     "profile": {"en": "# Profile\n", "zh": "# 剖析\n"},
 }
 

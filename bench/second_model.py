@@ -25,13 +25,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import second_text
 from penjing.export.gguf.pretokenizer import LLAMA3
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from recipes.guide.run import Plan as Rates
     from tokenizers import Encoding, Tokenizer
+
+    from penjing.shrink.evaluate.engine import Engine
 
 END = "<|endoftext|>"
 FORM = 1
@@ -79,6 +86,38 @@ class Second:
         """`prompt`, `choices` (each goes on right after the prompt), `answer` (the index of the right one), `lang`."""
         lines = (self.folder / "yardstick.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
+
+    @property
+    def task(self) -> Cloze:
+        return Cloze(tuple(self.questions))
+
+
+@dataclass(frozen=True)
+class Cloze:
+    """The questions as a task of `penjing.shrink.evaluate`: a point where the right word is the likeliest of the
+    choices."""
+
+    questions: tuple[dict[str, Any], ...]
+    name: str = "second"
+    metric: str = "choice of the next word"
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.questions).encode()).hexdigest()
+
+    def points(self, engine: Engine, told: Callable[[float], None]) -> NDArray[np.float64]:
+        """Of each question 0 or 1."""
+        prompts = [engine.begun(engine.tokenize(each["prompt"], special=False)) for each in self.questions]
+        found = np.zeros(len(prompts))
+        by_length = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # one context for each length
+        for done, number in enumerate(by_length):
+            told(done / len(prompts))
+            tokens = np.array(prompts[number], np.int32)
+            after = engine.logits(tokens, np.arange(len(tokens)) == len(tokens) - 1)[0]
+            asked = self.questions[number]
+            words = [engine.tokenize(choice, special=False)[0] for choice in asked["choices"]]
+            found[number] = int(np.argmax(after[words])) == asked["answer"]
+        return found
 
 
 def second_model(folder: Path, plan: Plan | None = None, threads: int = 2) -> Second:

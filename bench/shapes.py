@@ -62,6 +62,7 @@ class Shape:
 
 SHAPES = {
     "llama-7b": Shape("llama", 32, 4096, 32, 32, 128, 11008, 32000, context=4096),
+    "llama-13b": Shape("llama", 40, 5120, 40, 40, 128, 13824, 32000, context=4096),
     "mistral-7b": Shape("llama", 32, 4096, 32, 8, 128, 14336, 32768, context=32768),
     "smollm2-135m": Shape("llama", 30, 576, 9, 3, 64, 1536, 49152, context=8192, tied=True),
     "smollm2-360m": Shape("llama", 32, 960, 15, 5, 64, 2560, 49152, context=8192, tied=True),

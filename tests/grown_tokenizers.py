@@ -18,11 +18,11 @@ from penjing.shrink.vocabulary.sentence import SentenceBpe, Unigram
 
 DOCS = Path(__file__).parents[1] / "docs"
 MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-SIZE = 1500
+SIZE = 1200
 
 
 @functools.cache
-def paragraphs(language: str, most: int = 60_000) -> tuple[str, ...]:
+def paragraphs(language: str, most: int = 30_000) -> tuple[str, ...]:
     """Paragraphs of the pages in one language, about `most` characters of them; English ones without a Chinese
     letter."""
     found, size = [], 0

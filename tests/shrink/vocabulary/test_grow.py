@@ -23,6 +23,7 @@ from tiny_checkpoint import CONFIG, tensors, write_checkpoint, write_safetensors
 
 SIZE = 600
 CHINESE = Text("zh", tuple(Document(part) for part in paragraphs("zh")))
+SHORT = Text("zh", CHINESE.documents[:60])
 PROBES = [
     "盆景让大模型在你的电脑上运行，很好！",
     "Quantize it to 4 bits, please.",
@@ -85,8 +86,9 @@ def test_the_engine_has_the_same_ids(grown: tuple[Path, Grown], tmp_path: Path) 
         assert new.vocabulary_size == found.rows
 
 
-def test_sentencepiece_itself_reads_the_grown_model(tmp_path: Path) -> None:
-    found = grow(checkpoint(tmp_path / "old", "sentence_bpe"), [CHINESE], tmp_path / "new", SIZE)
+@pytest.mark.parametrize("grown", ["sentence_bpe"], indirect=True)
+def test_sentencepiece_itself_reads_the_grown_model(grown: tuple[Path, Grown]) -> None:
+    _, found = grown
     library = sentencepiece.SentencePieceProcessor(model_file=str(found.output / "tokenizer.model"))
     tokenizer = Tokenizer.from_file(str(found.output / "tokenizer.json"))
     assert library.get_piece_size() == found.rows
@@ -96,9 +98,9 @@ def test_sentencepiece_itself_reads_the_grown_model(tmp_path: Path) -> None:
 
 def test_characters_of_old_text_are_left_alone(tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "old", "byte_level")
-    found = grow(source, [CHINESE], tmp_path / "new", SIZE, old=[Text("old", (Document("的模型"),))])
+    found = grow(source, [SHORT], tmp_path / "new", 200, old=[Text("old", (Document("的模型"),))])
     assert not set("".join(found.pieces)) & set("的模型")
-    assert found.heldout.ratio < 0.8
+    assert found.heldout.ratio < 0.9
 
 
 def test_what_cannot_be_added(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_stopped_halfway_it_leaves_nothing(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        grow(source, [CHINESE], tmp_path / "new", SIZE, report=stop)
+        grow(source, [SHORT], tmp_path / "new", 200, report=stop)
     assert [each.name for each in tmp_path.iterdir()] == ["old"]
 
 
@@ -150,7 +152,7 @@ def test_a_damaged_sentencepiece_model_is_told(tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "old", "sentence_bpe")
     (source / "tokenizer.model").write_bytes(b"\xff\xff\xff")
     with pytest.raises(PenjingError, match="no SentencePiece model"):
-        grow(source, [CHINESE], tmp_path / "new", SIZE)
+        grow(source, [SHORT], tmp_path / "new", 200)
 
 
 def test_division_depends_on_a_document_alone() -> None:

