@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -85,11 +86,14 @@ def plain(message: Message) -> Message:
     if isinstance(found.get("content"), list):
         found["content"] = "\n".join(str(part.get("text", "")) for part in found["content"])
     found["content"] = found.get("content") or ""
-    for call in found.get("tool_calls") or ():
-        arguments = call.get("function", {}).get("arguments")
-        if isinstance(arguments, str):
-            try:
-                call["function"]["arguments"] = json.loads(arguments)
-            except ValueError:
-                continue
+    if found.get("tool_calls"):
+        found["tool_calls"] = [opened(call) for call in found["tool_calls"]]
     return found
+
+
+def opened(call: Message) -> Message:
+    """A call with its arguments as an object, where they are one in JSON."""
+    function = dict(call.get("function") or {})
+    with suppress(ValueError, TypeError):
+        function["arguments"] = json.loads(function.get("arguments") or "")
+    return {**call, "function": function}

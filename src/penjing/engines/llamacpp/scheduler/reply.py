@@ -36,7 +36,7 @@ class Reply:
         return event(self._chunk({"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": None}}))
 
     def chunk(self, piece: Piece) -> bytes:
-        """`piece` as an event; nothing where it says nothing."""
+        """`piece` as an event; nothing where a message says nothing. Bare text has one for each token, as llama.cpp."""
         said: Fields = {"index": 0, "finish_reason": piece.finish or None}
         if self.chat:
             said["delta"] = {
@@ -48,7 +48,7 @@ class Reply:
             said["text"] = piece.content
         if piece.said.likely:
             said["logprobs"] = {"content": [self._probability(piece.said.likely)]}
-        if not (piece.finish or piece.content or piece.reasoning or piece.said.likely):
+        if self.chat and not (piece.finish or piece.content or piece.reasoning or piece.said.likely):
             return b""
         return event(self._chunk(said))
 

@@ -1,0 +1,240 @@
+"""penjing's scheduler against llama.cpp's own server, on the same library with the same settings.
+
+    python bench/engine.py [--rounds 3] [--rows decode,shared] [--write]
+
+Both workers are running, each in its turn is asked over its socket, the gateway left out; who begins changes with each
+round. The model has the shape of Qwen2.5 0.5B with the guide's words and random weights (Q4_0), so texts are sampled
+(temperature 1, seeded): greedy ones of random weights repeat themselves, and guesses would pay as they never do.
+Prompts are random tokens, new ones for each round.
+
+Rows: `decode` and `prefill` of one stream; the same while another program takes a core (`busy`); 8 chats at once with
+200 tokens in common (`shared`) and with nothing (`apart`); the longest wait between two tokens of 4 chats while a long
+prompt arrives (`arrival`); the first token of a long conversation after a restart of the worker (`restart`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import page
+import shapes
+from penjing.engines.llamacpp import EngineOptions, LlamaCpp
+from penjing.operate.measure.figures import ratio
+from penjing.operate.measure.sample import Sample, sample
+from penjing.operate.measure.wire import Connection, events, request
+
+SHAPE, KIND, WORDS = "half", "Q4_0", 4096
+CHATS, COMMON, OWN, SAID = 8, 200, 26, 32
+PROMPT, STREAMED, LONG = 512, 64, 2048
+TALKING, TALK = 4, 160
+PATIENCE = 300.0
+SIDES = ("llama.cpp", "penjing")
+Figures = dict[str, float]
+
+
+@dataclasses.dataclass
+class Side:
+    """One scheduler with the model."""
+
+    engine: LlamaCpp
+    dice: random.Random = dataclasses.field(default_factory=random.Random)
+
+    def tokens(self, count: int) -> list[int]:
+        """A random prompt."""
+        return [self.dice.randrange(300, WORDS) for _ in range(count)]
+
+    async def ask(self, prompt: list[int], said: int) -> Sample:
+        """The answer to `prompt`, of `said` tokens."""
+        body = {
+            "prompt": prompt,
+            "max_tokens": said,
+            "ignore_eos": True,
+            "temperature": 1,
+            "seed": self.dice.randrange(1 << 30),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        line = Connection(self.engine.address)
+        heard = await line.ask(request(self.engine.address, "/v1/completions", body), PATIENCE)
+        line.close()
+        found = sample(heard)
+        if not found.ended or heard.status != 200 or heard.error:
+            raise SystemExit(f"{self.engine.options.scheduler}: {found.error}")
+        # Random weights say tokens without a letter, which count as well.
+        told = [(moment, event) for moment, event in events(heard) if event.get("choices")]
+        counts = next(event["usage"] for _, event in events(heard) if event.get("usage"))
+        return dataclasses.replace(
+            found,
+            moments=tuple(moment for moment, _ in told[: counts["completion_tokens"]]),
+            prompt_tokens=counts["prompt_tokens"],
+            completion_tokens=counts["completion_tokens"],
+            cached_tokens=counts["prompt_tokens_details"]["cached_tokens"],
+        )
+
+
+async def decode(side: Side) -> Figures:
+    """One stream after a short prompt."""
+    return {"decode, tok/s": (await side.ask(side.tokens(32), STREAMED)).decode}
+
+
+async def prefill(side: Side) -> Figures:
+    """The first token after a prompt."""
+    return {f"prefill {PROMPT}, tok/s": (await side.ask(side.tokens(PROMPT), 1)).prefill}
+
+
+async def busy(side: Side) -> Figures:
+    """Both beside a program that takes a core."""
+    with spinning():
+        await side.ask(side.tokens(16), 16)  # it has been busy for a while
+        found = {**await decode(side), **await prefill(side)}
+    return {f"beside a busy core: {name}": figure for name, figure in found.items()}
+
+
+async def shared(side: Side) -> Figures:
+    """Chats that begin alike."""
+    common = side.tokens(COMMON)
+    return await together(side, [[*common, *side.tokens(OWN)] for _ in range(CHATS)], f"{CHATS} chats, {COMMON} shared")
+
+
+async def apart(side: Side) -> Figures:
+    """Chats that have nothing in common."""
+    return await together(side, [side.tokens(COMMON + OWN) for _ in range(CHATS)], f"{CHATS} chats, nothing shared")
+
+
+async def together(side: Side, prompts: list[list[int]], name: str) -> Figures:
+    """All prompts at once."""
+    found = await asyncio.gather(*(side.ask(prompt, SAID) for prompt in prompts))
+    seconds = max(one.ended for one in found) - min(one.asked for one in found)
+    return {
+        f"{name}: TTFT p50, s": median(one.first for one in found),
+        f"{name}: tok/s": sum(one.completion_tokens for one in found) / seconds,
+    }
+
+
+async def arrival(side: Side) -> Figures:
+    """The longest wait of running chats while a long prompt is read."""
+    talking = [asyncio.create_task(side.ask(side.tokens(16), TALK)) for _ in range(TALKING)]
+    await asyncio.sleep(1.0)
+    long = await side.ask(side.tokens(LONG), 1)
+    found = await asyncio.gather(*talking)
+    gaps = [
+        after - before
+        for one in found
+        for before, after in zip(one.moments, one.moments[1:], strict=False)
+        if before < long.ended and after > long.asked
+    ]
+    return {f"{LONG} tokens arrive: longest gap, s": max(gaps), f"{LONG} tokens arrive: their TTFT, s": long.first}
+
+
+async def restart(side: Side) -> Figures:
+    """A long conversation, cold and after the worker was started again."""
+    prompt = side.tokens(LONG)
+    cold = await side.ask(prompt, 4)
+    await side.engine.stop()
+    await side.engine.start()
+    again = await side.ask([*prompt, *side.tokens(8)], 4)
+    return {f"back to {LONG} tokens after a restart: TTFT, % of cold": 100 * again.first / cold.first}
+
+
+Row = Callable[[Side], Awaitable[Figures]]
+ROWS: dict[str, Row] = {
+    "decode": decode,
+    "prefill": prefill,
+    "busy": busy,
+    "shared": shared,
+    "apart": apart,
+    "arrival": arrival,
+    "restart": restart,
+}
+
+
+@contextmanager
+def spinning() -> Iterator[None]:
+    """Another program that computes."""
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
+async def measured(path: Path, rows: list[str], rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Every figure of both sides, a pair for each round."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    options = EngineOptions(max_context=LONG + 512, parallel=CHATS, threads=os.cpu_count())
+    sides = [Side(LlamaCpp(path, "bench", dataclasses.replace(options, scheduler=name))) for name in SIDES]
+    try:
+        for side in sides:
+            await side.engine.start()
+            await side.ask(side.tokens(64), 8)
+        for number in range(rounds):
+            for row in rows:
+                for place in (0, 1) if number % 2 else (1, 0):
+                    sides[place].dice.seed(f"{number} {row}")
+                    for name, figure in (await ROWS[row](sides[place])).items():
+                        found.setdefault(name, ([], []))[place].append(figure)
+            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+    finally:
+        for side in sides:
+            await side.engine.stop()
+    return found
+
+
+def table(found: dict[str, tuple[list[float], list[float]]]) -> str:
+    """Markdown, the same in both languages."""
+    lines = ["| | llama.cpp's server | penjing's scheduler | |", "|---|--:|--:|--:|"]
+    for name, (theirs, ours) in found.items():
+        pairs = ratio(ours, theirs)
+        shown = f"× {pairs.median:.2f} ({pairs.least:.2f} … {pairs.most:.2f})" if pairs else "-"
+        lines.append(f"| {name} | {median(theirs):.3g} | {median(ours):.3g} | {shown} |")
+    return "\n".join(lines)
+
+
+HEADINGS = {
+    "en": "## penjing's scheduler\n\n`python bench/engine.py`: `--scheduler penjing` against llama.cpp's own server, "
+    "both on the prebuilt library of xllamacpp {library} with {cores} threads, asked over the worker's socket; shape "
+    "of Qwen2.5 0.5B, Q4_0, random weights, {words} words; {rounds} rounds in turns, {cpu}, {cores} cores, {memory}. "
+    "The last column is ours to theirs in each round (median, range). Not run: native builds, larger models, a GPU.",
+    "zh": "## penjing 的调度器\n\n`python bench/engine.py`：`--scheduler penjing` 对比 llama.cpp 自带的服务器，"
+    "两者都使用 xllamacpp {library} 的预编译库与 {cores} 个线程，直接通过工作进程的套接字提问；Qwen2.5 0.5B 的形状，"
+    "Q4_0，随机权重，{words} 个词；交替 {rounds} 轮，{cpu}，{cores} 核，{memory}。"
+    "最后一列是每一轮中我们与对方之比（中位数与范围）。尚未测量：本机编译的库、更大的模型、GPU。",
+}
+
+
+def main() -> int:
+    from penjing.native.library import library_version
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", default=",".join(ROWS), help="which, with commas between")
+    parser.add_argument("--folder", type=Path, help="where the model is kept from one run to the next")
+    parser.add_argument("--write", action="store_true", help="put the table into the docs")
+    given = parser.parse_args()
+    shapes.SHAPES[SHAPE] = dataclasses.replace(shapes.SHAPES["qwen2.5-0.5b"], words=WORDS)
+    with tempfile.TemporaryDirectory(prefix="penjing-bench-") as home:
+        os.environ["PENJING_HOME"] = home
+        path = shapes.write(SHAPE, KIND, given.folder or Path(home))
+        found = asyncio.run(measured(path, given.rows.split(","), given.rounds))
+    text = table(found)
+    print(text)
+    if given.write:
+        told = {**page.machine(), "library": library_version(), "rounds": given.rounds, "words": WORDS}
+        page.write("bench/engine.py", {each: f"{HEADINGS[each].format(**told)}\n\n{text}" for each in HEADINGS})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
