@@ -120,7 +120,8 @@ class Plan:
     @property
     def remarks(self) -> tuple[Said, ...]:
         """What is to be told besides."""
-        return tuple(dict.fromkeys(remark for each in self.steps for remark in each.after.remarks))
+        told = {remark.words("en"): remark for each in self.steps for remark in each.after.remarks}
+        return tuple(told.values())
 
     def figures(self) -> dict[str, Any]:
         """As JSON holds them; units in the names."""

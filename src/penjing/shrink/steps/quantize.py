@@ -45,6 +45,8 @@ TOKENS, TRIED = 8192, 3
 """Tokens on which a file is tried, and how many files for each tensor, where a size is to be reached."""
 READ_SHARE = 2.0 / 8000.0
 """How long reading a token takes against coding a weight: two operations against some thousand."""
+BLOCK = 256
+"""Numbers that most types keep together."""
 FINE, COARSE = 300_000_000, 12
 """Up to so many parameters each tensor is tried by itself; of larger models so many kinds of tensors."""
 
@@ -52,12 +54,14 @@ FINE, COARSE = 300_000_000, 12
 @dataclass(frozen=True)
 class Quantize:
     """One of `to` (bytes of the file: 1.5GB), `bits` a weight on average, and `preset`, a mixture of llama.cpp's; 4.5
-    bits where nothing is said. `texts` are what columns are measured on: files or built-in ones."""
+    bits where nothing is said. `texts` are what columns are measured on: files or built-in ones, `windows`
+    windows of all together."""
 
     to: str = ""
     bits: Annotated[float, msgspec.Meta(ge=1.5, le=16)] | None = None
     preset: str = ""
     texts: tuple[Named, ...] = ()
+    windows: Annotated[int, msgspec.Meta(ge=4)] = 96
 
     def __post_init__(self) -> None:
         said = [name for name in ("to", "bits", "preset") if getattr(self, name)]
@@ -96,7 +100,7 @@ def _written(source: Path, target: Path, options: Quantize, report: Report) -> d
     from penjing.shrink.texts.known import texts
 
     named = [text for name in options.texts for text in texts(name)]
-    windows = calibration(source, named or None)
+    windows = calibration(source, named or None, most=options.windows)
     if not options.preset:
         size = options.bytes or bytes_of(single.read(source), options.bits or 4.5)
         done = fit(source, target, size, windows, report=report)
@@ -139,12 +143,12 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
     weights = sum(tensor.elements for tensor in tensors)
     if options.preset:
         after = mixes.quantized(before.model, options.preset)
-        size, exact, odd = file_bytes(before, after.tensors), before.header is not None, after.tensors
+        size, exact, seen = file_bytes(before, after.tensors), before.header is not None, after.tensors
         tried = 0
     else:
         size = options.bytes or round((options.bits or 4.5) * weights / 8)
         require_possible(before, tensors, size)
-        after, exact, odd = _like(before.model, size, weights), False, ()
+        after, exact, seen = _like(before.model, size, weights), False, tensors
         tried = TRIED * (len(tensors) if before.model.parameters <= FINE else COARSE)
     effort = weights * (1.0 + tried * TOKENS * READ_SHARE)
     return before.then(
@@ -157,7 +161,7 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
         effort=effort,
         seconds=pace.time("quantize", effort, "encode"),
         room=size + (2 * weights if before.form == "checkpoint" else 0),
-        remarks=fallbacks(before.model, odd, options.preset),
+        remarks=fallbacks(before.model, seen, options.preset),
     )
 
 
@@ -194,23 +198,18 @@ def file_bytes(before: Outlook, tensors: Sequence[Tensor]) -> int:
 
 
 def fallbacks(model: Model, tensors: Sequence[Tensor], label: str) -> tuple[Said, ...]:
-    """Told where rows are no multiple of a type's block."""
-    if not label:
-        return ()
-    mix = mix_of(model, label)
-    odd = [tensor for tensor in tensors if tensor.type != mix.wanted(tensor.name, len(tensor.shape))]
+    """Told where rows are no multiple of a block: a mixture takes larger types, a choice has fewer."""
+    if label:
+        mix = mix_of(model, label)
+        odd = [each for each in tensors if each.type != mix.wanted(each.name, len(each.shape))]
+    else:
+        odd = [each for each in tensors if quantizable(each.name, each.shape) and each.shape[-1] % BLOCK]
     if not odd:
         return ()
-    first = odd[0]
-    return (
-        said(
-            "{count} tensors get a larger type, since their rows are no multiple of 256 ({name}: {width}, {type}).",
-            count=len(odd),
-            name=first.name,
-            width=first.shape[-1],
-            type=first.type,
-        ),
-    )
+    larger = "{count} tensors get a larger type, since their rows are no multiple of {block} ({name}: {width})."
+    fewer = "Only some types fit {count} tensors, since their rows are no multiple of {block} ({name}: {width})."
+    facts = {"count": len(odd), "block": BLOCK, "name": odd[0].name, "width": odd[0].shape[-1]}
+    return (said(larger, **facts) if label else said(fewer, **facts),)
 
 
 def expected(label: str, bits: float) -> Loss:
