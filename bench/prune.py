@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import page
+from penjing.probe.checkpoint import load_json
 from penjing.shrink import torch_model
 from penjing.shrink.examples import examples
 from penjing.shrink.lineage import Step
@@ -37,6 +38,7 @@ from penjing.shrink.texts.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = ROOT / "src" / "penjing" / "data" / "guide"
+YARDSTICK = "yardstick.jsonl"
 RATIO = 0.3
 CALIBRATION, CONTEXT = 160, 256
 OURS, PEER = "penjing", "Taylor (torch-pruning)"
@@ -71,7 +73,7 @@ class Answered:
     divergence: float
 
 
-def corpus(path: Path, folder: Path, count: int) -> tuple[Path, list[Example]]:
+def corpus(model: Path, path: Path, folder: Path, count: int) -> tuple[Path, list[Example]]:
     """A file of `count` conversations to learn from, and calibration examples of others."""
     with (path / "train.jsonl").open(encoding="utf-8") as lines:
         first = list(islice(lines, count + 4000))
@@ -80,17 +82,17 @@ def corpus(path: Path, folder: Path, count: int) -> tuple[Path, list[Example]]:
     apart = folder / "calibration.jsonl"
     apart.write_text("".join(first[:4000]), encoding="utf-8")
     text = Text("calibration", read(apart).documents)
-    tokenizer = torch_model.load(GUIDE).tokenizer
+    tokenizer = torch_model.tokenizer(model)
     return learned, examples([text], tokenizer, context=CONTEXT, most=CALIBRATION)
 
 
-def ours(target: Path, calibration: Sequence[Example]) -> None:
-    done = prune(GUIDE, target, PruneOptions(ratio=RATIO), calibration)
+def ours(model: Path, target: Path, calibration: Sequence[Example]) -> None:
+    done = prune(model, target, PruneOptions(ratio=RATIO), calibration)
     for each in done.tried:
         print("tried", each, file=sys.stderr)
 
 
-def peer(target: Path, calibration: Sequence[Example], inner: int) -> None:
+def peer(source: Path, target: Path, calibration: Sequence[Example], inner: int) -> None:
     """The `inner` channels of each layer that torch-pruning ranks highest."""
     import torch
     import torch_pruning as tp
@@ -110,7 +112,7 @@ def peer(target: Path, calibration: Sequence[Example], inner: int) -> None:
 
         get_in_channels = get_out_channels
 
-    loaded = torch_model.load(GUIDE)
+    loaded = torch_model.load(source)
     model, anatomy = loaded.model, Anatomy(loaded.model)
     graph = tp.DependencyGraph().build_dependency(
         model,
@@ -130,7 +132,7 @@ def peer(target: Path, calibration: Sequence[Example], inner: int) -> None:
         inner_kept.append(ranking(group).argsort()[anatomy.inner - inner :].sort().values)
     layers = range(anatomy.layers)
     kept = Kept(tuple(layers), torch.arange(anatomy.hidden), tuple(inner_kept), (torch.arange(anatomy.groups),) * 6)
-    made = torch_model.TorchModel(GUIDE, cut(anatomy, kept), loaded.tokenizer, loaded.dtype)
+    made = torch_model.TorchModel(source, cut(anatomy, kept), loaded.tokenizer, loaded.dtype)
     torch_model.save(made, target, Step("prune", {"criterion": "torch-pruning GroupTaylorImportance", "inner": inner}))
 
 
@@ -144,12 +146,13 @@ def recovered(source: Path, target: Path, data: Path, given: argparse.Namespace)
         save_every=25, held_out=0.02, patience=0, precision="bf16",
     )  # fmt: skip
     begun = states(target).is_dir()
-    done = distill(source, [data], target, options, teacher=GUIDE, resume=begun)
+    done = distill(source, [data], target, options, teacher=given.model, resume=begun)
     print(f"{target.name}: {done.before} -> {done.after}, {done.outcome.state}", file=sys.stderr)
 
 
-def answered(model: Path, folder: Path, limit: int, compared: Sequence[Example]) -> Answered:
-    """The model in `model` on the yardstick; kept in `folder`, so that it is asked only once."""
+def answered(model: Path, given: argparse.Namespace, compared: Sequence[Example]) -> Answered:
+    """The model in `model` on the yardstick; kept in the work folder, so that it is asked only once."""
+    folder, limit = given.folder, given.limit
     from recipes.guide.evaluate import ask, running
     from recipes.guide.evaluate import read as questions
 
@@ -161,10 +164,10 @@ def answered(model: Path, folder: Path, limit: int, compared: Sequence[Example])
         return Answered(**json.loads(kept.read_text()))
     gguf = folder / f"{model.name}.gguf"
     convert(model, gguf, 16)
-    records = questions(GUIDE / "yardstick.jsonl")
+    records = questions(given.model / YARDSTICK)
     with running(gguf) as engine:
         outcomes = ask(engine, records[:: max(1, len(records) // limit)] if limit else records)
-    loaded, parent = torch_model.load(model), torch_model.load(GUIDE)
+    loaded, parent = torch_model.load(model), torch_model.load(given.model)
     apart = divergence(parent.model, loaded.model, looked(compared, 16))
     found = Answered([each.right for each in outcomes], loaded.parameters, apart)
     kept.write_text(json.dumps(vars(found)))
@@ -220,6 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=GUIDE, help="a checkpoint with a yardstick.jsonl")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=5e-4)
@@ -233,17 +237,17 @@ def main() -> None:
 
     torch.set_num_threads(given.threads)
     given.folder.mkdir(parents=True, exist_ok=True)
-    learned, calibration = corpus(given.corpus, given.folder, given.steps * given.batch)
+    learned, calibration = corpus(given.model, given.corpus, given.folder, given.steps * given.batch)
     found: dict[str, Answered] = {}
-    pruned = once(given.folder / "ours-pruned", lambda: ours(given.folder / "ours-pruned", calibration))
-    inner = int(torch_model.checkpoint.load_json(pruned / "config.json")["intermediate_size"])
-    once(given.folder / "peer-pruned", lambda: peer(given.folder / "peer-pruned", calibration, inner))
-    found["parent"] = answered(GUIDE, given.folder, given.limit, calibration)
+    pruned = once(given.folder / "ours-pruned", lambda: ours(given.model, given.folder / "ours-pruned", calibration))
+    inner = int(load_json(pruned / "config.json")["intermediate_size"])
+    once(given.folder / "peer-pruned", lambda: peer(given.model, given.folder / "peer-pruned", calibration, inner))
+    found["parent"] = answered(given.model, given, calibration)
     for short in SHORT.values():
         source, target = given.folder / f"{short}-pruned", given.folder / f"{short}-distilled"
-        found[source.name] = answered(source, given.folder, given.limit, calibration)
+        found[source.name] = answered(source, given, calibration)
         once(target, lambda source=source, target=target: recovered(source, target, learned, given))  # type: ignore[misc]
-        found[target.name] = answered(target, given.folder, given.limit, calibration)
+        found[target.name] = answered(target, given, calibration)
     print(table(found, given, "en"))
     if given.write:
         for name in ("prune", "distill"):

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from penjing.operate.release.yardstick import holds as holds
+from penjing.shrink.evaluate.questions import holds as holds
 
 _CALL = re.compile(r"<tool_call>\n(.*)\n</tool_call>")
 _REFUSAL = {"en": ("built-in guide", "penjing pull"), "zh": ("内置", "penjing pull")}

@@ -39,6 +39,8 @@ VERBS = {
     "hub": ("penjing.cli.hub.verb:hub", "Give models to many machines, and see how they fare."),
     "device": ("penjing.cli.device.verb:device", "Let this machine follow a hub's releases."),
     "bench": ("penjing.cli.bench.verb:bench", "Measure how fast a model answers."),
+    "prune": ("penjing.cli.prune:prune", "Make a model smaller by removing parts of it."),
+    "distill": ("penjing.cli.distill:distill", "Teach a small model to answer as a large one."),
     "finetune": ("penjing.cli.finetune:finetune", "Teach a model your own examples."),
     "quantize": ("penjing.cli.quantize.verb:quantize", "Make a model smaller: fewer bits a weight, to a size."),
     "evaluate": ("penjing.cli.evaluate.verb:evaluate", "Measure what a model is worth, and what it lost."),

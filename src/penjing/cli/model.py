@@ -39,6 +39,8 @@ SECTIONS = (
     "bench",
     "evaluate",
     "plan",
+    "prune",
+    "distill",
     "finetune",
     "trust",
     "seal",

@@ -122,3 +122,9 @@ def write(folder: Path, name: str, parent: Path, step: Step) -> Manifest:
     )
     manifest.save(made, folder)
     return made
+
+
+def last(made: Manifest) -> dict[str, object]:
+    """The step that made it, as it stands in its manifest."""
+    steps = made.recipe.get("steps")
+    return dict(steps[-1]) if isinstance(steps, list) and steps else {}

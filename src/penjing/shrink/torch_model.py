@@ -134,6 +134,21 @@ def _load(folder: Path, dtype: str, device: str, quantization: object) -> TorchM
     return TorchModel(folder, model.eval(), tokenizer, stored)
 
 
+def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer alone. Raises ShrinkExtraMissing, LoadFailed."""
+    require()
+    from transformers import AutoTokenizer
+
+    with quiet():
+        try:
+            found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # as in `_load`
+            raise LoadFailed(path=str(folder), detail=_first_line(error)) from error
+    return found
+
+
 def require_known(folder: Path) -> None:
     """Raises ArchitectureUnknown, naming the nearest known ones, and AlreadyQuantizedCheckpoint."""
     import transformers

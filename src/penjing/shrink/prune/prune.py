@@ -34,7 +34,8 @@ SHARE = 0.2
 class PruneOptions:
     """`ratio` of all parameters to remove, from `parts`, by `criterion`. `tries`: how many shapes are really cut and
     compared. `multiple`: what widths stay a multiple of (0: 256 for wide dimensions, else 32). `repair`: fit what
-    stays to what the whole wrote, by least squares. Raises SettingError."""
+    stays to what the whole wrote, by least squares. Importance is measured on `windows` of `context` tokens. Raises
+    SettingError."""
 
     ratio: float = 0.3
     parts: tuple[str, ...] = ("inner", "heads", "layers")
@@ -42,6 +43,8 @@ class PruneOptions:
     tries: int = 4
     multiple: int = 0
     repair: bool = True
+    windows: int = 128
+    context: int = 512
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class PruneOptions:
         self._require("parts", bool(self.parts) and set(self.parts) <= set(PARTS), "some of " + ", ".join(PARTS))
         self._require("criterion", self.criterion in CRITERIA, "one of " + ", ".join(CRITERIA))
         self._require("tries", self.tries >= 1, "a whole number of at least 1")
+        self._require("windows", self.windows >= 2, "a whole number of at least 2")
+        self._require("context", self.context >= 16, "a whole number of at least 16")
         self._require("multiple", self.multiple >= 0, "a whole number of at least 0")
         self._require("seed", self.seed >= 0, "a whole number of at least 0")
 
@@ -96,6 +101,7 @@ def prune(
     require_free(output)
     loaded = torch_model.load(folder)
     anatomy = Anatomy(loaded.model, folder)
+    next(shapes(anatomy, options.ratio, options.parts, options.multiple))  # told before anything is measured
     cutting = Cutting(anatomy, options, examples, report)
     tried, made = cutting.best()
     finished = torch_model.TorchModel(folder, made, loaded.tokenizer, loaded.dtype)
