@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from penjing.native import log
 from penjing.native.context import Context
 from penjing.native.faults import LoadFailed, WrongUse
 from penjing.native.model import Model
@@ -107,3 +108,16 @@ def test_an_adapter_that_is_none(tmp_path: Path) -> None:
         adapter = model.adapter(write_tiny_lora(tmp_path / "lora.gguf"))
     with pytest.raises(WrongUse):
         adapter.address  # noqa: B018
+
+
+def test_the_log_is_quiet_until_it_is_wanted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with Model(guide()):
+        pass
+    assert capfd.readouterr().err == ""
+    log.tell(log.INFO)
+    try:
+        with Model(guide()):
+            pass
+    finally:
+        log.tell(log.NOTHING)
+    assert "llama_model_loader" in capfd.readouterr().err

@@ -24,10 +24,12 @@ from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.version import version
 from penjing.errors import PenjingError
 from penjing.files import home
+from penjing.native import log
 from penjing.native.context import MOST_SEQUENCES, Context
 from penjing.native.library import library_version
 from penjing.native.model import Model
 
+LEVELS = {"error": log.ERROR, "warning": log.WARNING, "info": log.INFO, "debug": log.DEBUG}
 SPARE = 48
 """Sequences beyond the slots: conversations that rest in the cache."""
 SHELF, SHARE = 4 << 30, 0.05
@@ -44,7 +46,8 @@ def main() -> int:
     worker.watch_parent()
     if settings.private:
         worker.hide()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    log.tell(LEVELS[settings.log_level])
     worker.report(reports, event="loading")
     try:
         asyncio.run(serve(settings, partial(worker.report, reports)))
