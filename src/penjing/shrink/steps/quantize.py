@@ -206,10 +206,17 @@ def fallbacks(model: Model, tensors: Sequence[Tensor], label: str) -> tuple[Said
         odd = [each for each in tensors if quantizable(each.name, each.shape) and each.shape[-1] % BLOCK]
     if not odd:
         return ()
-    larger = "{count} tensors get a larger type, since their rows are no multiple of {block} ({name}: {width})."
-    fewer = "Only some types fit {count} tensors, since their rows are no multiple of {block} ({name}: {width})."
     facts = {"count": len(odd), "block": BLOCK, "name": odd[0].name, "width": odd[0].shape[-1]}
-    return (said(larger, **facts) if label else said(fewer, **facts),)
+    if label:
+        told = said(
+            "{count} tensors get a larger type, since their rows are no multiple of {block} ({name}: {width}).", **facts
+        )
+    else:
+        told = said(
+            "Only some types fit {count} tensors, since their rows are no multiple of {block} ({name}: {width}).",
+            **facts,
+        )
+    return (told,)
 
 
 def expected(label: str, bits: float) -> Loss:
