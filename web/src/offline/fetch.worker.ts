@@ -16,6 +16,8 @@ const MAGIC = "GGUF";
 const BLOCK = 4 << 20;
 const FLUSH = 16 << 20;
 const TELL_MS = 100;
+const TRIES = 40;
+const BETWEEN_TRIES_MS = 250;
 const stopping = new AbortController();
 
 class Failed extends Error {
@@ -40,7 +42,8 @@ onmessage = ({ data }: MessageEvent<Order | "stop">) => {
     stopping.abort();
     return;
   }
-  obey(data).then(
+  // One at a time for each model: another tab may be fetching it, and then this one finds it whole.
+  navigator.locks.request(`penjing.models.${data.id}`, () => obey(data)).then(
     () => postMessage({ kind: "done" } satisfies Report),
     (error: unknown) => postMessage(failure(error)),
   );
@@ -58,7 +61,7 @@ async function obey(order: Order): Promise<void> {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle(FOLDER, { create: true });
   const name = `${order.id}.gguf`;
-  const file = await (await folder.getFileHandle(name, { create: true })).createSyncAccessHandle();
+  const file = await access(await folder.getFileHandle(name, { create: true }));
   let keep = false;
   try {
     if (order.kind === "fetch") await fetched(order, file);
@@ -72,6 +75,18 @@ async function obey(order: Order): Promise<void> {
   } finally {
     file.close();
     if (!keep) await folder.removeEntry(name).catch(() => undefined);
+  }
+}
+
+/** A page that was closed this moment may still hold the file. */
+async function access(handle: FileSystemFileHandle): Promise<FileSystemSyncAccessHandle> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await handle.createSyncAccessHandle();
+    } catch (error) {
+      if ((error as Error).name !== "NoModificationAllowedError" || tries === TRIES) throw error;
+      await new Promise((go) => setTimeout(go, BETWEEN_TRIES_MS));
+    }
   }
 }
 

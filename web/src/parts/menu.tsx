@@ -1,5 +1,5 @@
 // A small menu behind a button: arrows move, Escape closes, the focus goes back to the button.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, IconButton, type IconName } from "./icon.tsx";
 
 export interface Item {
@@ -13,7 +13,7 @@ export function Menu({ label, items }: { label: string; items: Item[] }) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   const list = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     list.current?.querySelector("button")?.focus();
     const outside = (event: Event) => root.current?.contains(event.target as Node) || setOpen(false);

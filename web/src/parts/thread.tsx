@@ -59,6 +59,10 @@ function clicked(event: MouseEvent): void {
   if (!button || !code) return;
   void copy(code.textContent ?? "").then(() => {
     button.dataset["copy"] = "done";
-    setTimeout(() => (button.dataset["copy"] = "1"), 1500);
+    button.textContent = say("message.copied");
+    setTimeout(() => {
+      button.dataset["copy"] = "1";
+      button.textContent = say("message.copy");
+    }, 1500);
   });
 }

@@ -33,5 +33,6 @@ export function dismiss(id: number): void {
 /** Tell what went wrong. */
 export function tell(error: unknown): void {
   if (error instanceof Trouble) note(sayTrouble(error), true);
+  else if ((error as Error).name === "QuotaExceededError") note(say("trouble.quota"), true);
   else note(`${say("trouble.unknown")} ${error instanceof Error ? error.message : String(error)}`, true);
 }

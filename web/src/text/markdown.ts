@@ -2,6 +2,7 @@
 // host who reads), and whatever is left goes through DOMPurify.
 import DOMPurify from "dompurify";
 import { Marked, type Token, type TokensList } from "marked";
+import { say } from "../words/say.ts";
 
 const ALLOWED = {
   ALLOWED_TAGS: [
@@ -30,7 +31,7 @@ const marked = new Marked({
     code({ text, lang }) {
       const word = (lang ?? "").split(/\s/, 1)[0] ?? "";
       const name = LANGUAGE.test(word) ? word : "";
-      const head = `<div class="code-head"><span>${escape(name)}</span><button type="button" data-copy="1"></button></div>`;
+      const head = `<div class="code-head"><span>${escape(name)}</span><button type="button" data-copy="1">${escape(say("message.copy"))}</button></div>`;
       return `<div class="code">${head}<pre tabindex="0"><code class="language-${escape(name)}">${escape(text)}</code></pre></div>`;
     },
     table(token) {
