@@ -81,7 +81,7 @@ class Read(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.fetched += [str(value) for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "br", "line", "rect", "circle", "path"):
+        if tag not in ("meta", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
