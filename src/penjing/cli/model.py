@@ -173,7 +173,7 @@ _OPTIONS = (
         multiple=True,
         help="A LoRA adapter (GGUF, or a folder as peft writes it), always on; with NAME where a request asks for it.",
     ),
-    option("--scheduler", metavar="NAME", help="llama.cpp (its own server), or penjing (faster for many; no tools)."),
+    option("--scheduler", metavar="NAME", help="Who decides what is computed: llama.cpp (its own server), or penjing."),
     option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered."),
     option("--key-command", metavar="COMMAND", help="Prints the key of a sealed model; it may ask a KMS."),
     option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase of a sealed model."),

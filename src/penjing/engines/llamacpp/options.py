@@ -43,7 +43,7 @@ class Beside:
 class EngineOptions:
     """`max_context`, `batch` and `ubatch` in tokens; `rope_scale` stretches the trained context that many times;
     `lora` holds adapters, each `PATH`, `PATH=WEIGHT` or `NAME=PATH`, where requests ask for NAME. `scheduler` decides
-    what is computed when: llama.cpp's own server, or penjing's scheduler on its kernels, which has no tools, pictures
+    what is computed when: llama.cpp's own server, or penjing's scheduler on its kernels, which has no pictures
     and embeddings yet. Raises SettingError for a value that cannot be."""
 
     max_context: int | None = None

@@ -22,6 +22,17 @@ from penjing.errors import SettingError
 from tiny_lora import write_tiny_lora
 
 HELLO = [{"role": "user", "content": "hello there, my friend, how are you today?"}]
+WEATHER = [{"role": "user", "content": "What is the weather in Paris?"}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather of a city now.",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+]
 QUESTION = [{"role": "user", "content": "What is a KV cache?"}]
 
 
@@ -58,6 +69,7 @@ async def test_the_same_words_as_the_other_scheduler(guide: Path) -> None:
         {"messages": QUESTION, "chat_template_kwargs": {"enable_thinking": True}, "reasoning_format": "auto"},
         {"messages": QUESTION, "logprobs": True, "top_logprobs": 2, "max_tokens": 3},
         {"messages": HELLO, "seed": 7, "temperature": 0.9, "logit_bias": {"5": -100}, "max_tokens": 20},
+        {"messages": WEATHER, "tools": TOOLS},
         {"messages": HELLO, "repeat_penalty": 1.3, "presence_penalty": 0.5, "max_tokens": 20},
     ]
     said: list[list[Any]] = []
@@ -66,6 +78,8 @@ async def test_the_same_words_as_the_other_scheduler(guide: Path) -> None:
             said.append([await answer(client, **body) for body in bodies])
     for body, theirs, ours in zip(bodies, *said, strict=True):
         one, two = theirs["choices"][0], ours["choices"][0]
+        for call in (*one["message"].get("tool_calls", ()), *two["message"].get("tool_calls", ())):
+            assert call.pop("id")
         assert two["message"] == one["message"], body
         assert two["finish_reason"] == one["finish_reason"]
         assert ours["usage"]["completion_tokens"] == theirs["usage"]["completion_tokens"]
@@ -93,6 +107,7 @@ REFUSED: list[tuple[object, int, str]] = [
     ({"prompt": []}, 400, "prompt"),
     ({"prompt": [99999]}, 500, "99999"),
     ({"prompt": "a", "mirostat": 2}, 400, "mirostat"),
+    ({"prompt": "a", "samplers": ["dry"]}, 400, "samplers"),
     ({"prompt": "a", "no_such_field": 1}, 400, "no_such_field"),
     ({"prompt": "a", "grammar": "root ::= nowhere"}, 400, "grammar"),
     ({"prompt": "a", "logit_bias": {"99999": 1}}, 400, "99999"),
@@ -158,6 +173,11 @@ async def tokens_are_counted(client: aiohttp.ClientSession) -> None:
         tokens = (await response.json())["tokens"]
     async with client.post("/detokenize", json={"tokens": tokens}) as response:
         assert (await response.json())["content"] == "What is"
+    called = await answer(client, messages=HELLO, max_tokens=200, tools=TOOLS, tool_choice="required", temperature=0)
+    assert called["choices"][0]["finish_reason"] == "tool_calls"
+    (call,) = called["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "get_weather"
+    assert "city" in json.loads(call["function"]["arguments"])
     async with client.post("/apply-template", json={"messages": QUESTION}) as response:
         assert "What is a KV cache?" in (await response.json())["prompt"]
 

@@ -29,14 +29,14 @@ def test_every_field_of_the_gateway_has_its_place() -> None:
         assert set(wire.names(kind)) - ours - refused <= known
 
 
-@pytest.mark.parametrize("body", [{"mirostat": 1}, {"tools": [{}]}, {"n": 2}, {"samplers": ["dry"]}, {"new": 1}])
+@pytest.mark.parametrize("body", [{"mirostat": 1}, {"lora": [{}]}, {"n": 2}, {"samplers": ["dry"]}, {"new": 1}])
 def test_what_it_cannot_do_is_refused_by_name(body: dict[str, Any]) -> None:
     with pytest.raises(Unsupported, match=next(iter(body))):
         wishes.require_known(body, "model")
 
 
 def test_what_asks_for_nothing_is_let_pass() -> None:
-    wishes.require_known({"mirostat": 0, "tools": [], "n": 1, "dry_base": 1.75, "user": "u", "samplers": None}, "model")
+    wishes.require_known({"mirostat": 0, "lora": [], "n": 1, "dry_base": 1.75, "user": "u", "samplers": None}, "model")
 
 
 def test_numbers_and_defaults(model: Model) -> None:

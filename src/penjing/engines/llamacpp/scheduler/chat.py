@@ -35,17 +35,22 @@ class Chat:
         self._marks = {name + "_token": mark(model, name) for name in ("bos", "eos")}
 
     def prompt(
-        self, messages: Sequence[Message], words: Mapping[str, object] | None = None, *, generate: bool = True
+        self,
+        messages: Sequence[Message],
+        words: Mapping[str, object] | None = None,
+        *,
+        tools: Sequence[Message] = (),
+        generate: bool = True,
     ) -> str:
-        """The text that the model goes on from. The last message may be the assistant's: then that is gone on with.
-        Raises InvalidRequest for what the template refuses."""
+        """The text that the model goes on from; it may call `tools`. The last message may be the assistant's: then that
+        is gone on with. Raises InvalidRequest for what the template refuses."""
         from jinja2 import TemplateError
 
         plainly = [plain(message) for message in messages]
         begun = plainly.pop()["content"] if generate and plainly[-1].get("role") == "assistant" else ""
         given = {**self._marks, **self._defaults, **(words or {})}
         try:
-            text = self._page.render(messages=plainly, tools=None, add_generation_prompt=generate, **given)
+            text = self._page.render(messages=plainly, tools=tools or None, add_generation_prompt=generate, **given)
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise InvalidRequest(detail=f"The model's chat template refuses these messages: {error}") from None
         return text + str(begun)

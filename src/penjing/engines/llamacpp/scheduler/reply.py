@@ -14,6 +14,7 @@ from typing import Any
 
 from penjing.engines.llamacpp.scheduler.asked import Ask, Likely
 from penjing.engines.llamacpp.scheduler.speech import Piece
+from penjing.engines.llamacpp.scheduler.tools import Call
 from penjing.native.model import Model
 
 DONE = b"data: [DONE]\n\n"
@@ -29,6 +30,7 @@ class Reply:
     ask: Ask
     chat: bool
     id: str = field(default_factory=lambda: "chatcmpl-" + secrets.token_urlsafe(18))
+    calls: int = 0
     begun: int = field(default_factory=lambda: int(time.time()))
 
     def first(self) -> bytes:
@@ -44,11 +46,13 @@ class Reply:
                 for name, text in (("reasoning_content", piece.reasoning), ("content", piece.content))
                 if text
             }
+            if piece.calls:
+                said["delta"]["tool_calls"] = [self._called(call) for call in piece.calls]
         else:
             said["text"] = piece.content
         if piece.said.likely:
             said["logprobs"] = {"content": [self._probability(piece.said.likely)]}
-        if self.chat and not (piece.finish or piece.content or piece.reasoning or piece.said.likely):
+        if self.chat and not (piece.finish or piece.content or piece.reasoning or piece.calls or piece.said.likely):
             return b""
         return event(self._chunk(said))
 
@@ -67,6 +71,10 @@ class Reply:
             choice["message"] = {"role": "assistant", "content": text}
             if thoughts:
                 choice["message"]["reasoning_content"] = thoughts
+            if calls := [self._called(call) for piece in pieces for call in piece.calls]:
+                choice["message"]["tool_calls"] = [
+                    {name: value for name, value in call.items() if name != "index"} for call in calls
+                ]
         else:
             choice["text"] = text
         if likely:
@@ -88,6 +96,11 @@ class Reply:
             "total_tokens": prompt + said,
             "prompt_tokens_details": {"cached_tokens": self.ask.cached},
         }
+
+    def _called(self, call: Call) -> Fields:
+        self.calls += 1
+        function = {"name": call.name, "arguments": call.arguments}
+        return {"index": self.calls - 1, "id": call.id, "type": "function", "function": function}
 
     def _probability(self, likely: Sequence[Likely]) -> Fields:
         own, *others = (self._shown(one) for one in likely)

@@ -13,14 +13,14 @@ from typing import Any
 
 from aiohttp import web
 
-from penjing.engines.llamacpp.scheduler import wishes
+from penjing.engines.llamacpp.scheduler import tools, wishes
 from penjing.engines.llamacpp.scheduler.asked import Ask, Said
 from penjing.engines.llamacpp.scheduler.chat import Chat
 from penjing.engines.llamacpp.scheduler.reply import DONE, Reply, event
 from penjing.engines.llamacpp.scheduler.service import Service
 from penjing.engines.llamacpp.scheduler.speech import THINK, Piece, Speech
 from penjing.engines.llamacpp.settings import Settings
-from penjing.errors import ContextOverflow, InvalidRequest, PenjingError
+from penjing.errors import ContextOverflow, InvalidRequest, PenjingError, Unsupported
 
 LARGEST = 64 << 20
 """Bytes of a request's body."""
@@ -78,7 +78,16 @@ class Server:
             raise InvalidRequest(detail="messages: a list of messages is expected.")
         generate = body.get("add_generation_prompt")
         words = body.get("chat_template_kwargs") or {}
-        return self.chat.prompt(messages, words, generate=True if generate is None else bool(generate))
+        return self.chat.prompt(
+            messages, words, tools=self._tools(body), generate=True if generate is None else bool(generate)
+        )
+
+    def _tools(self, body: Body) -> list[Body]:
+        """What may be called. Raises Unsupported where the model's way to call is not known here."""
+        found = [] if body.get("tool_choice") == "none" else list(body.get("tools") or ())
+        if found and not tools.known(self.chat.source):
+            raise Unsupported(feature="'tools' with the scheduler penjing", model=self.settings.name)
+        return found
 
     def _tokens(self, prompt: str) -> list[int]:
         """With the beginning that the model wants, once, also where the template has written it."""
@@ -89,8 +98,17 @@ class Server:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await self._body(request)
         prompt = self._prompt(body)
+        offered = self._tools(body)
+        if offered and body.get("tool_choice") == "required":
+            body = {**body, "grammar": tools.required(offered), "response_format": None, "json_schema": None}
         apart = body.get("reasoning_format") or ("auto" if self.settings.silent else "none")
-        speech = Speech(self.model, wishes.stops(body), apart=apart != "none", thinking=prompt.rstrip().endswith(THINK))
+        speech = Speech(
+            self.model,
+            wishes.stops(body),
+            apart=apart != "none",
+            thinking=prompt.rstrip().endswith(THINK),
+            tools=bool(offered),
+        )
         return await self._answer(request, body, self._tokens(prompt), speech, chat=True)
 
     async def _text(self, request: web.Request) -> web.StreamResponse:
@@ -185,7 +203,7 @@ class Server:
                 "default_generation_settings": {"n_ctx": self.service.scheduler.each},
                 "total_slots": self.settings.slots,
                 "chat_template": self.chat.source,
-                "chat_template_caps": {"supports_tools": False},
+                "chat_template_caps": {"supports_tools": tools.known(self.chat.source)},
                 "modalities": {"vision": False, "audio": False},
                 "model_ftype": self.model.metadata.get("general.file_type", ""),
             }

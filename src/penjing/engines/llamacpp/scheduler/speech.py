@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penjing.engines.llamacpp.scheduler.asked import STOP, Said
+from penjing.engines.llamacpp.scheduler.tools import Call, Calls
 from penjing.native.model import Model
 
 THINK, THOUGHT = "<think>", "</think>"
+CALLED = "tool_calls"
+"""Why an answer ended (OpenAI's word)."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,27 @@ class Piece:
     reasoning: str
     said: Said
     finish: str = ""
+    calls: tuple[Call, ...] = ()
 
 
 class Speech:
     """The text of one answer. `stops` end it and are not shown; with `apart`, thoughts are. `thinking`: the prompt
-    ended within one."""
+    ended within one. With `tools`, calls are taken apart."""
 
-    def __init__(self, model: Model, stops: Sequence[str] = (), *, apart: bool = False, thinking: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        stops: Sequence[str] = (),
+        *,
+        apart: bool = False,
+        thinking: bool = False,
+        tools: bool = False,
+    ) -> None:
         self._model, self._stops = model, tuple(filter(None, stops))
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._thoughts = Thoughts(thinking) if apart else None
+        self._calls = Calls() if tools else None
 
     def hear(self, said: Said) -> Piece:
         """What `said` adds; its `finish` is told here where a stop sequence ends it."""
@@ -49,7 +62,12 @@ class Speech:
             keep = max((overlap(text, stop) for stop in self._stops), default=0)
             text, self._held = (text[:-keep], text[-keep:]) if keep else (text, "")
         reasoning, content = self._thoughts.split(text, last=bool(finish)) if self._thoughts else ("", text)
-        return Piece(content, reasoning, said, finish)
+        if self._calls is None:
+            return Piece(content, reasoning, said, finish)
+        content, calls = self._calls.split(content, last=bool(finish))
+        if finish == STOP and self._calls.count:
+            finish = CALLED
+        return Piece(content, reasoning, said, finish, calls)
 
 
 class Thoughts:

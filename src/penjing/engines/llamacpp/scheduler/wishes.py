@@ -60,6 +60,8 @@ READ = frozenset(
         "chat_template_kwargs",
         "reasoning_format",
         "add_generation_prompt",
+        "tools",
+        "tool_choice",
         "content",
         "add_special",
         "parse_special",
@@ -76,7 +78,6 @@ LABELS = frozenset(
         "prompt_cache_retention",
         "service_tier",
         "store",
-        "tool_choice",
         "parallel_tool_calls",
         "verbosity",
         "modalities",
@@ -97,7 +98,6 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
     "best_of": (1,),
     "echo": (False,),
     "suffix": ("",),
-    "tools": ([],),
     "lora": ([],),
     "min_keep": (0,),
     "mirostat": (0,),
@@ -133,7 +133,7 @@ def require_known(body: Body, model: str) -> None:
     for name, value in body.items():
         known = name in NUMBERS or name in READ or name in LABELS or name in DETAILS
         if not known and value is not None and value not in NEUTRAL.get(name, ()):
-            raise Unsupported(feature=f"'{name}' with the engine penjing", model=model)
+            raise Unsupported(feature=f"'{name}' with the scheduler penjing", model=model)
 
 
 def defaults(model: Model) -> Sampling:
