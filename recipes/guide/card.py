@@ -51,6 +51,8 @@ WORDS: dict[str, dict[str, str]] = {
         "no_accelerator": "no accelerator",
         "start": "- from minute $minute: peak rates $matrix_rate (Muon) and $rate (AdamW), decaying over the last "
         "$decay of the time; corpus `$corpus`",
+        "average": "\nThe weights are the mean of two ends of this run: $share of those at minute $first, the rest of "
+        "those at minute $second.",
         "preliminary": "\n**Preliminary**: weights of a short trial run; a fully trained model replaces them.\n",
     },
     "zh": {
@@ -75,6 +77,7 @@ WORDS: dict[str, dict[str, str]] = {
         "no_accelerator": "无加速卡",
         "start": "- 从第 $minute 分钟起：峰值学习率 $matrix_rate（Muon）和 $rate（AdamW），在最后 $decay 的时间里衰减；"
         "语料 `$corpus`",
+        "average": "\n权重是这次训练两个终点的平均：第 $first 分钟的占 $share，其余为第 $second 分钟的。",
         "preliminary": "\n**初版**：权重来自短时间的试训练，之后由完整训练的模型替换。\n",
     },
 }
@@ -134,6 +137,15 @@ def start(given: Record, words: dict[str, str]) -> str:
     return Template(words["start"]).substitute(told)
 
 
+def average(run: Record, words: dict[str, str]) -> str:
+    """Of which ends of the run the weights are the mean; nothing where they are those of its end."""
+    if "average" not in run:
+        return ""
+    first, second = run["average"]["minutes"]
+    told = {"share": f"{100 * run['average']['share']:.0f} %", "first": f"{first:.0f}", "second": f"{second:.0f}"}
+    return Template(words["average"]).substitute(told)
+
+
 def values(run: Record, quality: Record, folder: Path, language: str, *, preliminary: bool) -> dict[str, str]:
     """What the card's template asks for."""
     words, machine, progress = WORDS[language], run["machine"], run["progress"]
@@ -151,7 +163,7 @@ def values(run: Record, quality: Record, folder: Path, language: str, *, prelimi
         "tokens": f"{progress['tokens'] / 1e6:.1f}",
         "epochs": f"{progress['epochs']:.1f}",
         "torch": run["torch"],
-        "starts": "\n".join(start(given, words) for given in run.get("history", [])),
+        "starts": "\n".join(start(given, words) for given in run.get("history", [])) + average(run, words),
         "scores": table(quality["final"], words),
         "early": "\n\n".join(early(report, words) for report in quality["early"]),
         "calls": calls(quality, words),
@@ -179,7 +191,10 @@ def manifest(run: Record, quality: Record, folder: Path, version: str) -> Manife
         licence="Apache-2.0",
         facts=facts,
         files=tuple(describe(folder / name, folder) for name in FILES),
-        recipe={"made_by": "make guide", **{k: run[k] for k in ("plan", "progress", "history", "machine", "torch")}},
+        recipe={
+            "made_by": "make guide",
+            **{k: run[k] for k in ("plan", "progress", "history", "average", "machine", "torch") if k in run},
+        },
         quality=quality,
     )
 

@@ -78,10 +78,11 @@ def start(run: Run, corpus: Path) -> dict[str, Any]:
     return {"minute": round(run.progress.seconds / 60, 1), **given, "corpus_sha256": digest}
 
 
-def finish(run: Run, heldout: list[Conversation]) -> None:
+def finish(run: Run, heldout: list[Conversation], name: str) -> None:
     """Write the trained weights and what is known of the run."""
     look(run, heldout)
-    run.keep("final.pt")
+    run.save()
+    run.keep(name)
     facts = {
         "machine": machine(),
         "torch": torch.__version__,
@@ -106,7 +107,13 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(Plan, name))
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default=Plan.optimizer)
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
-    run = Run(Plan(**vars(parser.parse_args())))
+    parser.add_argument("--end", default="final.pt", help="name of the weights at the end")
+    options = vars(parser.parse_args())
+    end = options.pop("end")
+    if (Path(options["output"]) / end).exists():
+        print(f"{end} is there already")
+        return
+    run = Run(Plan(**options))
     print("resumed" if run.resume() else "new run", asdict(run.plan), f"{run.model.parameters_total:,} parameters")
     folder = Path(run.plan.corpus)
     run.history.append(start(run, folder))
@@ -114,7 +121,7 @@ def main() -> None:
     heldout = load(folder / "heldout.jsonl", run.writer)
     print(f"{len(conversations)} conversations, {len(heldout)} held out", flush=True)
     train(run, conversations, heldout)
-    finish(run, heldout)
+    finish(run, heldout, end)
 
 
 if __name__ == "__main__":
