@@ -50,7 +50,7 @@ class NothingToLearn(InputError):
 class LossNotFinite(PenjingError):
     """Facts: `step`, `rate`."""
 
-    template = "At step {step} the loss was no finite number any more (learning rate {rate:.1e})."
+    template = "At step {step} the loss was no finite number any more (learning rate {rate})."
     hint = "Begin again with a lower --rate, or look for broken examples."
     code = "loss_not_finite"
     exit_code = 3
@@ -236,7 +236,7 @@ class Training:
 
         norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.regime.clip)
         if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
-            raise LossNotFinite(step=self.state.step, rate=rate)
+            raise LossNotFinite(step=self.state.step, rate=f"{rate:.1e}")
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self._whole = False

@@ -86,14 +86,14 @@ def finetune(
     the last state of a run that was stopped, or from the one that it names. Whatever stops it, `output` is whole or not
     there. Raises what reading models and examples raises, OutputTaken, Unfinished, AlreadyRunning, NothingToResume,
     AnotherRun, LossNotFinite, DiskFull, SettingError."""
-    tell = report or (lambda progress: None)
+    notify = report or (lambda progress: None)
     require_free(output)
     folder = states(output)
     if not resume and Checkpoints(folder).all():
         raise Unfinished(path=str(folder), output=str(output))
-    tell(Progress(0.0, "reading"))
+    notify(Progress(0.0, "reading"))
     told, apart = rows.read(data), rows.read([options.heldout] if options.heldout else [])  # before the model is
-    tell(Progress(0.0, "loading"))
+    notify(Progress(0.0, "loading"))
     loaded = adapter.load(source, options)
     lessons = learn(loaded, told, apart, options)
     options = _whole_epochs(options, len(lessons.examples))
@@ -109,8 +109,8 @@ def finetune(
         )
         if resume:
             training.resume(resume if isinstance(resume, Path) else None)
-        outcome = training.run(tell)
-        tell(Progress(1.0, "writing"))
+        outcome = training.run(notify)
+        notify(Progress(1.0, "writing"))
         counted = sum(each.numel() for each in model.parameters()), sum(map(_size, training.trained.values()))
         step = _step(lessons, options, outcome)
         made = _write(model, loaded, output, options, step, as_gguf)
