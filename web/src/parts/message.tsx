@@ -84,14 +84,18 @@ function Thought({ text, busy }: { text: string; busy: boolean }) {
 
 function Speed({ message, live }: { message: Message; live: chat.Live | undefined }) {
   const counted = message.counted;
-  if (live) return live.perSecond ? <span class="speed">{number(live.perSecond, 1)} tok/s</span> : null;
+  if (live) return live.perSecond ? <span class="speed">{speed(live.perSecond)}</span> : null;
   if (!counted?.perSecond) return null;
   const label = say("message.speed", { tokens: number(counted.answerTokens), speed: number(counted.perSecond, 1) });
   return (
     <span class="speed" title={label}>
-      {number(counted.perSecond, 1)} tok/s
+      {speed(counted.perSecond)}
     </span>
   );
+}
+
+function speed(perSecond: number): string {
+  return `${number(perSecond, perSecond < 100 ? 1 : 0)} tok/s`;
 }
 
 function Copy({ text }: { text: string }) {

@@ -138,45 +138,27 @@ interface Dial {
 
 const DIALS: Dial[] = [
   { name: "temperature", most: 2, step: 0.05 },
+  { name: "max_tokens", most: 131072, step: 1 },
+];
+/** Those that few people turn. */
+const MORE: Dial[] = [
   { name: "top_p", most: 1, step: 0.01 },
   { name: "top_k", most: 1000, step: 1 },
   { name: "min_p", most: 1, step: 0.01 },
   { name: "repeat_penalty", most: 2, step: 0.05 },
-  { name: "max_tokens", most: 131072, step: 1 },
   { name: "seed", most: 2 ** 31 - 1, step: 1 },
 ];
 
 function Answers() {
   const { sampling } = settings.value;
-  const change = ({ name, most, step }: Dial, text: string) => {
-    const rest = { ...sampling };
-    delete rest[name];
-    const value = Number(text);
-    const fits = text.trim() !== "" && value >= 0 && value <= most && (step < 1 || Number.isInteger(value));
-    set({ sampling: fits ? { ...rest, [name]: value } : rest });
-  };
   return (
     <section>
       <h3>{say("settings.answers")}</h3>
-      <div class="dials">
-        {DIALS.map((dial) => (
-          <label key={dial.name} class="dial" title={say(`settings.${dial.name}.help` as Word)}>
-            <span>{say(`settings.${dial.name}` as Word)}</span>
-            <input
-              class="box"
-              type="number"
-              inputmode="decimal"
-              min={0}
-              max={dial.most}
-              step={dial.step}
-              value={sampling[dial.name] ?? ""}
-              placeholder={say("settings.default")}
-              onChange={(event) => change(dial, event.currentTarget.value)}
-            />
-            <small>{say(`settings.${dial.name}.help` as Word)}</small>
-          </label>
-        ))}
-      </div>
+      <Dials dials={DIALS} />
+      <details class="more" open={MORE.some(({ name }) => name in sampling)}>
+        <summary>{say("settings.more")}</summary>
+        <Dials dials={MORE} />
+      </details>
       {Object.keys(sampling).length > 0 && (
         <button type="button" class="button quiet" onClick={() => set({ sampling: {} })}>
           {say("settings.reset")}
@@ -184,6 +166,42 @@ function Answers() {
       )}
     </section>
   );
+}
+
+function Dials({ dials }: { dials: Dial[] }) {
+  const { sampling } = settings.value;
+  return (
+    <div class="dials">
+      {dials.map((dial) => (
+        <label key={dial.name} class="dial">
+          <span>{say(`settings.${dial.name}` as Word)}</span>
+          <input
+            class="box"
+            type="number"
+            inputmode="decimal"
+            min={0}
+            max={dial.most}
+            step={dial.step}
+            value={sampling[dial.name] ?? ""}
+            placeholder={say("settings.default")}
+            onChange={(event) => turn(dial, event.currentTarget)}
+          />
+          <small>{say(`settings.${dial.name}.help` as Word)}</small>
+        </label>
+      ))}
+    </div>
+  );
+}
+
+/** Set what was written; what does not fit is told by the browser and leaves the model's own. */
+function turn({ name, step }: Dial, input: HTMLInputElement): void {
+  const rest = { ...settings.value.sampling };
+  delete rest[name];
+  const value = input.valueAsNumber;
+  const { rangeUnderflow, rangeOverflow } = input.validity;
+  const fits = Number.isFinite(value) && !rangeUnderflow && !rangeOverflow && (step < 1 || Number.isInteger(value));
+  if (!fits) input.reportValidity();
+  set({ sampling: fits ? { ...rest, [name]: value } : rest });
 }
 
 function Connection() {

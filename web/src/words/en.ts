@@ -90,6 +90,7 @@ export const en = {
   "settings.max_tokens.help": "In tokens.",
   "settings.seed": "Seed",
   "settings.seed.help": "The same seed gives the same answer.",
+  "settings.more": "More",
   "settings.default": "model’s own",
   "settings.reset": "As the model wants",
   "settings.instructions": "Instructions",

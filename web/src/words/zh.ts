@@ -92,6 +92,7 @@ export const zh: Record<Word, string> = {
   "settings.max_tokens.help": "以 token 计。",
   "settings.seed": "随机种子",
   "settings.seed.help": "相同的种子得到相同的回答。",
+  "settings.more": "更多",
   "settings.default": "模型默认",
   "settings.reset": "恢复模型默认",
   "settings.instructions": "指令",
