@@ -15,18 +15,16 @@ QUESTION = ({"role": "user", "content": "?"},)
 def silent_by_default(template: str) -> bool:
     """Whether a request that does not mention `enable_thinking` is answered without thinking.
 
-    Rendered as transformers renders chat templates (`apply_chat_template`: sandboxed, blocks trimmed). A template that
-    fails here, or that the word does not change, leaves the library's own way: False.
+    A template that fails here, or that the word does not change, leaves the library's own way: False.
     """
     if SWITCH not in template:
         return False
     from jinja2 import TemplateError
-    from jinja2.ext import loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    rendering = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    from penjing.shrink.texts.template import compiled
+
     try:
-        page = rendering.from_string(template)
+        page = compiled(template)
         plain, on, off = (
             page.render(messages=QUESTION, add_generation_prompt=True, bos_token="", eos_token="", **switch)
             for switch in ({}, {SWITCH: True}, {SWITCH: False})

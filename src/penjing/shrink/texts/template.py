@@ -37,7 +37,7 @@ def render(template: str, turns: Sequence[Turn], *, bos: str = "", eos: str = ""
     messages = [{"role": turn.role, "content": turn.content} for turn in turns]
 
     def put(each: list[dict[str, str]]) -> str:
-        page = _compiled(template)
+        page = compiled(template)
         return page.render(messages=each, add_generation_prompt=answer, bos_token=bos, eos_token=eos, **QUIET)
 
     wrong = (TemplateError, TypeError, ValueError, KeyError, AttributeError)
@@ -57,7 +57,8 @@ def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(template: str) -> Template:
+def compiled(template: str) -> Template:
+    """The template, ready to be rendered. Raises jinja2's TemplateError."""
     from jinja2.exceptions import TemplateError
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
