@@ -24,7 +24,7 @@ from penjing.shrink import container
 from penjing.shrink.container import Info
 from penjing.shrink.quantize.errors import candidates
 from penjing.shrink.quantize.faults import BudgetTooSmall
-from penjing.shrink.quantize.mix import PRESETS, header, mix_of, quantizable
+from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantizable
 from penjing.shrink.quantize.write import require_floats
 from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
 
@@ -99,6 +99,8 @@ def _written(source: Path, target: Path, options: Quantize, report: Report) -> d
     from penjing.shrink.quantize.write import quantize
     from penjing.shrink.texts.known import texts
 
+    if options.preset in FLOATS:
+        return _told(quantize(source, target, options.preset, report=report))
     named = [text for name in options.texts for text in texts(name)]
     windows = calibration(source, named or None, most=options.windows)
     if not options.preset:
