@@ -157,7 +157,7 @@ class Work:
         chosen = allocate(options, room)
         if self.model.parameters > FINE:
             return chosen
-        kl = self.counted(2 * len(many) + EXCHANGES, "refining", 0.5, 0.9)
+        kl = self.counted(len(many) + 2 * EXCHANGES, "refining", 0.5, 0.9)
         chosen, self.best = refine(options, chosen, room, lambda one: kl(kinds(one)))
         return chosen
 

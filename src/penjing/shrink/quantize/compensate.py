@@ -48,7 +48,7 @@ def hessian(columns: Columns, matrix: int, block: int) -> Hessian:
     side = min(BLOCK, columns.sums.shape[1] - block * BLOCK)
     product = columns.products[matrix, block, :side, :side] / max(float(columns.counts[matrix]), 1.0)
     mean = float(np.trace(product)) / side
-    product = (product + np.eye(side, dtype=np.float32) * max(DAMP * mean, TINY)).astype(np.float32)
+    product = (product + np.eye(side, dtype=np.float32) * (DAMP * mean or 1.0)).astype(np.float32)
     order = np.argsort(-np.diag(product), kind="stable")
     inverse = np.linalg.inv(product[np.ix_(order, order)].astype(np.float64))
     return Hessian(product, order, np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32))

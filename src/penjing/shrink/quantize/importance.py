@@ -23,6 +23,7 @@ from penjing.shrink.container import Container, Info, Value, pack
 from penjing.shrink.quantize.faults import ImportanceMismatch, NotImportance
 
 SUMS, COUNTS = ".in_sum2", ".counts"
+LEAST = 1e-6
 BLOCK = 256
 """Columns whose products with each other are kept: a block of most types."""
 
@@ -39,9 +40,11 @@ class Columns:
 
     @property
     def means(self) -> NDArray[np.float32]:
-        """Mean squares f32 [matrices, columns]; 1 for an expert that was never used."""
-        seen = self.counts[:, None] > 0
-        return np.where(seen, self.sums / np.maximum(self.counts[:, None], 1), 1).astype(np.float32)
+        """Mean squares f32 [matrices, columns]; 1 for an expert that was never used. A column that was always 0 gets
+        LEAST of the mean: with no weight at all, ggml would round whole blocks to nothing."""
+        means = self.sums / np.maximum(self.counts[:, None], 1)
+        typical = means.mean(axis=1, keepdims=True)
+        return np.where(typical > 0, np.maximum(means, LEAST * typical), 1).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -17,20 +17,28 @@ from penjing.shrink.evaluate.engine import Engine
 from penjing.shrink.evaluate.measure import Kept, measure
 from penjing.shrink.texts.windows import Windows
 
-WINDOWS = 16
+WINDOWS = 8
 """On which files are compared."""
 ROOM = 1 << 30
 """Bytes of the source's logits that are kept at most."""
 
 
 class Judge:
-    """Measures files against the model at `source` on the first of `windows`; the source is run once. `threads` 0: one
-    for each physical core. Use as a context manager. Raises LoadFailed, NotFinite."""
+    """Measures files against the model at `source` on the first `most` of `windows`; the source is run once. `threads`
+    0: one for each physical core. Use as a context manager. Raises LoadFailed, NotFinite."""
 
-    def __init__(self, source: Path, windows: Windows, *, threads: int = 0, report: Report | None = None) -> None:
+    def __init__(
+        self,
+        source: Path,
+        windows: Windows,
+        *,
+        most: int = WINDOWS,
+        threads: int = 0,
+        report: Report | None = None,
+    ) -> None:
         self.threads = threads
         with Engine(source, threads=threads) as engine:
-            self.windows = first(windows, engine.vocabulary)
+            self.windows = first(windows, most, engine.vocabulary)
             self.kept = Kept(engine, self.windows, report)
 
     def __enter__(self) -> Judge:
@@ -54,7 +62,7 @@ class Judge:
         return float(self.each(path).mean())
 
 
-def first(windows: Windows, vocabulary: int) -> Windows:
+def first(windows: Windows, most: int, vocabulary: int) -> Windows:
     """As many windows as are compared."""
-    count = max(2, min(WINDOWS, ROOM // (4 * vocabulary * windows.tokens.shape[1])))
+    count = max(2, min(most, ROOM // (4 * vocabulary * windows.tokens.shape[1])))
     return dataclasses.replace(windows, tokens=windows.tokens[:count], written=windows.written[:count])

@@ -16,8 +16,8 @@ from penjing.shrink.quantize.allocate import Chosen, Option, allocate, fill, tot
 
 Options = Mapping[str, Sequence[Option]]
 Measure = Callable[[Chosen], float]
-CORRECTIONS = 2
-EXCHANGES = 16
+CORRECTIONS = 1
+EXCHANGES = 8
 """Tries that do not help, after which exchanges are given up."""
 MOST = 4.0
 """A correction at once."""
@@ -30,6 +30,7 @@ def refine(options: Options, chosen: Chosen, room: int, measure: Measure) -> tup
     best = measure(chosen)
     for _ in range(CORRECTIONS):
         options = corrected(options, chosen, best, measure)
+        chosen = {name: same(options[name], each.kind) for name, each in chosen.items()}
         other = allocate(options, room)
         if kinds(other) == kinds(chosen) or (found := measure(other)) >= best:
             break
@@ -42,25 +43,31 @@ def kinds(chosen: Chosen) -> dict[str, str]:
     return {name: each.kind for name, each in chosen.items()}
 
 
+def same(every: Sequence[Option], kind: str) -> Option:
+    """The option of that type."""
+    return next(each for each in every if each.kind == kind)
+
+
 def corrected(options: Options, chosen: Chosen, now: float, measure: Measure) -> dict[str, list[Option]]:
     """`options` with costs as they are seen to be around `chosen`."""
     found = {}
     for name, every in options.items():
         factor = 1.0
-        step = following(every, chosen[name])
+        step = neighbour(every, chosen[name])
         if step is not None:
-            expected = chosen[name].costs - step.costs
-            gained = now - measure({**chosen, name: step})
+            expected = abs(chosen[name].costs - step.costs)
+            seen = abs(now - measure({**chosen, name: step}))
             slack = NOISE * now
-            factor = min(max((gained + slack) / (expected + slack), 1 / MOST), MOST)
+            factor = min(max((seen + slack) / (expected + slack), 1 / MOST), MOST)
         found[name] = [replace(each, costs=each.costs * factor) for each in every]
     return found
 
 
-def following(every: Sequence[Option], now: Option) -> Option | None:
-    """The next larger option that costs less."""
+def neighbour(every: Sequence[Option], now: Option) -> Option | None:
+    """The next larger option that costs less; where there is none, the next smaller one."""
     better = [each for each in every if each.bytes > now.bytes and each.costs < now.costs]
-    return min(better, key=lambda each: each.bytes, default=None)
+    worse = [each for each in every if each.bytes < now.bytes]
+    return min(better, key=lambda each: each.bytes) if better else max(worse, key=lambda each: each.bytes, default=None)
 
 
 def exchanged(options: Options, chosen: Chosen, best: float, room: int, measure: Measure) -> tuple[Chosen, float]:

@@ -1,0 +1,80 @@
+"""`penjing quantize` as a person types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from penjing.cli.main import run
+from penjing.lock import held_now
+from penjing.probe import single
+from penjing.shrink import alone
+from tiny_model import Shape, write_tiny_gguf
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write_tiny_gguf(tmp_path / "tiny.gguf", Shape(layers=1, width=256, heads=4, feed_forward=288))
+    return tmp_path
+
+
+def test_a_preset_without_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["quantize", "tiny.gguf", "--preset", "q4_k_m", "--text", "none"]) == 0
+    told = capsys.readouterr()
+    assert told.out.strip() == "tiny-Q4_K_M.gguf"
+    assert "blk.0.ffn_down.weight (Q5_0)" in told.err  # 288 is no multiple of 256
+    types = {tensor.name: tensor.type for tensor in single.read(here / "tiny-Q4_K_M.gguf").tensors}
+    assert types["blk.0.attn_q.weight"] == "Q4_K"
+    assert run(["quantize", "tiny.gguf", "--preset", "Q4_K_M", "--text", "none"]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_types_that_were_given(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--preset", "Q4_K_M", "--text", "none", "--type", "attn_q=q8_0", "--type", "attn=Q5_K", "-o", "a.gguf"]
+    assert run(["quantize", "tiny.gguf", *words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["types"]["blk.0.attn_q.weight"] == "Q8_0"
+    assert told["types"]["blk.0.attn_k.weight"] == "Q5_K"
+    assert told["types"]["blk.0.ffn_up.weight"] == "Q4_K"
+    assert told["bytes"] == (here / "a.gguf").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (("--to", "1KB"), 2, "the smallest possible is"),
+        (("--to", "much"), 2, "no amount"),
+        (("--to", "1MB", "--bits", "4"), 2, "--to and --bits"),
+        (("--bits", "17"), 2, "1.5 to 16"),
+        (("--preset", "Q4"), 2, "Q4_K_M"),
+        (("--preset", "Q8_0", "--type", "attn_x=Q8_0", "--text", "none"), 2, "attn_x"),
+        (("--type", "attn_q"), 2, "PATTERN=TYPE"),
+        (("--type", "attn_q=Q9"), 2, "IQ4_XS"),
+        (("--bits", "4", "--text", "none"), 2, "measured on text"),
+        (("--preset", "Q8_0", "--imatrix", "tiny.gguf"), 3, "no importance matrix"),
+        (("--preset", "Q8_0", "--text", "none", "--threads", "no"), 2, "whole number"),
+    ],
+)
+def test_what_cannot_be(
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], status: int, told: str
+) -> None:
+    (here / "text.txt").write_text("bonsai " * 4000)
+    if "--text" not in words:
+        words = (*words, "--text", "text.txt")
+    assert run(["quantize", "tiny.gguf", *words]) == status
+    assert told in capsys.readouterr().err
+    assert [path.name for path in here.glob("*.gguf")] == ["tiny.gguf"]
+
+
+def test_two_runs_on_one_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with alone.alone(here / "a.gguf"):
+        (lock,) = (here / "home" / "locks").iterdir()
+        with held_now(lock) as mine:
+            assert not mine
+        assert run(["quantize", "tiny.gguf", "--preset", "Q8_0", "--text", "none", "-o", "a.gguf"]) == 4
+    assert "Another penjing is writing" in capsys.readouterr().err
+    assert run(["quantize", "tiny.gguf", "--preset", "Q8_0", "--text", "none", "-o", "a.gguf"]) == 0
