@@ -201,16 +201,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--second", type=Path, help="folder of the second yardstick model")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "penjing-shrink"))
-    parser.add_argument("--shape", default="llama-13b", help="the large shape; none to leave it out")
-    parser.add_argument("--only", choices=("shape",), help="only the large shape")
+    parser.add_argument("--shape", default="llama-13b", help="the large shape")
+    parser.add_argument("--only", choices=("shape", "guide", "second"), help="this part alone")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    shape = large(options.shape, options.work) if options.shape != "none" else None
+    shape = large(options.shape, options.work) if options.only in (None, "shape") else None
     found: list[Row] = []
-    if not options.only:
+    if options.only != "shape":
         for name, (folder, asked) in yardsticks(options.second).items():
-            found += rows(name, folder, asked, options.work)
+            if options.only in (None, name):
+                found += rows(name, folder, asked, options.work)
     pages = {language: told(found, shape, language) for language in WORDS}
     print(pages["en"])
     if options.write:

@@ -34,7 +34,7 @@ from penjing.shrink.vocabulary.sentence import SentenceBpe
 
 GUIDE = page.ROOT / "src/penjing/data/guide"
 CHINESE = Letters(frozenset({"CJK"}))
-SIZES = (500, 1000, 2000, 4000)
+SIZES = (1000, 4000)
 OLD_SIZE = 4000
 GOAL = 0.6
 SHARE = 0.2
@@ -149,7 +149,7 @@ def lost(chinese: list[str], steps: int, place: Path) -> dict[str, dict[str, Los
     convert(place / "means", place / "means.gguf")
     found = {"means": compare(place / "old.gguf", place / "means.gguf", judged)}
     if steps:
-        embeddings.grow_and_train(GUIDE, [text], place / "trained", 1000, embeddings.regime(steps))
+        embeddings.grow_and_train(GUIDE, [text], place / "trained", 1000, steps)
         convert(place / "trained", place / "trained.gguf")
         found["trained"] = compare(place / "old.gguf", place / "trained.gguf", judged)
     return found

@@ -42,7 +42,11 @@ SHOWN = 24
 @option("--keep", multiple=True, metavar="TEXT", help="Text whose characters are in no new token; may be given again.")
 @option("--size", metavar="COUNT", help="At most so many tokens more (4000).")
 @option("--train", metavar="STEPS", help="Then train the rows of the new tokens so many steps, and nothing else.")
-@option("--rate", metavar="NUMBER", help="Peak learning rate of that training (0.002).")
+@option(
+    "--rate",
+    metavar="NUMBER",
+    help="Peak learning rate of that training; a tenth of what numbers in old rows usually are.",
+)
 @option("--resume", is_flag=True, help="Go on with a training that was stopped.")
 @option("--output", "-o", metavar="DIR", help="The folder that is written.")
 @option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered.")
@@ -101,10 +105,10 @@ def _trained(
 ) -> tuple[Grown, Outcome]:
     from penjing.shrink.vocabulary import embeddings
 
-    how = embeddings.regime(steps, _rate(given["rate"]))
+    rate = _rate(given["rate"])
     try:
         return embeddings.grow_and_train(
-            folder, texts, output, size, how, old=old, resume=given["resume"], report=report
+            folder, texts, output, size, steps, rate=rate, old=old, resume=given["resume"], report=report
         )
     except KeyboardInterrupt:
         if embeddings.unfinished(output):

@@ -23,7 +23,7 @@ STEPS, SIZE = 4, 200
 
 
 def test_only_new_rows_are_trained_and_a_stopped_run_goes_on(tmp_path: Path) -> None:
-    how, output = embeddings.regime(STEPS), tmp_path / "new"
+    output = tmp_path / "new"
     seen = []
 
     def stop(progress: Progress) -> None:
@@ -32,12 +32,12 @@ def test_only_new_rows_are_trained_and_a_stopped_run_goes_on(tmp_path: Path) -> 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        embeddings.grow_and_train(GUIDE, [CHINESE], output, SIZE, how, report=stop)
+        embeddings.grow_and_train(GUIDE, [CHINESE], output, SIZE, STEPS, report=stop)
     assert embeddings.unfinished(output)
     assert not output.exists()
     with pytest.raises(Unfinished):
-        embeddings.grow_and_train(GUIDE, [CHINESE], output, SIZE, how)
-    grown, outcome = embeddings.grow_and_train(GUIDE, [CHINESE], output, SIZE, how, resume=True)
+        embeddings.grow_and_train(GUIDE, [CHINESE], output, SIZE, STEPS)
+    grown, outcome = embeddings.grow_and_train(GUIDE, [CHINESE], output, SIZE, STEPS, resume=True)
     assert outcome.state.step == STEPS
     assert sorted(each.name for each in tmp_path.iterdir()) == ["new"]
     steps = [step["step"] for step in grown.manifest.recipe["steps"]]  # type: ignore[attr-defined]  # a list
@@ -70,5 +70,5 @@ def _compare(trained: Path, means: Path, first: int) -> None:
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     english = Text("en", tuple(map(Document, paragraphs("en"))))
     with pytest.raises(PenjingError, match="LATIN"):
-        embeddings.grow_and_train(GUIDE, [english], tmp_path / "new", SIZE, embeddings.regime(STEPS))
+        embeddings.grow_and_train(GUIDE, [english], tmp_path / "new", SIZE, STEPS)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +36,18 @@ if TYPE_CHECKING:
 
 CONTEXT = 256
 """Tokens of an example."""
-RATE = 2e-3
-"""Of a few rows; they begin as means of others, near to where they belong."""
+SHARE = 0.1
+"""The learning rate, as a share of how large numbers in old rows are (their root mean square): models differ much."""
 GROWN, STATES = ".grown", ".training"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How rows are trained; `rate` None: as suits the model."""
+
+    steps: int
+    rate: float | None
+    resume: bool
 
 
 def _beside(output: Path, ending: str) -> Path:
@@ -50,27 +59,22 @@ def unfinished(output: Path) -> bool:
     return bool(Checkpoints(_beside(output, STATES)).all())
 
 
-def regime(steps: int, rate: float | None = None) -> Regime:
-    """How rows are trained for `steps` steps. Raises SettingError."""
-    return Regime(
-        steps=steps, rate=RATE if rate is None else rate, warmup=0.05, save_every=50, look_every=50, patience=0
-    )
-
-
 def grow_and_train(
     folder: Path,
     texts: Sequence[Text],
     output: Path,
     size: int,
-    how: Regime,
+    steps: int,
     *,
+    rate: float | None = None,
     old: Sequence[Text] = (),
     resume: bool = False,
     report: Report | None = None,
 ) -> tuple[Grown, Outcome]:
-    """As `grow`, and train the rows of the new tokens on the texts that pieces are learned from and on `old` (the
-    built-in ones where empty). `resume` goes on with a training that was stopped. Raises as `grow` and
-    `torch_model.load` do, and Unfinished, AlreadyRunning, NothingToResume, AnotherRun, LossNotFinite."""
+    """As `grow`, and train the rows of the new tokens for `steps` steps on the texts that pieces are learned from and
+    on `old` (the built-in ones where empty), at the peak learning rate `rate` (see SHARE where not given). `resume`
+    goes on with a training that was stopped. Raises as `grow` and `torch_model.load` do, and Unfinished,
+    AlreadyRunning, NothingToResume, AnotherRun, LossNotFinite."""
     states, waiting = _beside(output, STATES), _beside(output, GROWN)
     require_free(output)
     if unfinished(output) and not resume:
@@ -81,7 +85,7 @@ def grow_and_train(
             shutil.rmtree(waiting, ignore_errors=True)  # made again as it was: the same text gives the same pieces
             grown = grow(folder, texts, waiting, size, old=old, report=report)
             rows = range(grown.first, grown.first + grown.added)
-            outcome, made = _train(waiting, output, rows, [*texts, *old], old, how, states, resume, report)
+            outcome, made = _train(waiting, output, rows, texts, old, Wish(steps, rate, resume), states, report)
             ended = True
     finally:
         shutil.rmtree(waiting, ignore_errors=True)
@@ -96,26 +100,36 @@ def _train(
     rows: range,
     texts: Sequence[Text],
     old: Sequence[Text],
-    how: Regime,
+    wish: Wish,
     states: Path,
-    resume: bool,
     report: Report | None,
 ) -> tuple[Outcome, Manifest]:
     tell = report or (lambda progress: None)
     tell(Progress(0.0, "loading"))
     loaded = torch_model.load(source)
     context = min(CONTEXT, int(getattr(loaded.model.config, "max_position_embeddings", CONTEXT)))
-    learned = examples(
-        _learned(texts) if old else [*_learned(texts), builtin(CALIBRATION)[0]], loaded.tokenizer, context=context
+    both = [*_learned(texts), *(old or builtin(CALIBRATION)[:1])]
+    learned = examples(both, loaded.tokenizer, context=context)
+    how = Regime(
+        steps=wish.steps,
+        rate=usual(loaded.model, rows) * SHARE if wish.rate is None else wish.rate,
+        warmup=0.05,
+        save_every=50,
+        patience=0,
     )
     only(loaded.model, rows)
-    digests = " ".join(text.digest[:16] for text in texts)
+    digests = " ".join(text.digest[:16] for text in both)
     training = Training(loaded.model, learned, how, folder=states, identity={"rows": str(rows), "data": digests})
-    if resume:
+    if wish.resume:
         training.resume()
     outcome = training.run(tell)
     tell(Progress(1.0, "writing"))
-    return outcome, torch_model.save(loaded, output, _step(outcome, how, texts))
+    return outcome, torch_model.save(loaded, output, _step(outcome, how, both))
+
+
+def usual(model: Any, rows: range) -> float:
+    """The root mean square of the embedding's rows before `rows`."""
+    return float(model.get_input_embeddings().weight.detach()[: rows.start].float().square().mean().sqrt())
 
 
 def _learned(texts: Sequence[Text]) -> list[Text]:
