@@ -12,7 +12,7 @@ import msgspec
 
 from penjing.errors import SettingError
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
-from penjing.shrink.steps.training import FORWARD_AND_BACK, USUAL_LENGTH, begun, found
+from penjing.shrink.steps.training import FORWARD_AND_BACK, USUAL_LENGTH, found
 from penjing.shrink.vocabulary.grow import MOST, SIZE
 
 
@@ -36,7 +36,7 @@ def run(work: Work, options: Vocabulary) -> Made:
     """Goes on from the last state of a training that was stopped."""
     from penjing.shrink import extra
     from penjing.shrink.texts.known import texts
-    from penjing.shrink.vocabulary.embeddings import grow_and_train, regime
+    from penjing.shrink.vocabulary import embeddings
     from penjing.shrink.vocabulary.grow import grow
 
     given = [text for name in options.texts for text in texts(name)]
@@ -45,10 +45,16 @@ def run(work: Work, options: Vocabulary) -> Made:
         done = grow(work.model, given, work.output, options.size, old=old, report=work.report)
     else:
         extra.require()
-        how = regime(options.steps, options.rate)
-        resume = begun(work.output)
-        done, _ = grow_and_train(
-            work.model, given, work.output, options.size, how, old=old, resume=resume, report=work.report
+        done, _ = embeddings.grow_and_train(
+            work.model,
+            given,
+            work.output,
+            options.size,
+            options.steps,
+            rate=options.rate,
+            old=old,
+            resume=embeddings.unfinished(work.output),
+            report=work.report,
         )
     return Made(work.output, {**found(done.manifest.recipe), "added": done.added})
 
