@@ -17,7 +17,7 @@ NO_PYTHON := penjing needs Python 3.10 or newer. / penjing 需要 Python 3.10 �
 NO_VENV := Python cannot make an environment here. / Python 无法创建虚拟环境。 \
 	Debian, Ubuntu: sudo apt install python3-venv
 
-.PHONY: chat serve test test-all check format docs bench guide web constraints clean
+.PHONY: chat serve test test-all check format docs bench soak guide web constraints clean
 .DEFAULT_GOAL := chat
 
 # $(1): environment, $(2): what to install, $(3): stamp, $(4): the file of exact versions
@@ -73,6 +73,9 @@ docs: .venv/.dev
 bench: .venv/.dev
 	.venv/bin/python bench/start.py
 	.venv/bin/python bench/serve.py $(ARGS)
+
+soak: .venv/.dev
+	.venv/bin/python bench/soak.py $(ARGS)
 
 guide: .venv-all/.dev
 	.venv-all/bin/python -m recipes.guide $(ARGS)

@@ -185,7 +185,7 @@ async def measured(path: Path, rows: list[str], rounds: int) -> dict[str, tuple[
                     sides[place].dice.seed(f"{number} {row}")
                     for name, figure in (await ROWS[row](sides[place])).items():
                         found.setdefault(name, ([], []))[place].append(figure)
-            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+                        print(f"round {number + 1}: {SIDES[place]}: {name}: {figure:.4g}", file=sys.stderr, flush=True)
     finally:
         for side in sides:
             await side.engine.stop()

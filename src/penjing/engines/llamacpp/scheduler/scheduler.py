@@ -67,6 +67,11 @@ class Scheduler:
         """Whether nobody waits for anything."""
         return not self.running and not self.waiting
 
+    @property
+    def free(self) -> int:
+        """Sequences that nobody has: all that neither run nor rest."""
+        return len(self._free)
+
     def submit(self, ask: Ask) -> None:
         """Answer `ask` in the steps to come. Raises ContextOverflow, GrammarRefused, WrongUse for tokens that there
         are not; where the prompt leaves less room than `limit`, the answer is as long as there is room."""

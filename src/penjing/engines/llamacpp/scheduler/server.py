@@ -188,12 +188,13 @@ class Server:
         return web.json_response([{"id": slot, "is_processing": slot < busy} for slot in range(self.settings.slots)])
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        tree = self.service.scheduler.tree
+        scheduler = self.service.scheduler
         lines = (
             f"penjing_scheduler_running {self.service.busy}",
             f"penjing_scheduler_waiting {self.service.waiting}",
-            f"penjing_scheduler_cells {tree.cells}",
-            f"penjing_scheduler_resting {len(self.service.scheduler.resting)}",
+            f"penjing_scheduler_cells {scheduler.tree.cells}",
+            f"penjing_scheduler_resting {len(scheduler.resting)}",
+            f"penjing_scheduler_free {scheduler.free}",
         )
         return web.Response(text="\n".join(lines) + "\n")
 
