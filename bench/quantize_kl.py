@@ -52,11 +52,12 @@ CALIBRATED = 48
 HELD = 24
 HEADINGS = {
     "en": "### KL at equal bytes\n\n`bench/quantize_kl.py` on {cpu}, {cores} cores. KL(16-bit model ‖ file) in nats a "
-    "token on held-out text, {calibrated} windows of 512 tokens of calibration text for every side; the ratio with its "
-    "smallest and largest of five folds of the held-out text. Goal: at most 0.7.",
+    "token of held-out text (all of them, as llama-perplexity does), {calibrated} windows of 512 tokens of calibration "
+    "text for every side; the ratio with its smallest and largest of five folds of the held-out text. Goal: at most "
+    "0.7.",
     "zh": "### 相同大小下的 KL\n\n`bench/quantize_kl.py`，{cpu}，{cores} 核。在保留文本上的 KL(16 位模型 ‖ 文件)，"
-    "单位为每词元奈特；各方都用同样的 {calibrated} 段（每段 512 词元）校准文本；比值附五折保留文本中的最小值和最大值。"
-    "目标：不超过 0.7。",
+    "单位为每词元奈特（与 llama-perplexity 一样计入所有词元）；"
+    "各方都用同样的 {calibrated} 段（每段 512 词元）校准文本；比值附五折保留文本中的最小值和最大值。目标：不超过 0.7。",
 }
 HEADS = {
     "en": "| model | size | bits a weight | best peer | its KL | penjing's KL | ratio |\n|---|--:|--:|---|--:|--:|--:|",

@@ -147,6 +147,11 @@ def _importance(
         threads=threads or None,
         report=report,
     )
+    if found.unseen():
+        talk.warn(
+            "No token of the text went to some experts of {count} matrices; give more text, or text of more kinds.",
+            count=len(found.unseen()),
+        )
     if given["save_imatrix"]:
         talk.note("Written: {path}", path=save(expanded(given["save_imatrix"]), found))
     return found

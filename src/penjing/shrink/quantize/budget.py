@@ -74,7 +74,8 @@ def fit(
             source, windows.tokens, texts=(windows.name,), products=True, threads=threads or None,
             report=span(told, 0.0, 0.1),
         )  # fmt: skip
-    with Work(model, importance, windows, threads, told) as work:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Work(model, importance, windows, threads, target.parent, told) as work:
         chosen = work.choose(size, fixed or {})
     types = {name: each.kind for name, each in chosen.items()}
     says = {"penjing.quantize.bytes": str(size)}
@@ -122,7 +123,9 @@ def _matrices(model: Model) -> list[Tensor]:
 class Work:
     """One model, what is known of it, and how files of it are tried."""
 
-    def __init__(self, model: Model, importance: Importance, windows: Windows, threads: int, report: Report) -> None:
+    def __init__(
+        self, model: Model, importance: Importance, windows: Windows, threads: int, place: Path, report: Report
+    ) -> None:
         self.model, self.importance, self.report = model, importance, report
         self.windows, self.threads = windows, threads
         self.workshop = Workshop(model, importance)
@@ -131,7 +134,7 @@ class Work:
         self.best: float | None = None
         self.worth: dict[str, float] = {}
         self._judge: Judge | None = None
-        self._place = tempfile.TemporaryDirectory(prefix="penjing-quantize-")
+        self._place = tempfile.TemporaryDirectory(prefix=".penjing-", suffix=".part", dir=place)
 
     def __enter__(self) -> Work:
         return self

@@ -5,7 +5,6 @@ Does not know: what is measured on it.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,29 +16,32 @@ from penjing.shrink.texts.known import CALIBRATION, builtin
 from penjing.shrink.texts.text import Text
 from penjing.shrink.texts.windows import CONTEXT, Windows, windows
 
-WINDOWS = 96
-"""Of all texts together: some 49,000 tokens."""
+WINDOWS, FEWEST = 96, 8
+"""Of all texts together: some 49,000 tokens, and what large models read at least."""
+EFFORT = 1e14
+"""Operations of the calibration, about: large models read fewer windows."""
 LEAST = 4
 """Fewer of a text say nothing of 256 columns."""
 
 
 def calibration(
-    source: Path, texts: Sequence[Text] | None = None, *, most: int = WINDOWS, context: int = CONTEXT
+    source: Path, texts: Sequence[Text] | None = None, *, most: int | None = None, context: int = CONTEXT
 ) -> Windows:
     """Windows of `texts` (the built-in ones where None) as the model at `source` reads them, chat template included:
-    one of each in turn. Raises TextTooShort, WrongLanguage, LoadFailed."""
+    one of each in turn, `most` in all (None: by its size). All their tokens count, those of questions too. Raises
+    TextTooShort, WrongLanguage, LoadFailed."""
     texts = builtin(CALIBRATION) if texts is None else texts
     with Engine(source) as engine:
         length = min(context, engine.model.trained_context or context)
+        most = most or int(max(FEWEST, min(WINDOWS, EFFORT / (2 * engine.model.parameters * length))))
         least = max(1, LEAST // len(texts))
         each = [windows(text, engine, context=length, most=-(-most // len(texts)), least=least) for text in texts]
     order = sorted((index, number) for number, one in enumerate(each) for index in range(len(one.tokens)))[:most]
-    return dataclasses.replace(
-        each[0],
+    tokens = np.stack([each[number].tokens[index] for index, number in order])
+    digests = "".join(one.digest for one in each)
+    return Windows(
         name=", ".join(one.name for one in each),
-        digest=hashlib.sha256("".join(one.digest for one in each).encode()).hexdigest()
-        if len(each) > 1
-        else each[0].digest,
-        tokens=np.stack([each[number].tokens[index] for index, number in order]),
-        written=np.stack([each[number].written[index] for index, number in order]),
+        digest=hashlib.sha256(digests.encode()).hexdigest() if len(each) > 1 else digests,
+        tokens=tokens,
+        written=np.ones_like(tokens, np.bool_),
     )

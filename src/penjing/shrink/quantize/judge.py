@@ -18,27 +18,30 @@ from penjing.shrink.evaluate.measure import Kept, measure
 from penjing.shrink.texts.windows import Windows
 
 WINDOWS = 8
-"""On which files are compared."""
+"""On which files are compared, at most."""
+EFFORT = 5e12
+"""Operations of one comparison, about: large models are compared on fewer windows."""
 ROOM = 1 << 30
 """Bytes of the source's logits that are kept at most."""
 
 
 class Judge:
-    """Measures files against the model at `source` on the first `most` of `windows`; the source is run once. `threads`
-    0: one for each physical core. Use as a context manager. Raises LoadFailed, NotFinite."""
+    """Measures files against the model at `source` on the first `most` of `windows` (None: as many as are affordable);
+    the source is run once. `threads` 0: one for each physical core. Use as a context manager. Raises LoadFailed,
+    NotFinite."""
 
     def __init__(
         self,
         source: Path,
         windows: Windows,
         *,
-        most: int = WINDOWS,
+        most: int | None = None,
         threads: int = 0,
         report: Report | None = None,
     ) -> None:
         self.threads = threads
         with Engine(source, threads=threads) as engine:
-            self.windows = first(windows, most, engine.vocabulary)
+            self.windows = first(windows, most or affordable(engine.model.parameters, windows), engine.vocabulary)
             self.kept = Kept(engine, self.windows, report)
 
     def __enter__(self) -> Judge:
@@ -62,7 +65,12 @@ class Judge:
         return float(self.each(path).mean())
 
 
+def affordable(parameters: int, windows: Windows) -> int:
+    """How many windows a comparison takes."""
+    return int(max(1, min(WINDOWS, EFFORT / (2 * parameters * windows.tokens.shape[1]))))
+
+
 def first(windows: Windows, most: int, vocabulary: int) -> Windows:
     """As many windows as are compared."""
-    count = max(2, min(most, ROOM // (4 * vocabulary * windows.tokens.shape[1])))
+    count = max(1, min(most, ROOM // (4 * vocabulary * windows.tokens.shape[1])))
     return dataclasses.replace(windows, tokens=windows.tokens[:count], written=windows.written[:count])
