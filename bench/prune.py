@@ -41,6 +41,8 @@ GUIDE = ROOT / "src" / "penjing" / "data" / "guide"
 YARDSTICK = "yardstick.jsonl"
 RATIO = 0.3
 CALIBRATION, CONTEXT = 160, 256
+SLOTS = 4
+"""Questions at once: few, so that none times out on a busy machine."""
 OURS, PEER = "penjing", "Taylor (torch-pruning)"
 SHORT = {OURS: "ours", PEER: "peer"}
 STAGES = ("pruned", "distilled")
@@ -165,8 +167,8 @@ def answered(model: Path, given: argparse.Namespace, compared: Sequence[Example]
     gguf = folder / f"{model.name}.gguf"
     convert(model, gguf, 16)
     records = questions(given.model / YARDSTICK)
-    with running(gguf) as engine:
-        outcomes = ask(engine, records[:: max(1, len(records) // limit)] if limit else records)
+    with running(gguf, SLOTS, given.threads) as engine:
+        outcomes = ask(engine, records[:: max(1, len(records) // limit)] if limit else records, SLOTS)
     loaded, parent = torch_model.load(model), torch_model.load(given.model)
     apart = divergence(parent.model, loaded.model, looked(compared, 16))
     found = Answered([each.right for each in outcomes], loaded.parameters, apart)

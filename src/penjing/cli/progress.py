@@ -58,6 +58,9 @@ STAGES = {
     "answering": "Answering questions",
     "training": "Training",
     "learning": "Looking for pieces",
+    "weighing": "Weighing the parts",
+    "trying shapes": "Trying shapes",
+    "asking": "Asking the teacher",
 }
 
 

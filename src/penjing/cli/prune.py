@@ -116,5 +116,5 @@ def tell(done: Pruned, output: str) -> None:
         loss=done.tried[0].divergence or 0.0,
     )
     for note in done.notes:
-        talk.note("{note}.", note=note)
+        talk.note("{note}.", note=note.words())
     talk.note("Let it learn again: penjing distill {output} --teacher MODEL --data FILE -o DIR", output=output)

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penjing.manifest import Manifest
+from penjing.manifest import Manifest, digest
+from penjing.probe import checkpoint
 from penjing.progress import Progress, Report
 from penjing.shrink import lineage, torch_model, work
 from penjing.shrink.checkpoints import Checkpoints
@@ -122,8 +123,9 @@ def _identity(student: Path, teacher: Path | None, lessons: Lessons, options: Di
     """What a run that goes on must share."""
     told = ("divergence", "temperature", "mix", "length", "learn")
     facts = {name: str(getattr(options, name)) for name in told}
-    page = student / "config.json" if student.is_dir() else student
-    models = {"student": lineage.parent_digest(student)[:16] if student.is_dir() else str(page)}
+    trained = student.is_dir() and checkpoint.has_weights(student)
+    page = student / checkpoint.CONFIG if student.is_dir() else student
+    models = {"student": lineage.parent_digest(student)[:16] if trained else digest(page)[:16]}
     models["teacher"] = lineage.parent_digest(teacher)[:16] if teacher else ""
     data = " ".join(f"{name}:{digest[:16]}" for name, digest in lessons.data.items())
     return {**facts, **models, "data": data}

@@ -70,7 +70,7 @@ def measure(anatomy: Anatomy, examples: Sequence[Example], seed: int = 0, report
     batches = list(packing.looked(examples, ROWS))
     for done, batch in enumerate(batches):
         if report:
-            report(Progress(done / len(batches), "importance"))
+            report(Progress(done / len(batches), "calibrating"))
         if batch.learned:
             with _watching(anatomy, found, batch):
                 _backward(model, batch, drawing)

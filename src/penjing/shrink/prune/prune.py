@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.errors import SettingError
+from penjing.plan.said import Said, said
 from penjing.progress import Progress, Report, span
 from penjing.shrink import packing, torch_model
 from penjing.shrink.divergence import divergence
@@ -26,6 +27,10 @@ from penjing.shrink.prune.shape import PARTS, Shape, chosen, lost, parameters, s
 if TYPE_CHECKING:
     from penjing.manifest import Manifest
 
+BLOCK = 256
+"""Numbers that llama.cpp's k-quants code together (ggml-common.h, QK_K)."""
+ROUNDED = 0.005
+"""A ratio further off than this is told."""
 SHARE = 0.2
 """Of the calibration examples that shapes are compared on, and importance is not measured on."""
 
@@ -82,7 +87,7 @@ class Pruned:
     tried: tuple[Tried, ...]
     before: int
     after: int
-    notes: tuple[str, ...]
+    notes: tuple[Said, ...]
 
 
 def prune(
@@ -111,7 +116,7 @@ def prune(
         "parameters": {"before": before, "after": after},
         "shape": tried[0].shape.words(anatomy.sharing),
         "tried": [_row(each, anatomy) for each in tried],
-        "notes": list(notes),
+        "notes": [note.words("en") for note in notes],
     }
     step = Step("prune", asdict(options), options.seed, data or {}, found)
     return Pruned(torch_model.save(finished, output, step), tuple(tried), before, after, notes)
@@ -134,7 +139,7 @@ class Cutting:
     def _prices(self) -> tuple[list[Removal], list[Removal]]:
         attention, inner = [], []
         for layer in range(self.anatomy.layers):
-            self._tell(0.6 + 0.2 * layer / self.anatomy.layers, "prices")
+            self._tell(0.6 + 0.2 * layer / self.anatomy.layers, "weighing")
             heads, down = self.anatomy.parts(layer)
             criterion = self.options.criterion
             attention.append(removal(heads.weight.detach().float(), self.found.attention[layer], criterion))
@@ -156,7 +161,7 @@ class Cutting:
         best: Any = None
         first = self.candidates()[: self.options.tries]
         for number, each in enumerate(first):
-            self._tell(0.8 + 0.2 * number / len(first), "comparing")
+            self._tell(0.8 + 0.2 * number / len(first), "trying shapes")
             made = self.make(each.shape)
             loss = divergence(self.anatomy.model, made, packing.looked(self.compared, 16))
             if best is None or loss < min(one.divergence or 0.0 for one in tried):
@@ -197,20 +202,28 @@ class Cutting:
             self.report(Progress(fraction, stage))
 
 
-def remarks(anatomy: Anatomy, tried: Tried, ratio: float, before: int) -> tuple[str, ...]:
-    """What a person should know of the shape: what was rounded, what engines will make of it. English templates are
-    filled here, since they go into the manifest."""
+def remarks(anatomy: Anatomy, tried: Tried, ratio: float, before: int) -> tuple[Said, ...]:
+    """What a person should know of the shape: what was rounded, what engines will make of it."""
     found = []
     removed = 1 - tried.parameters / before
-    if removed > ratio + 0.005:
-        found.append(f"{removed:.1%} were removed instead of {ratio:.1%}: widths stay whole blocks")
+    if removed > ratio + ROUNDED:
+        found.append(
+            said("{removed:.1%} go instead of {ratio:.1%}: widths stay whole blocks", removed=removed, ratio=ratio)
+        )
     full, shape = whole(anatomy), tried.shape
-    heads = shape.groups * anatomy.sharing * anatomy.head
-    rows = {"inner": (full.inner, shape.inner), "hidden": (full.hidden, shape.hidden)}
-    rows["heads"] = (full.groups * anatomy.sharing * anatomy.head, heads)
-    for name, (was, now) in rows.items():
-        if was % 256 == 0 and now % 256:
-            found.append(f"{name}: rows of {now} are no multiple of 256, so k-quants fall back to Q5_0 or Q8_0 there")
+    width = anatomy.sharing * anatomy.head
+    rows = {
+        "inner": (full.inner, shape.inner),
+        "hidden": (full.hidden, shape.hidden),
+        "heads": (full.groups * width, shape.groups * width),
+    }
+    for part, (was, now) in rows.items():
+        if was % BLOCK == 0 and now % BLOCK:
+            found.append(
+                said(
+                    "{part}: rows of {now} are no multiple of 256; k-quants take another type there", part=part, now=now
+                )
+            )
     return tuple(found)
 
 

@@ -96,7 +96,7 @@ def _measured(
         with torch.no_grad():
             for done, batch in enumerate(batches):
                 if report:
-                    report(Progress(done / len(batches), "importance"))
+                    report(Progress(done / len(batches), "calibrating"))
                 model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False)
     finally:
         for hook in hooks:
