@@ -9,7 +9,8 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from tempfile import TemporaryFile
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 from types import TracebackType
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penjing.errors import ModelError
+from penjing.files import require_room
 from penjing.progress import Progress, Report
 from penjing.shrink.evaluate.quality import Divergence, Estimate, TextQuality
 from penjing.shrink.evaluate.statistics import Floats, Logits, compare, estimate, surprise
@@ -28,6 +30,8 @@ ROWS = 64
 """Positions whose distributions are compared at once: [ROWS, vocabulary] numbers in memory a few times."""
 PASSAGE = 64
 """Tokens that hang together in the bootstrap."""
+BYTES = 4
+"""Of an f32."""
 LARGEST = 700.0
 """The largest number whose exponential is one."""
 
@@ -119,13 +123,15 @@ class Kept:
     """A model whose logits on a text are computed once and kept in a file without a name, which is gone when this is
     closed: whoever measures many models against one parent need not run that each time.
 
-    Takes 4 bytes x vocabulary for each scored token, in the folder of temporary files. Raises OSError where that is
-    full.
+    Takes 4 bytes x vocabulary for each scored token, in `folder` (None: that of temporary files). Raises DiskFull, told
+    after the first window, and what `inner.logits` raises.
     """
 
-    def __init__(self, inner: Predicts, windows: Windows, report: Report | None = None) -> None:
+    def __init__(
+        self, inner: Predicts, windows: Windows, report: Report | None = None, folder: Path | None = None
+    ) -> None:
         self.name = inner.name
-        self._file = TemporaryFile()  # noqa: SIM115 - open as long as this object
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this object
         self._places: dict[bytes, tuple[int, int]] = {}
         rows = 0
         try:
@@ -135,6 +141,8 @@ class Kept:
                     report(Progress(number / len(wanted), "evaluating"))
                 if asked.any():
                     logits = np.ascontiguousarray(inner.logits(window, asked), np.float32)
+                    if not rows:
+                        require_room(folder or Path(gettempdir()), int(wanted.sum()) * logits.shape[1] * BYTES)
                     self._file.write(logits.data)
                     self._places[window.tobytes()] = (rows, rows + len(logits))
                     rows += len(logits)
