@@ -1,6 +1,6 @@
 """What penjing's server costs: straight to the engine's socket against through the gateway.
 
-    python bench/serve.py [--model PATH] [--rounds 8] [--write]
+    python bench/serve.py [--model PATH ...] [--rounds 8] [--write]
 
 Same model, same worker process, same machine, taking turns: each round measures both ways, in changing order. The
 client (`bench/load.py`) is the lightest there is, in a process of its own, so that what is measured is the servers.
@@ -116,9 +116,22 @@ HEADINGS = {
 }
 
 
+def compared(model: str, count: int, tokens: int) -> str:
+    """The table of one model, served by a process of its own."""
+    process = subprocess.Popen([sys.executable, __file__, "--server", model], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        ways = json.loads(process.stdout.readline())
+        return table(rounds(ways, psutil.Process(process.pid), count, tokens))
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="guide", help="a .gguf, or a name penjing knows")
+    what = "a .gguf, or a name penjing knows; several are measured one after the other"
+    parser.add_argument("--model", nargs="+", default=["guide"], help=what)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=128, help="length of each answer")
     parser.add_argument("--write", action="store_true", help="put the tables into the docs")
@@ -127,18 +140,17 @@ def main() -> int:
     if given.server:
         server(given.server, max(STREAMS))
         return 0
-    process = subprocess.Popen([sys.executable, __file__, "--server", given.model], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        ways = json.loads(process.stdout.readline())
-        text = table(rounds(ways, psutil.Process(process.pid), given.rounds, given.tokens))
-    finally:
-        process.terminate()
-        process.wait(30)
-    print(text)
+    tables = {}
+    for model in given.model:
+        tables[Path(model).stem] = compared(model, given.rounds, given.tokens)
+        print(f"{model}\n{tables[Path(model).stem]}", flush=True)
     if given.write:
-        told = {**page.machine(), "model": Path(given.model).stem, "rounds": given.rounds}
-        page.write("bench/serve.py", {each: f"{HEADINGS[each].format(**told)}\n\n{text}" for each in HEADINGS})
+        told = {**page.machine(), "rounds": given.rounds}
+        text = {
+            each: "\n\n".join(f"{HEADINGS[each].format(model=name, **told)}\n\n{text}" for name, text in tables.items())
+            for each in HEADINGS
+        }
+        page.write("bench/serve.py", text)
     return 0
 
 
