@@ -59,7 +59,8 @@ def _numbers(names: list[str], wide: float) -> Iterator[str]:
     every = max(1, int(-(-LABEL_EVERY // wide)))
     for at, name in enumerate(names):
         if at % every == 0 or name == "·":
-            yield text(name, LEFT + wide * (at + SHARE / 2), HEIGHT - BOTTOM + 16, "middle", "small faint")
+            shown = said(OTHER) if name == "·" else name
+            yield text(shown, LEFT + wide * (at + SHARE / 2), HEIGHT - BOTTOM + 16, "middle", "small faint")
     yield text(said("layer"), LEFT - 8, HEIGHT - BOTTOM + 16, "end", "small faint")
 
 
