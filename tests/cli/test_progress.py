@@ -7,7 +7,7 @@ import pytest
 
 import penjing
 from penjing.cli import progress, talk
-from penjing.progress import Progress, Transfer
+from penjing.progress import Progress, Steps, Transfer
 
 SILENT = {"resting", "ready", "stopped"}  # nobody waits in these
 
@@ -68,3 +68,17 @@ def test_the_bar_of_a_transfer_counts_bytes_and_gives_way_to_the_next_stage() ->
     assert not first.live.is_started
     assert bar.bar.tasks[0].percentage == 25
     bar.close()
+
+
+def test_each_tenth_of_a_training_is_a_line_with_its_losses_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr("penjing.cli.progress.time.monotonic", lambda: next(now))
+    with progress.shown() as report:
+        report(Steps(0.5, "training", 100, 200, 100))  # it goes on from half
+        report(Steps(0.52, "training", 104, 200, 100, 2.5))
+        report(Steps(0.75, "training", 150, 200, 100, 1.25, 1.5))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "Training ..."
+    assert second == "Training, step 150/200, loss 1.250, held out 1.500, 0:00:10 left"

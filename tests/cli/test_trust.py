@@ -10,6 +10,8 @@ import pytest
 
 from penjing.store.resolve import guide
 from shells import Shell
+from tiny_lora import write_tiny_lora
+from tiny_model import Shape
 
 ASK = ("-p", "hi", "--max-tokens", "2")
 
@@ -60,7 +62,7 @@ def test_a_version_of_the_store(shell: Shell, model: Path) -> None:
 
 
 def test_an_adapter_is_weights_too(shell: Shell, model: Path) -> None:
-    adapter = Path(shutil.copy(model, model.with_name("lora.gguf")))
+    adapter = write_tiny_lora(model.with_name("lora.gguf"), Shape(layers=6, width=256))  # the guide's
     assert shell("explain", "guide", "--lora", f"{adapter}=1").status == 3
     assert shell("explain", "guide", "--lora", f"{adapter}=1", "--allow-untrusted").status == 0
 

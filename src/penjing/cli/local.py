@@ -69,7 +69,7 @@ def engine(
     from penjing.engines.llamacpp import LlamaCpp
     from penjing.operate.supervise import Supervised
 
-    _require_adapters(options, care)
+    _require_adapters(found, options, care)
     sealed = opened(found, care, None if callable(file) else file)
     if sealed is not None:
         inner = LlamaCpp(sealed.path, name, options, sealed=sealed)
@@ -100,7 +100,7 @@ def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Deriv
     from penjing.engines.llamacpp.prepare import prepare
     from penjing.engines.llamacpp.unsealed import Unsealed
 
-    _require_adapters(options, care)
+    _require_adapters(found, options, care)
     sealed = opened(found, care)
     if sealed is not None:
         return Unsealed(sealed).prepare(name, options)
@@ -109,10 +109,31 @@ def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Deriv
     return prepare(path, name, options)
 
 
-def _require_adapters(options: EngineOptions, care: Care) -> None:
+def _require_adapters(found: Found, options: EngineOptions, care: Care) -> None:
     """They change a model as much as its weights do."""
     from pathlib import Path
 
     for each in options.adapters:
         if Path(each.path).exists():  # else the engine says what is wrong
             require_admitted(Path(each.path), care.allow)
+            if _of_another(Path(each.path), found):
+                talk.warn(
+                    "The adapter {path} was trained on another version of {model}: it may do nothing, or harm.",
+                    path=each.path,
+                    model=found.name,
+                )
+
+
+def _of_another(adapter: Path, found: Found) -> bool:
+    """Whether an adapter says that it was trained on other weights than those of `found`; its shapes may fit all the
+    same. Nothing is said where one of them has no manifest, or where the model is a file made of what it was trained
+    on."""
+    from penjing import manifest
+
+    folder, base = (path if path.is_dir() else path.parent for path in (adapter, found.source))
+    if found.kind not in ("guide", "checkpoint") or not all(
+        (each / manifest.NAME).is_file() for each in (folder, base)
+    ):
+        return False
+    parent = manifest.load(folder).parent
+    return bool(parent) and parent != manifest.digest(base / manifest.NAME)
