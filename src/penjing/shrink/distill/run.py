@@ -64,12 +64,12 @@ def distill(
     leave). `resume` goes on from the last state of a run that was stopped, or from the one that it names.
 
     Raises VocabulariesDiffer and what loading, reading examples and training raise (see `finetune`)."""
-    tell = report or (lambda progress: None)
+    notify = report or (lambda progress: None)
     require_free(output)
     folder = states(output)
     if not resume and Checkpoints(folder).all():
         raise Unfinished(path=str(folder), output=str(output))
-    tell(Progress(0.0, "loading"))
+    notify(Progress(0.0, "loading"))
     place = adapter.device(options.device)
     taught = torch_model.load(teacher, device=place) if teacher else None
     found = learner.load(student, taught, place, options.seed)
@@ -89,8 +89,8 @@ def distill(
         before = training.look() if lessons.heldout else None
         if resume:
             training.resume(resume if isinstance(resume, Path) else None)
-        outcome = training.run(tell)
-        tell(Progress(1.0, "writing"))
+        outcome = training.run(notify)
+        notify(Progress(1.0, "writing"))
         after = training.look() if lessons.heldout else None
         training.model.eval()
         step = _step(lessons, options, outcome, teacher, consent, (before, after))
