@@ -134,6 +134,7 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.cli.chat.session import ChatSettings
     from penjing.cli.engines import Entry
     from penjing.cli.model import Chosen
+    from penjing.cli.phone import PhoneSettings
     from penjing.cli.plan.figures import PlanSettings
     from penjing.cli.serve import ServeSettings
     from penjing.engines.llamacpp import EngineOptions
@@ -152,6 +153,7 @@ def kinds() -> dict[str, type[Any]]:
         "engine": EngineOptions,
         "engines": Entry,
         "serve": ServeSettings,
+        "phone": PhoneSettings,
         "chat": ChatSettings,
         "bench": Wanted,
         "evaluate": Evaluation,
