@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ MOST_SEQUENCES = 256
 """llama.cpp src/llama-cparams.h, LLAMA_MAX_SEQ."""
 FULL, ABORTED = 1, 2
 """llama.h, `llama_decode`: results that are no faults."""
+
+C = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
+"""The system's C library."""
 
 Watcher = Callable[[Tensor, bool], bool]
 """Asked twice for each operation: with True before it is computed (answer: tell me afterwards), with False when its
@@ -100,7 +104,7 @@ class Context:
             params.callback = ctypes.cast(self._callback, POINTER)
         # The library asks "shall I stop?" from its own threads, often. strlen of a text that is empty says no and of
         # one that is not says yes, without ever taking Python's lock.
-        params.abort = ctypes.cast(ctypes.CDLL(None).strlen, POINTER)
+        params.abort = ctypes.cast(C.strlen, POINTER)
         params.abort_data = ctypes.addressof(self._stop)
         log.forget()
         address = library.new_context(model.address, params)

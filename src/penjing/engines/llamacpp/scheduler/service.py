@@ -5,6 +5,8 @@ Does not know: text, HTTP.
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from collections import deque
 
@@ -12,8 +14,12 @@ from penjing.engines.llamacpp.scheduler.asked import Ask, Said
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
 from penjing.errors import PenjingError
 
+FAULT = 70
+"""The process's exit status (sysexits.h, EX_SOFTWARE)."""
 QUIET = 2.0
 """Seconds without work after which what rests is put on the shelf, one at a time."""
+
+log = logging.getLogger(__name__)
 
 
 class Service:
@@ -55,6 +61,13 @@ class Service:
         return len(self.scheduler.waiting) + len(self._arrived)
 
     def _run(self) -> None:
+        try:
+            self._steps()
+        except Exception:  # a fault of ours: everybody would wait for ever, and who keeps the worker starts it again
+            log.exception("the scheduler ended")
+            os._exit(FAULT)
+
+    def _steps(self) -> None:
         while not self._stopping:
             self._take()
             if not self.scheduler.step():
