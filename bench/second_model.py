@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+import page
 import second_text
 from penjing.export.gguf.pretokenizer import LLAMA3
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from penjing.shrink.evaluate.engine import Engine
 
 END = "<|endoftext|>"
+PLAN = "plan.json"
 FORM = 1
 """Of what is made; higher when the code makes something else of the same plan."""
 WORDS = {"en": re.compile(r"Ġ[a-z]{4,}"), "zh": re.compile(r"[\u4e00-\u9fff]{2,}")}
@@ -121,9 +123,11 @@ class Cloze:
 
 
 def second_model(folder: Path, plan: Plan | None = None, threads: int = 2) -> Second:
-    """The model of `plan` under `folder`; made where it is not there."""
+    """The model of `plan` under `folder`; made where it is not there. A `folder` that holds one is that one."""
     from penjing.shrink.output import whole_folder
 
+    if (folder / PLAN).is_file():
+        return Second(folder)
     plan = plan or Plan()
     texts = second_text.documents()
     said = json.dumps({**asdict(plan), "form": FORM, "text": second_text.digest(texts)}, sort_keys=True)
@@ -131,7 +135,7 @@ def second_model(folder: Path, plan: Plan | None = None, threads: int = 2) -> Se
     if not target.exists():
         with whole_folder(target) as unfinished:
             _make(unfinished, plan, texts, threads)
-            (unfinished / "plan.json").write_text(said + "\n", encoding="utf-8")
+            (unfinished / PLAN).write_text(said + "\n", encoding="utf-8")
     return Second(target)
 
 
@@ -183,7 +187,7 @@ def train(
     import torch
     import transformers
 
-    sys.path.append(str(second_text.ROOT))
+    sys.path.append(str(page.ROOT))
     from recipes.guide.run import Plan as Rates
     from recipes.guide.run import optimizers
 

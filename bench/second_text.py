@@ -17,7 +17,6 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
 LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "__pycache__"}
 CATALOGUES = Path("/usr/share/locale/zh_CN/LC_MESSAGES")
 SHORTEST = 40
@@ -68,7 +67,7 @@ def docstrings() -> Iterator[str]:
 
 
 def chinese() -> Iterator[str]:
-    """Messages of installed programs, some of one program together, and this project's own pages."""
+    """Messages of installed programs, some of one program together."""
     for path in sorted(CATALOGUES.glob("*.mo")):
         with path.open("rb") as stream:
             messages = gettext.GNUTranslations(stream)._catalog.values()  # type: ignore[attr-defined]  # no other way to all of them
@@ -76,9 +75,6 @@ def chinese() -> Iterator[str]:
         random.Random(path.name).shuffle(said)
         for begin in range(0, len(said), MESSAGES):
             yield "\n".join(said[begin : begin + MESSAGES])
-    for page in sorted((ROOT / "docs/zh").glob("*.md")):
-        parts = re.split(r"\n(?=#+ )", page.read_text(encoding="utf-8"))
-        yield from (part.strip() for part in parts if len(part.strip()) >= SHORTEST)
 
 
 def digest(texts: list[str]) -> str:

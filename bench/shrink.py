@@ -5,6 +5,7 @@
 Yardstick models: the built-in guide on its held-out questions, and with `--second` the model of `second_model` (it is
 made under FOLDER where it is not there, which needs torch). Of each the best file of 29 % and of 20 % of its size in
 f16, by `quantize.budget.fit` with the built-in calibration text, and the points it loses, paired, with 95 % intervals.
+What was measured is kept in DIR/figures.json: parts can be measured one by one (`--only`) and written together.
 
 The 13B shape has a 26 GB source of f16 that lies on disk as holes, but for some rows of each tensor: enough to see
 what memory and disk it takes. Its types are those that fit 20 % of f16 with no measurement (a model of this size would
@@ -206,13 +207,17 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    shape = large(options.shape, options.work) if options.only in (None, "shape") else None
-    found: list[Row] = []
-    if options.only != "shape":
-        for name, (folder, asked) in yardsticks(options.second).items():
-            if options.only in (None, name):
-                found += rows(name, folder, asked, options.work)
-    pages = {language: told(found, shape, language) for language in WORDS}
+    figures = options.work / "figures.json"
+    kept: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    if options.only in (None, "shape"):
+        kept["shape"] = large(options.shape, options.work)
+    for name, (folder, asked) in yardsticks(options.second).items() if options.only != "shape" else ():
+        if options.only in (None, name):
+            kept[name] = [asdict(row) for row in rows(name, folder, asked, options.work)]
+            figures.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    figures.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    found = [Row(**row) for name in ("guide", "second") for row in kept.get(name, ())]
+    pages = {language: told(found, kept.get("shape"), language) for language in WORDS}
     print(pages["en"])
     if options.write:
         page.write("bench/shrink.py", pages, "shrinking-figures")

@@ -64,11 +64,11 @@ ROWS = {
     },
 }
 HEADINGS = {
-    "en": "Chinese messages of Debian's programs and this project's pages, {characters} characters, of which one "
+    "en": "Chinese messages of Debian's programs, {characters} characters, of which one "
     "document in ten was held out and counted; English text (Python's documentation) without Chinese letters was "
     "encoded identically by every grown tokenizer. Goal: at most {goal} times the tokens, for tokenizers that do not "
     "know the language. `bench/vocabulary.py`, {date}.",
-    "zh": "Debian 程序的中文消息和本项目的中文页面，共 {characters} 字，其中十分之一的文档留出并计数；"
+    "zh": "Debian 程序的中文消息，共 {characters} 字，其中十分之一的文档留出并计数；"
     "不含汉字的英文文本（Python 文档）在所有扩充后的分词器下编码完全相同。目标：对不懂该语言的分词器，"
     "词元数不超过此前的 {goal} 倍。`bench/vocabulary.py`，{date}。",
 }
