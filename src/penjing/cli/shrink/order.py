@@ -100,14 +100,20 @@ def order(
 
 
 def source(model: str) -> Path:
-    """The checkpoint folder or GGUF file of a MODEL. Raises ModelNotFound, Distrusted, NotWhileSealed."""
+    """The checkpoint folder or GGUF file of a MODEL; one that is not here yet is fetched where a person wants that.
+    Raises NotHere, ModelNotFound, Distrusted, NotWhileSealed."""
+    from penjing.cli.fetching import found as fetched
+    from penjing.cli.local import care
+    from penjing.cli.model import NotHere, is_url
     from penjing.store.admitting import of_version, require_admitted
     from penjing.store.seal.faults import NotWhileSealed
     from penjing.store.versions import Store
 
     if model == resolve.GUIDE:
         return resolve.guide().parent
-    found = resolve.find(model)
+    if is_url(model):
+        raise NotHere(model=model)
+    found = fetched(model, None, care({}))
     if found.kind == "sealed":
         raise NotWhileSealed(option="shrink", model=model, detail="a smaller copy would lie on disk unsealed.")
     path = Store().path(found.version) if found.version is not None else found.source
