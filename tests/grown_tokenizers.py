@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ def byte_level() -> dict[str, Any]:
     tokenizer.add_special_tokens([AddedToken(mark, special=True, normalized=False) for mark in MARKS])
     page: dict[str, Any] = json.loads(tokenizer.to_str())
     return page
+
+
+@functools.cache
+def whole_words() -> dict[str, Any]:
+    """As Llama 3's: what is a token as a whole is not merged."""
+    page = byte_level()
+    return {**page, "model": {**page["model"], "ignore_merges": True}}
 
 
 @functools.cache
@@ -97,9 +105,15 @@ def unigram() -> dict[str, Any]:
     return page
 
 
-KINDS: dict[str, type[Page]] = {"byte_level": ByteLevel, "sentence_bpe": SentenceBpe, "unigram": Unigram}
+KINDS: dict[str, tuple[type[Page], Callable[[], dict[str, Any]]]] = {
+    "byte_level": (ByteLevel, byte_level),
+    "whole_words": (ByteLevel, whole_words),
+    "sentence_bpe": (SentenceBpe, sentence_bpe),
+    "unigram": (Unigram, unigram),
+}
 
 
 def page(kind: str) -> Page:
     """The tokenizer of one of KINDS."""
-    return KINDS[kind]({"byte_level": byte_level, "sentence_bpe": sentence_bpe, "unigram": unigram}[kind]())
+    form, content = KINDS[kind]
+    return form(content())

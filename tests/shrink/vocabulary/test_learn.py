@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grown_tokenizers import KINDS, page, paragraphs
+from penjing.shrink.vocabulary.byte_level import ByteLevel
 from penjing.shrink.vocabulary.learn import RAREST, Learned, learn, runs
 from penjing.shrink.vocabulary.letters import Letters
 from penjing.shrink.vocabulary.page import Page
@@ -94,3 +95,15 @@ def test_what_the_tokenizer_knows_is_gone_on_from() -> None:
     assert len(new.numbered(again.pieces)) == 100
     last = type(new)(new.grown(again.pieces, again.uses))
     assert sum(map(len, encoded(last, LEARNED_FROM))) < sum(map(len, encoded(new, LEARNED_FROM)))
+
+
+def test_an_alphabet_without_all_bytes() -> None:
+    """Characters that the tokenizer cannot even spell are left out."""
+    content = page("byte_level").content
+    model = content["model"]
+    lead = "ä"  # how byte-level BPE writes 0xE4, with which U+4000 ... U+4FFF begin
+    some = {token: number for token, number in model["vocab"].items() if token != lead}
+    old = ByteLevel({**content, "model": {**model, "vocab": some}})
+    learned = learn(old, runs(old, LEARNED_FROM, CHINESE), CHINESE, 100)
+    assert len(old.numbered(learned.pieces)) == 100
+    assert not any(lead in piece.token for piece in learned.pieces)

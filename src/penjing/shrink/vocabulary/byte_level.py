@@ -53,7 +53,10 @@ class ByteLevel(Page):
         return bytes(found) if min(found, default=-1) >= 0 else None
 
     def chain(self, character: str, letters: Letters) -> list[Piece]:
-        left, *rest = self.tokens(character)
+        tokens = self.tokens(character)
+        if "".join(tokens) != self.spell(character):  # an alphabet that lacks bytes
+            return []
+        left, *rest = tokens
         pieces = []
         for right in rest:
             pieces.append(Piece(left, right))
