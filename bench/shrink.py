@@ -62,14 +62,15 @@ WORDS = {
             "goal",
         ),
         "shape": "{shape} shape: {source} of f16 (holes but for {rows} rows of each tensor) to {size} as {kind}, "
-        "{share:.1%} of it, in {minutes:.0f} minutes beside other programs, with at most {memory} resident. "
-        "Goals: 20 %, 3 GB.",
+        "{share:.1%} of it, in {minutes:.0f} minutes beside other programs, with at most {memory} resident "
+        "(goals: 20 %, 3 GB). Its weights are random, so this says that it works, not how well the model answers.",
         "head": "{cpu}, {cores} cores, {date}, `bench/shrink.py`. Whole files, vocabulary included.",
     },
     "zh": {
         "heads": ("模型", "文件", "占 f16", "每权重位数", "此前答对", "现在答对", "损失的百分点（95 %）", "目标"),
         "shape": "{shape} 形状：{source} 的 f16（除每个张量的 {rows} 行外均为空洞）量化为 {kind}，得到 {size}，"
-        "占 {share:.1%}，与其他程序同时运行用时 {minutes:.0f} 分钟，常驻内存最多 {memory}。目标：20 %，3 GB。",
+        "占 {share:.1%}，与其他程序同时运行用时 {minutes:.0f} 分钟，常驻内存最多 {memory}（目标：20 %，3 GB）。"
+        "其权重是随机的：这只说明能做到，并不说明模型答得如何。",
         "head": "{cpu}，{cores} 核，{date}，`bench/shrink.py`。整个文件，含词表。",
     },
 }
@@ -203,7 +204,9 @@ def main() -> None:
     parser.add_argument("--second", type=Path, help="folder of the second yardstick model")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "penjing-shrink"))
     parser.add_argument("--shape", default="llama-13b", help="the large shape")
-    parser.add_argument("--only", choices=("shape", "guide", "second"), help="this part alone")
+    parser.add_argument(
+        "--only", choices=("shape", "guide", "second", "kept"), help="this part alone; kept: measure nothing"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -211,7 +214,7 @@ def main() -> None:
     kept: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
     if options.only in (None, "shape"):
         kept["shape"] = large(options.shape, options.work)
-    for name, (folder, asked) in yardsticks(options.second).items() if options.only != "shape" else ():
+    for name, (folder, asked) in yardsticks(options.second).items() if options.only not in ("shape", "kept") else ():
         if options.only in (None, name):
             kept[name] = [asdict(row) for row in rows(name, folder, asked, options.work)]
             figures.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
