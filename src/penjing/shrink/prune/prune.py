@@ -23,6 +23,7 @@ from penjing.shrink.prune.cut import Kept, cut
 from penjing.shrink.prune.importance import Importance, measure
 from penjing.shrink.prune.price import CRITERIA, Removal, removal, repaired
 from penjing.shrink.prune.shape import PARTS, Shape, chosen, lost, parameters, shapes, whole
+from penjing.shrink.training import NothingToLearn
 
 if TYPE_CHECKING:
     from penjing.manifest import Manifest
@@ -102,8 +103,10 @@ def prune(
     """Write the checkpoint in `folder` with `options.ratio` of its parameters removed to `output`, whole or not at all.
     `examples` are what importance is measured on, `data` their digests for the manifest. `report` cancels by raising.
 
-    Raises what `torch_model.load` and `save` raise, CannotPrune, RatioImpossible."""
+    Raises what `torch_model.load` and `save` raise, CannotPrune, RatioImpossible, NothingToLearn."""
     require_free(output)
+    if not any(example.learned[1:].any() for example in examples):
+        raise NothingToLearn
     loaded = torch_model.load(folder)
     anatomy = Anatomy(loaded.model, folder)
     next(shapes(anatomy, options.ratio, options.parts, options.multiple))  # told before anything is measured
