@@ -18,7 +18,7 @@ from penjing.shrink import recipe
 from penjing.shrink.steps.table import kinds
 
 DOCS = Path(__file__).parents[2] / "docs"
-PATIENCE = 250.0
+PATIENCE = 800.0
 """Seconds until the training has kept a state, on a busy machine."""
 
 
@@ -42,7 +42,7 @@ def test_every_kind_of_step_is_told(language: str) -> None:
 
 
 @pytest.mark.extras
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_it_runs_and_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(shown("en"), encoding="utf-8")
     command = [sys.executable, "-m", "penjing", "shrink", "--recipe", "recipe.toml", "-o", "small", "--json"]
@@ -63,6 +63,7 @@ def test_it_runs_and_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert prune["found"]["parameters"]["after"] == pytest.approx(
         0.8 * prune["found"]["parameters"]["before"], rel=0.05
     )
+    assert all(step["data"] for step in result["steps"])
     assert distill["libraries"].keys() >= {"penjing", "torch", "transformers"}
     assert quantize["found"]["kl_calibration"] > 0
     assert result["facts"]["bits_per_weight"] <= 4.5

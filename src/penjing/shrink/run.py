@@ -173,7 +173,7 @@ def _do(kind: Kind, step: Step, work: Work, place: Place, data: Mapping[str, str
         place.spent(before + time.monotonic() - begun)
         raise
     changed = made.model if made.model != work.model else None
-    return place.finish(changed, made.found, before + time.monotonic() - begun, data)
+    return place.finish(changed, made.found, before + time.monotonic() - begun, {**made.data, **data})
 
 
 def _placed(order: Order, taken: Sequence[Taken], finish: Finish | None, gguf: Converted) -> Result:

@@ -64,7 +64,8 @@ def run(work: Work, options: Evaluate) -> Made:
         found = measured(parent)
     except OtherTokenizer:  # words were added: predictions cannot be compared, answers still count
         found = measured(None)
-    return Made(work.model, found.document())
+    seen = (*(found.parts or (found.text,)), *found.tasks)
+    return Made(work.model, found.document(), {each.name: each.digest for each in seen if each is not None})
 
 
 def own(model: Path) -> Path:

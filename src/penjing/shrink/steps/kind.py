@@ -56,10 +56,12 @@ class Work:
 @dataclass(frozen=True)
 class Made:
     """What a step leaves: `model` is a folder or a GGUF file, inside the step's `output` or, of a step that only looks,
-    the one it was given. `found` is what it decided and measured, JSON values, for the manifest and the report."""
+    the one it was given. `found` is what it decided and measured, JSON values, for the manifest and the report; `data`
+    the SHA-256 of texts that it used and that its options do not name as files."""
 
     model: Path
     found: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

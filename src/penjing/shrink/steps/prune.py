@@ -42,7 +42,7 @@ def run(work: Work, options: Prune) -> Made:
     found = examples(given, tokenizer(work), most=options.windows)
     told = {text.name: text.digest for text in given}
     done = prune(work.model, work.output, options, found, data=told, report=work.report)
-    return Made(work.output, _found(done.manifest.recipe))
+    return Made(work.output, _found(done.manifest.recipe), told)
 
 
 def tokenizer(work: Work) -> Any:

@@ -90,11 +90,11 @@ def run(work: Work, options: Quantize) -> Made:
 
     source = work.gguf(work.model, span(work.report, 0.0, CONVERTING))
     with whole_folder(work.output) as folder:
-        found = _written(source, folder / "model.gguf", options, span(work.report, CONVERTING, 1.0))
-    return Made(work.output / "model.gguf", found)
+        found, data = _written(source, folder / "model.gguf", options, span(work.report, CONVERTING, 1.0))
+    return Made(work.output / "model.gguf", found, data)
 
 
-def _written(source: Path, target: Path, options: Quantize, report: Report) -> dict[str, Any]:
+def _written(source: Path, target: Path, options: Quantize, report: Report) -> tuple[Any, dict[str, str]]:
     from penjing.probe import single
     from penjing.shrink.quantize.budget import bytes_of, fit
     from penjing.shrink.quantize.calibration import calibration
@@ -103,17 +103,18 @@ def _written(source: Path, target: Path, options: Quantize, report: Report) -> d
     from penjing.shrink.texts.known import texts
 
     if options.preset in FLOATS:
-        return _told(quantize(source, target, options.preset, report=report))
+        return _told(quantize(source, target, options.preset, report=report)), {}
     named = [text for name in options.texts for text in texts(name)]
     windows = calibration(source, named or None, most=options.windows)
+    data = {windows.name: windows.digest}
     if not options.preset:
         size = options.bytes or bytes_of(single.read(source), options.bits or 4.5)
         done = fit(source, target, size, windows, report=report)
-        return {**_told(done.quantized), **_fitted(done, single.read(source), windows)}
+        return {**_told(done.quantized), **_fitted(done, single.read(source), windows)}, data
     read = span(report, 0.0, READING)
     importance = collect(source, windows.tokens, texts=(windows.name,), products=True, report=read)
     written = quantize(source, target, options.preset, importance=importance, report=span(report, READING, 1.0))
-    return {**_told(written), "calibration": windows.digest}
+    return _told(written), data
 
 
 def _told(done: Quantized) -> dict[str, Any]:
@@ -125,7 +126,6 @@ def _fitted(done: Budgeted, model: Model, windows: Windows) -> dict[str, Any]:
         "kl_expected": done.expected,
         "kl_calibration": done.measured,
         "files_tried": done.tried,
-        "calibration": windows.digest,
         "sensitivity": sensitivity(done, model, windows),
     }
 

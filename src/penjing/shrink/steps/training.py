@@ -69,7 +69,7 @@ def distill(work: Work, options: Distill) -> Made:
         resume=begun(work.output),
         report=work.report,
     )
-    return Made(work.output, found(done.manifest.recipe))
+    return Made(work.output, found(done.manifest.recipe), data_of(done.manifest.recipe))
 
 
 def finetune(work: Work, options: Finetune) -> Made:
@@ -94,6 +94,12 @@ def begun(output: Path) -> bool:
 def found(recipe: dict[str, Any]) -> dict[str, Any]:
     """What the step's own manifest says of it."""
     told: dict[str, Any] = recipe["steps"][-1].get("found", {})
+    return told
+
+
+def data_of(recipe: dict[str, Any]) -> dict[str, str]:
+    """SHA-256 of what was learned from."""
+    told: dict[str, str] = recipe["steps"][-1].get("data", {})
     return told
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from penjing.errors import SettingError
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
-from penjing.shrink.steps.training import FORWARD_AND_BACK, USUAL_LENGTH, found
+from penjing.shrink.steps.training import FORWARD_AND_BACK, USUAL_LENGTH, data_of, found
 from penjing.shrink.vocabulary.grow import MOST, SIZE
 
 
@@ -56,7 +56,7 @@ def run(work: Work, options: Vocabulary) -> Made:
             resume=embeddings.unfinished(work.output),
             report=work.report,
         )
-    return Made(work.output, {**found(done.manifest.recipe), "added": done.added})
+    return Made(work.output, {**found(done.manifest.recipe), "added": done.added}, data_of(done.manifest.recipe))
 
 
 def foresee(before: Outlook, options: Vocabulary, pace: Pace) -> Outlook:
