@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penjing.engines.llamacpp.scheduler.asked import LENGTH, STOP, Said
@@ -39,6 +39,7 @@ def reasoning(pieces: list[Piece]) -> str:
     return "".join(piece.reasoning for piece in pieces)
 
 
+@settings(max_examples=50)
 @given(
     st.text(max_size=20), st.lists(st.text("ab盆", min_size=1, max_size=3), max_size=2), st.sampled_from([STOP, LENGTH])
 )

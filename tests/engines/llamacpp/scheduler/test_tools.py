@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penjing.engines.llamacpp.scheduler.tools import Call, Calls, known, read, required
@@ -36,6 +36,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS)
+@settings(max_examples=15)
 @given(cuts=st.lists(st.integers(0, 200), max_size=30))
 def test_wherever_it_is_cut(text: str, cuts: list[int]) -> None:
     content, calls = heard(text, cuts)

@@ -82,6 +82,7 @@ def test_the_tree_is_what_is_held() -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=25))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 1), max_size=20), st.lists(st.integers(0, 1), max_size=20), st.integers(0, 5))
 def test_common(run: list[int], other: list[int], start: int) -> None:
     expected = 0
