@@ -71,9 +71,9 @@ def sharpen(work: Work, options: Sharpen) -> Made:
     for step in range(done, options.steps):
         work.report(Progress(step / options.steps, "sharpening"))
         content = bytes((each + (1 if options.way == "up" else -1)) % 256 for each in content)
-        write_whole(state, bytes([step + 1]) + content)
         with (work.scratch / "log").open("a") as log:
             log.write(f"{step}\n")
+        write_whole(state, bytes([step + 1]) + content)
         time.sleep(options.rest)
     return Made(changed(work, content), {"log": (work.scratch / "log").read_text().split()})
 
