@@ -14,6 +14,9 @@ import random
 from collections.abc import AsyncGenerator, Sequence
 
 from penjing.errors import PenjingError
+from penjing.gateway.dialects.openai import wire
+from penjing.gateway.dialects.openai.parse import parse
+from penjing.gateway.dialects.openai.rewrite import for_engine
 from penjing.gateway.house import House
 from penjing.operate.release.yardstick import body, said
 from penjing.shrink.evaluate.questions import Question
@@ -45,7 +48,9 @@ async def _right(house: House, name: str, question: Question) -> bool:
     for tried in range(TRIES):
         await _let_others_go_first(house, name)
         try:
-            answer = await house.post(name, PATH, body(question, name), local_only=True)
+            raw = body(question, name)
+            asked = for_engine(raw, parse(raw, wire.ChatBody), house.engines[name].capabilities)
+            answer = await house.post(name, PATH, asked, local_only=True)
         except (PenjingError, OSError):  # a busy or broken engine: what people meet there, other gates count
             if tried + 1 < TRIES:
                 await asyncio.sleep(PAUSE)
