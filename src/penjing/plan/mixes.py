@@ -74,14 +74,18 @@ ONLY_UNWEIGHED = ("IQ4_XS", "IQ4_NL")
 """Mixtures whose first layers get nothing more with an importance matrix."""
 
 
+MADE_OF = {"IQ3_M": "IQ3_S", "IQ3_XS": "IQ3_S", "IQ2_M": "IQ2_S"}
+"""What most tensors of mixtures are whose name does not say it."""
+
+
 def base(label: str) -> str:
     """The type that most tensors of a quantization have.
 
     >>> base("Q4_K_M"), base("IQ4_XS"), base("UD-Q5_K_XL"), base("F16")
     ('Q4_K', 'IQ4_XS', 'Q5_K', 'F16')
     """
-    if label in NUMBERS:
-        return label
+    if label in NUMBERS or label in MADE_OF:
+        return MADE_OF.get(label, label)
     bare = DECORATION.sub("", DECORATION.sub("", label.upper()))
     bare = bare if bare in NUMBERS else re.sub(r"_(XS|S|M|L|XL)$", "", bare)
     if bare in NUMBERS:

@@ -209,13 +209,13 @@ def test_types_by_name(source: Path, tmp_path: Path) -> None:
 
 def test_columns_that_matter_come_out_better(source: Path, tmp_path: Path) -> None:
     sums = np.ones((1, 256), np.float32)
-    sums[0, :32] = 1000
+    sums[0, ::4] = 1000  # some of each part of a block
     importance = Importance({"blk.0.attn_q.weight": Columns(sums, np.ones(1, np.float32))})
     quantize(source, tmp_path / "plain.gguf", "Q3_K_S")
     quantize(source, tmp_path / "ours.gguf", "Q3_K_S", importance=importance)
     before = weights(source)["blk.0.attn_q.weight"]
     plain, ours = (
-        np.mean((weights(tmp_path / f"{name}.gguf")["blk.0.attn_q.weight"] - before)[:, :32] ** 2)
+        np.mean((weights(tmp_path / f"{name}.gguf")["blk.0.attn_q.weight"] - before)[:, ::4] ** 2)
         for name in ("plain", "ours")
     )
     assert ours < 0.9 * plain
@@ -243,7 +243,7 @@ def test_a_disk_that_fills_up_halfway(source: Path, tmp_path: Path, monkeypatch:
 
     def put(self: container.Container, content: bytes) -> None:
         nonlocal written
-        written += len(content)
+        written += memoryview(content).nbytes
         if written > 100_000:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(self, content)

@@ -20,6 +20,7 @@ from penjing.probe.facts import Model
 from penjing.probe.ggml import row_bytes
 from penjing.probe.tensor import Tensor
 from penjing.progress import Progress, Report, span
+from penjing.shrink.blas import one_thread
 from penjing.shrink.container import padded
 from penjing.shrink.quantize.allocate import Chosen, Option, allocate, cost
 from penjing.shrink.quantize.collect import collect
@@ -50,6 +51,7 @@ class Budgeted:
     worth: dict[str, float] = field(default_factory=dict, repr=False)
 
 
+@one_thread()
 def fit(
     source: Path,
     target: Path,
@@ -78,8 +80,7 @@ def fit(
     with Work(model, importance, windows, threads, target.parent, told) as work:
         chosen = work.choose(size, fixed or {})
     types = {name: each.kind for name, each in chosen.items()}
-    says = {"penjing.quantize.bytes": str(size)}
-    done = quantize(source, target, types, importance=importance, says=says, report=span(told, 0.9, 1.0))
+    done = quantize(source, target, types, importance=importance, report=span(told, 0.9, 1.0))
     return Budgeted(done, types, cost(chosen), work.best, len(work.notes.kept.kl), work.worth)
 
 
@@ -89,7 +90,7 @@ def require_possible(model: Model, size: int, fixed: Mapping[str, str]) -> None:
     if least > size:
         weights = sum(tensor.elements for tensor in model.tensors)
         raise BudgetTooSmall(
-            model=model.path.name, asked=human(size), smallest=_ceiling(least), bits=least * 8 / weights
+            model=model.path.name, asked=human(size), smallest=_ceiling(least), bits=f"{least * 8 / weights:.2f}"
         )
 
 

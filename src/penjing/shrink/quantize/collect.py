@@ -18,6 +18,7 @@ from penjing.native.model import Model
 from penjing.native.tensor import Tensor
 from penjing.probe import single
 from penjing.progress import Progress, Report
+from penjing.shrink.blas import one_thread
 from penjing.shrink.quantize.importance import BLOCK, Columns, Importance
 from penjing.shrink.quantize.mix import quantizable
 
@@ -98,6 +99,7 @@ class Watch:
         }
 
 
+@one_thread()
 def collect(
     source: Path,
     windows: NDArray[np.int32],

@@ -16,11 +16,9 @@ class AlreadyQuantized(ModelUnsupported):
 
 
 class BudgetTooSmall(InputError):
-    """Facts: `asked`, `smallest` (human sizes), `bits` (bits a weight of the smallest), `model`."""
+    """Facts: `asked`, `smallest` (human sizes), `bits` (bits a weight of the smallest, as text), `model`."""
 
-    template = (
-        "{model} cannot be made as small as {asked}: the smallest possible is {smallest} ({bits:.2f} bits a weight)."
-    )
+    template = "{model} cannot be made as small as {asked}: the smallest possible is {smallest} ({bits} bits a weight)."
     hint = "Ask for --to {smallest} or more, or make the model itself smaller first: penjing prune."
     code = "budget_too_small"
 

@@ -96,7 +96,7 @@ def save(path: Path, importance: Importance) -> Path:
 
 
 def load(path: Path) -> Importance:
-    """Read an importance matrix. Raises NotImportance, ModelNotFound."""
+    """Read an importance matrix; the names of its texts are left unread. Raises NotImportance, ModelNotFound."""
     try:
         header = gguf.read(path)
     except PenjingError as error:
@@ -109,14 +109,8 @@ def load(path: Path) -> Importance:
         raise NotImportance(path=str(path), detail=f"no tensor of it is called ...{SUMS}")
     columns = {name: _columns(path, tensors, name) for name in names}
     facts = header.metadata
-    texts = facts.get("imatrix.datasets", ())
-    return Importance(
-        columns,
-        tuple(str(text) for text in texts) if isinstance(texts, tuple) else (),
-        _count(facts.get("imatrix.chunk_count")),
-        _count(facts.get("imatrix.chunk_size")),
-        path,
-    )
+    chunks, size = (_count(facts.get(f"imatrix.chunk_{what}")) for what in ("count", "size"))
+    return Importance(columns, (), chunks, size, path)
 
 
 def _count(value: object) -> int:

@@ -18,8 +18,8 @@ from penjing.probe.facts import Model
 from penjing.probe.tensor import Tensor
 from penjing.probe.view import viewing
 from penjing.progress import Report
-from penjing.shrink import container
-from penjing.shrink.container import Info, Value
+from penjing.shrink.blas import one_thread
+from penjing.shrink.container import Info
 from penjing.shrink.ggml import encode
 from penjing.shrink.quantize.compensate import ROUNDS, compensated
 from penjing.shrink.quantize.faults import AlreadyQuantized, TensorUnknown, TypeUnknown
@@ -32,18 +32,18 @@ REPLACED = ("general.file_type", "general.quantization_version", "general.alignm
 Code = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
 
 
+@one_thread()
 def quantize(
     source: Path,
     target: Path,
     types: int | str | Mapping[str, str],
     *,
     importance: Importance | None = None,
-    says: Mapping[str, Value] | None = None,
     report: Report | None = None,
 ) -> Quantized:
     """Write the F32, F16 or BF16 model `source` (a .gguf or its first shard) to `target`, whole or not at all. `types`
     is bits per weight (2, 3, 4, 5, 6, 8, 16, 32), a preset (`mix.PRESETS`), or a type for each tensor by name; what is
-    not named keeps its own. Columns are weighed by `importance`. `says` is added to the file's metadata. Raises
+    not named keeps its own. Columns are weighed by `importance`. Raises
     AlreadyQuantized, ImportanceMissing, ImportanceMismatch, ModelCorrupt, NotFinite, DiskFull, SettingError,
     TypeUnknown, TensorUnknown."""
     model = single.read(source)
@@ -54,7 +54,7 @@ def quantize(
         wanted = {tensor.name: wanted.get(tensor.name, tensor.type) for tensor in model.tensors}
     flows = [_flow(model, tensor, wanted[tensor.name], importance) for tensor in model.tensors]
     label = commonest([flow.info for flow in flows]) if isinstance(types, Mapping) else mix_of(model, types).label
-    metadata = kept(model) + header(label) + container.pack(says or {})
+    metadata = kept(model) + header(label)
     infos = write(target, metadata, flows, stage="quantizing", report=report)
     return summary(target, label, infos, wanted)
 
