@@ -10,7 +10,7 @@ import { Markdown } from "./markdown.tsx";
 import { Writer } from "./writer.tsx";
 
 export function Said({ message }: { message: Message }) {
-  const live = chat.live.value?.message === message.id ? chat.live.value : undefined;
+  const live = chat.writing.value === message.id ? (chat.live.value ?? undefined) : undefined;
   return message.role === "user" ? <Asked message={message} /> : <Answered message={message} live={live} />;
 }
 
@@ -34,7 +34,7 @@ function Asked({ message }: { message: Message }) {
       <div class="tools">
         <Versions message={message} />
         <Copy text={message.text} />
-        <IconButton icon="pencil" label={say("message.edit")} disabled={!!chat.live.value} onClick={() => setEditing(true)} />
+        <IconButton icon="pencil" label={say("message.edit")} disabled={!!chat.writing.value} onClick={() => setEditing(true)} />
       </div>
     </article>
   );
@@ -56,7 +56,7 @@ function Answered({ message, live }: { message: Message; live: chat.Live | undef
           <IconButton
             icon="again"
             label={say("message.again")}
-            disabled={!!chat.live.value}
+            disabled={!!chat.writing.value}
             onClick={() => void chat.regenerate(message)}
           />
         )}
@@ -118,7 +118,7 @@ function Versions({ message }: { message: Message }) {
     const other = all[index];
     if (other) void chat.turn(other);
   };
-  const busy = !!chat.live.value;
+  const busy = !!chat.writing.value;
   return (
     <span class="versions" role="group" aria-label={say("message.version", { at: at + 1, count: all.length })}>
       <IconButton icon="left" label={say("message.previous")} disabled={busy || at === 0} onClick={() => to(at - 1)} />

@@ -21,7 +21,7 @@ export function Writer({ begin = "", send, cancel }: Props) {
   const [images, setImages] = useState<string[]>([]);
   const area = useRef<HTMLTextAreaElement>(null);
   const model = chosen.value;
-  const busy = !cancel && !!chat.live.value;
+  const busy = !cancel && !!chat.writing.value;
   const able = !busy && !!model?.ready && (text.trim() !== "" || images.length > 0);
   useGrowing(area, text);
   useLayoutEffect(() => {

@@ -1,5 +1,5 @@
 // One answer at a time: asking, streaming, stopping, asking again.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { Trouble, type Counted, type Model } from "../engines/engine.ts";
 import { grown, newId, path, replaced, turnedTo, turns, type Conversation, type Message } from "../keep/conversation.ts";
 import { current, keep } from "./conversations.ts";
@@ -17,6 +17,8 @@ export interface Live {
 
 const SAVE_SECONDS = 2;
 export const live = signal<Live | null>(null);
+/** The id of the answer that is being written, "" while none is: who asks only this hears nothing of each frame. */
+export const writing = computed(() => live.value?.message ?? "");
 let stopping: AbortController | undefined;
 
 export function stop(): void {
