@@ -144,7 +144,6 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.operate.upgrade import UpgradeOptions
     from penjing.shrink.evaluate.wanted import Wanted as Evaluation
     from penjing.shrink.finetune.options import Tuning
-    from penjing.shrink.evaluate.wanted import Wanted as Evaluation
     from penjing.store.seal.keys import SealSettings
     from penjing.store.trust.admit import TrustSettings
 
@@ -156,7 +155,6 @@ def kinds() -> dict[str, type[Any]]:
         "phone": PhoneSettings,
         "chat": ChatSettings,
         "bench": Wanted,
-        "evaluate": Evaluation,
         "plan": PlanSettings,
         "evaluate": Evaluation,
         "finetune": Tuning,
