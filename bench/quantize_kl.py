@@ -29,7 +29,7 @@ import page
 from penjing.export.gguf.convert import convert
 from penjing.files import human
 from penjing.probe import single
-from penjing.progress import Progress
+from penjing.progress import Progress, Report
 from penjing.shrink.quantize.budget import fit
 from penjing.shrink.quantize.calibration import calibration
 from penjing.shrink.quantize.collect import collect
@@ -174,7 +174,7 @@ def row(name: str, best: Point, ours: Point) -> str:
     )
 
 
-def stages():  # type: ignore[no-untyped-def]  # a closure that prints
+def stages() -> Report:
     last = ""
 
     def tell(progress: Progress) -> None:

@@ -30,7 +30,7 @@ def average(first: dict[str, Any], second: dict[str, Any], share: float) -> dict
 
 def minute(checkpoint: dict[str, Any]) -> float:
     """How far the run was, in minutes of computing."""
-    return round(checkpoint["progress"]["seconds"] / 60, 1)
+    return round(float(checkpoint["progress"]["seconds"]) / 60, 1)
 
 
 def main() -> None:
