@@ -142,8 +142,10 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.operate.measure.wanted import Wanted
     from penjing.operate.residency import ResidencyOptions
     from penjing.operate.upgrade import UpgradeOptions
+    from penjing.shrink.distill.options import Distilling
     from penjing.shrink.evaluate.wanted import Wanted as Evaluation
     from penjing.shrink.finetune.options import Tuning
+    from penjing.shrink.prune.prune import PruneOptions
     from penjing.store.seal.keys import SealSettings
     from penjing.store.trust.admit import TrustSettings
 
@@ -158,6 +160,8 @@ def kinds() -> dict[str, type[Any]]:
         "plan": PlanSettings,
         "evaluate": Evaluation,
         "finetune": Tuning,
+        "prune": PruneOptions,
+        "distill": Distilling,
         "memory": ResidencyOptions,
         "upgrade": UpgradeOptions,
         "trust": TrustSettings,

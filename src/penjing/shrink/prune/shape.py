@@ -25,9 +25,9 @@ WIDE = 2048
 
 
 class RatioImpossible(InputError):
-    """Facts: `ratio`, `most` (the largest possible), `parts`."""
+    """Facts: `ratio`, `most` (the largest possible), both in words, `parts`."""
 
-    template = "{ratio:.0%} of the parameters cannot be removed from {parts}; the most is {most:.0%}."
+    template = "{ratio} of the parameters cannot be removed from {parts}; the most is {most}."
     hint = "Ask for less, or let more parts go: --parts inner,heads,layers,hidden"
     code = "ratio_impossible"
 
@@ -94,7 +94,7 @@ def shapes(anatomy: Anatomy, ratio: float, parts: Sequence[str], multiple: int =
                         yield shape
                         break
     if not found:
-        raise RatioImpossible(ratio=ratio, most=1 - least / total, parts=", ".join(parts))
+        raise RatioImpossible(ratio=f"{ratio:.0%}", most=f"{1 - least / total:.0%}", parts=", ".join(parts))
 
 
 def _depths(anatomy: Anatomy, may: bool) -> range:
