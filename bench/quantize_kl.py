@@ -53,11 +53,12 @@ HELD = 24
 HEADINGS = {
     "en": "### KL at equal bytes\n\n`bench/quantize_kl.py` on {cpu}, {cores} cores. KL(16-bit model ‖ file) in nats a "
     "token of held-out text (all of them, as llama-perplexity does), {calibrated} windows of 512 tokens of calibration "
-    "text for every side; the ratio with its smallest and largest of five folds of the held-out text. Goal: at most "
-    "0.7.",
+    "text for every side; the ratio with its smallest and largest of five folds of the held-out text. Peers: "
+    "{peers}. Goal: at most 0.7.",
     "zh": "### 相同大小下的 KL\n\n`bench/quantize_kl.py`，{cpu}，{cores} 核。在保留文本上的 KL(16 位模型 ‖ 文件)，"
     "单位为每词元奈特（与 llama-perplexity 一样计入所有词元）；"
-    "各方都用同样的 {calibrated} 段（每段 512 词元）校准文本；比值附五折保留文本中的最小值和最大值。目标：不超过 0.7。",
+    "各方都用同样的 {calibrated} 段（每段 512 词元）校准文本；"
+    "比值附五折保留文本中的最小值和最大值。同类：{peers}。目标：不超过 0.7。",
 }
 HEADS = {
     "en": "| model | size | bits a weight | best peer | its KL | penjing's KL | ratio |\n|---|--:|--:|---|--:|--:|--:|",
@@ -198,7 +199,9 @@ def main() -> None:
     for checkpoint in options.checkpoints or [None]:
         table += rows(subject(checkpoint, options.folder), options.folder, options.autoround)
     if options.write:
-        facts = {**page.machine(), "calibrated": CALIBRATED}
+        made = [scheme for scheme in SCHEMES if list(options.folder.glob(f"*-autoround-{scheme}.gguf"))]
+        named = [*PRESETS, *(f"AutoRound {scheme}" for scheme in made)]
+        facts = {**page.machine(), "calibrated": CALIBRATED, "peers": ", ".join(named)}
         page.write(
             "bench/quantize_kl.py",
             {each: "\n".join([HEADINGS[each].format(**facts), "", HEADS[each], *table]) for each in HEADINGS},
