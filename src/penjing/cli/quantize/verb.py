@@ -194,14 +194,15 @@ def _fitted(
     from penjing.cli.quantize.wish import TextNeeded
     from penjing.probe import single
     from penjing.progress import span
-    from penjing.shrink.quantize.budget import bytes_of, fit
+    from penjing.shrink.quantize.budget import bytes_of, fit, require_possible
 
     if windows is None:
         raise TextNeeded
     model = single.read(source)
     size = wanted.bytes if wanted.bytes is not None else bytes_of(model, wanted.bits or 0)
-    known = _importance(source, windows, given, threads, span(report, 0.0, 0.1))
     fixed = typed(wanted, [one.name for one in model.tensors])
+    require_possible(model, size, fixed)
+    known = _importance(source, windows, given, threads, span(report, 0.0, 0.1))
     done = fit(
         source, output, size, windows, fixed=fixed, importance=known, threads=threads, report=span(report, 0.1, 1.0)
     )
