@@ -59,7 +59,12 @@ def test_every_verb_has_a_page_in_both_languages(shell: Shell, verb: str, langua
         ("serve --threads 0", "en", "Setting engine.threads = 0 (from --threads) is not", ""),
         ("chat -p x --top-p 7", "en", "Setting chat.top_p = 7.0 (from --top-p) is not a number from 0 to 1.", ""),
         ("chat -p x --top-p 7", "zh", "（来自 --top-p）不合要求，应为：0 到 1 之间的数值。", ""),
-        ("chat -p x --bits 5", "zh", "设置 model.bits = 5（来自 --bits）不合要求，应为：4、8、16 或 32。", ""),
+        (
+            "chat -p x --bits 7",
+            "zh",
+            "model.bits = 7（来自 --bits）不合要求，应为：2、3、4、5、6、8、16 或 32。",
+            "",
+        ),
         ("chat -p x http://x --threads 2", "en", "--threads does nothing for http://x:", "Leave --threads out"),
         ("chat -p x http://x --bits 4", "zh", "--bits 对 http://x 不起作用：服务器如何运行", "请去掉 --bits"),
         ("chat -p x http://x --no-mmap", "en", "--mmap does nothing for http://x:", "Leave --mmap out"),
@@ -84,8 +89,8 @@ def test_flags_alone_show_the_help(shell: Shell) -> None:
 
 
 def test_a_wrong_setting_is_blamed_on_its_source(shell: Shell) -> None:
-    assert "(from PENJING_MODEL_BITS)" in shell("explain", PENJING_MODEL_BITS="5").err
-    Path("penjing.toml").write_text("[model]\nbits = 5\n")
+    assert "(from PENJING_MODEL_BITS)" in shell("explain", PENJING_MODEL_BITS="7").err
+    Path("penjing.toml").write_text("[model]\nbits = 7\n")
     assert "(from penjing.toml:2)" in shell("explain").err
 
 

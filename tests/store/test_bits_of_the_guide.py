@@ -31,4 +31,4 @@ def test_divergence(bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     divergence = np.nansum(np.exp(whole) * (whole - fewer), axis=1)
     print(bits, divergence)
     assert (divergence < LARGEST[bits]).all()
-    assert divergence.max() > 0
+    assert not np.array_equal(whole, fewer)

@@ -120,7 +120,7 @@ def export(
             write_whole(folder / "versions" / version.digest, index.encode(delta.index(version)))
     except (ModelCorrupt, FileNotFoundError) as error:
         for version in versions:
-            if not _has(store, version.digest):  # somebody removed it
+            if not version.folder.exists():  # somebody removed it; another with the same files may be there by now
                 raise NotInStore(model=str(version)) from error
         raise
     entries = {entry.digest: entry for entry in old.versions}

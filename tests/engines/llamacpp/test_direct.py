@@ -13,6 +13,7 @@ from penjing.engines.llamacpp.prepare import prepare
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.watch import Watch
 from penjing.errors import EngineStartFailed
+from penjing.export.gguf.faults import NotAnAdapter
 from penjing.store.resolve import guide
 from tiny_lora import write_tiny_lora
 from tiny_model import Shape, write_tiny_gguf
@@ -75,9 +76,8 @@ def test_adapters_are_part_of_it(tmp_path: Path) -> None:
 
 def test_an_adapter_that_is_none(tmp_path: Path) -> None:
     tiny = write_tiny_gguf(tmp_path / "tiny.gguf")
-    settings = prepare(tiny, "tiny", EngineOptions(max_context=256, lora=(str(tiny),))).settings
-    with pytest.raises(EngineStartFailed):
-        Loaded(settings)
+    with pytest.raises(NotAnAdapter):
+        prepare(tiny, "tiny", EngineOptions(max_context=256, lora=(str(tiny),)))
 
 
 def test_a_file_that_is_no_model_says_so(settings: Settings, tmp_path: Path) -> None:
