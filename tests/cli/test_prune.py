@@ -36,7 +36,7 @@ def test_what_was_typed_wrong_is_named(shell: Shell, words: list[str], told: str
 @pytest.mark.extras
 def test_pruned_and_told(shell: Shell, tmp_path: Path) -> None:
     model, output = write_checkpoint(tmp_path / "tiny"), tmp_path / "pruned"
-    words = ["--windows", "4", "--context", "32", "--tries", "1", "--seed", "3"]
+    words = ["--windows", "4", "--context", "128", "--tries", "1", "--seed", "3"]
     done = shell("prune", str(model), "-o", str(output), *words, "--json", "--allow-untrusted")
     assert done.status == 0, done.err
     told = json.loads(done.out)
