@@ -149,7 +149,7 @@ def recovered(source: Path, target: Path, data: Path, given: argparse.Namespace)
     )  # fmt: skip
     begun = states(target).is_dir()
     done = distill(source, [data], target, options, teacher=given.model, resume=begun)
-    print(f"{target.name}: {done.before} -> {done.after}, {done.outcome.state}", file=sys.stderr)
+    print(f"{target.name}: {done.before} -> {done.after}, {done.outcome.state.tokens} learned tokens", file=sys.stderr)
 
 
 def answered(model: Path, given: argparse.Namespace, compared: Sequence[Example]) -> Answered:
