@@ -27,7 +27,10 @@ from typing import Any
 import page
 from penjing.probe.checkpoint import load_json
 from penjing.shrink import torch_model
+from penjing.shrink.divergence import divergence
 from penjing.shrink.examples import examples
+from penjing.shrink.finetune import rows
+from penjing.shrink.finetune.turns import Turns
 from penjing.shrink.lineage import Step
 from penjing.shrink.packing import IGNORED, Example, looked
 from penjing.shrink.prune.anatomy import Anatomy
@@ -40,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GUIDE = ROOT / "src" / "penjing" / "data" / "guide"
 YARDSTICK = "yardstick.jsonl"
 RATIO = 0.3
-CALIBRATION, CONTEXT = 160, 256
+CALIBRATION, CONTEXT, COMPARED = 160, 256, 400
 SLOTS = 4
 """Questions at once: few, so that none times out on a busy machine."""
 OURS, PEER = "penjing", "Taylor (torch-pruning)"
@@ -48,6 +51,7 @@ SHORT = {OURS: "ours", PEER: "peer"}
 STAGES = ("pruned", "distilled")
 WORDS = {
     "en": {
+        "title": "## Figures",
         "head": "| model | parameters | right | points lost (95 %) | KL from the guide, nats a token |",
         "parent": "guide",
         "pruned": "{name}, pruned",
@@ -56,6 +60,7 @@ WORDS = {
         "how": "{questions} questions of the guide's yardstick; distilled for {steps} steps of {batch} conversations.",
     },
     "zh": {
+        "title": "## 数据",
         "head": "| 模型 | 参数 | 答对 | 损失的百分点（95 %） | 与 guide 的 KL，nat/token |",
         "parent": "guide",
         "pruned": "{name}，剪枝后",
@@ -75,8 +80,8 @@ class Answered:
     divergence: float
 
 
-def corpus(model: Path, path: Path, folder: Path, count: int) -> tuple[Path, list[Example]]:
-    """A file of `count` conversations to learn from, and calibration examples of others."""
+def corpus(model: Path, path: Path, folder: Path, count: int) -> tuple[Path, list[Example], list[Example]]:
+    """A file of `count` conversations to learn from; of others, calibration windows and conversations to compare on."""
     with (path / "train.jsonl").open(encoding="utf-8") as lines:
         first = list(islice(lines, count + 4000))
     learned = folder / f"learn-{count}.jsonl"
@@ -85,7 +90,10 @@ def corpus(model: Path, path: Path, folder: Path, count: int) -> tuple[Path, lis
     apart.write_text("".join(first[:4000]), encoding="utf-8")
     text = Text("calibration", read(apart).documents)
     tokenizer = torch_model.tokenizer(model)
-    return learned, examples([text], tokenizer, context=CONTEXT, most=CALIBRATION)
+    last = folder / "compared.jsonl"
+    last.write_text("".join(first[4000 - COMPARED : 4000]), encoding="utf-8")
+    compared = Turns(tokenizer, 1024).examples(rows.read([last]))
+    return learned, examples([text], tokenizer, context=CONTEXT, most=CALIBRATION), compared
 
 
 def ours(model: Path, target: Path, calibration: Sequence[Example]) -> None:
@@ -159,18 +167,17 @@ def answered(model: Path, given: argparse.Namespace, compared: Sequence[Example]
     from recipes.guide.evaluate import read as questions
 
     from penjing.export.gguf.convert import convert
-    from penjing.shrink.divergence import divergence
 
+    loaded, parent = torch_model.load(model), torch_model.load(given.model)
+    apart = divergence(parent.model, loaded.model, looked(compared, 16))
     kept = folder / f"{model.name}.{limit}.json"
     if kept.is_file():
-        return Answered(**json.loads(kept.read_text()))
+        return Answered(json.loads(kept.read_text())["right"], loaded.parameters, apart)
     gguf = folder / f"{model.name}.gguf"
     convert(model, gguf, 16)
     records = questions(given.model / YARDSTICK)
     with running(gguf, SLOTS, given.threads) as engine:
         outcomes = ask(engine, records[:: max(1, len(records) // limit)] if limit else records, SLOTS)
-    loaded, parent = torch_model.load(model), torch_model.load(given.model)
-    apart = divergence(parent.model, loaded.model, looked(compared, 16))
     found = Answered([each.right for each in outcomes], loaded.parameters, apart)
     kept.write_text(json.dumps(vars(found)))
     return found
@@ -200,8 +207,8 @@ def table(found: dict[str, Answered], given: argparse.Namespace, language: str) 
     words, parent = WORDS[language], found["parent"]
     told = {"questions": len(parent.right), "steps": given.steps, "batch": given.batch}
     right = sum(parent.right) / len(parent.right)
-    rows = [words["how"].format(**told), "", words["head"], "|---|---|---|---|---|"]
-    rows.append(f"| {words['parent']} | {parent.parameters / 1e6:.2f} M | {right:.1%} | | 0 |")
+    lines = [words["title"], "", words["how"].format(**told), "", words["head"], "|---|---|---|---|---|"]
+    lines.append(f"| {words['parent']} | {parent.parameters / 1e6:.2f} M | {right:.1%} | | 0 |")
     for name, short in SHORT.items():
         for stage in STAGES:
             child = found[f"{short}-{stage}"]
@@ -214,11 +221,11 @@ def table(found: dict[str, Answered], given: argparse.Namespace, language: str) 
                 f"{right:.1%}",
                 f"{lost:.2f} ({low:.2f} … {high:.2f})",
             )
-            rows.append(f"| {' | '.join(cells)} | {child.divergence:.4f} |")
+            lines.append(f"| {' | '.join(cells)} | {child.divergence:.4f} |")
     for name, short in SHORT.items():
         before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
-        rows += ["", words["back"].format(name=name, back=1 - after / before)]
-    return "\n".join(rows)
+        lines += ["", words["back"].format(name=name, back=1 - after / before)]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -239,17 +246,17 @@ def main() -> None:
 
     torch.set_num_threads(given.threads)
     given.folder.mkdir(parents=True, exist_ok=True)
-    learned, calibration = corpus(given.model, given.corpus, given.folder, given.steps * given.batch)
+    learned, calibration, compared = corpus(given.model, given.corpus, given.folder, given.steps * given.batch)
     found: dict[str, Answered] = {}
     pruned = once(given.folder / "ours-pruned", lambda: ours(given.model, given.folder / "ours-pruned", calibration))
     inner = int(load_json(pruned / "config.json")["intermediate_size"])
     once(given.folder / "peer-pruned", lambda: peer(given.model, given.folder / "peer-pruned", calibration, inner))
-    found["parent"] = answered(given.model, given, calibration)
+    found["parent"] = answered(given.model, given, compared)
     for short in SHORT.values():
         source, target = given.folder / f"{short}-pruned", given.folder / f"{short}-distilled"
-        found[source.name] = answered(source, given, calibration)
+        found[source.name] = answered(source, given, compared)
         once(target, lambda source=source, target=target: recovered(source, target, learned, given))  # type: ignore[misc]
-        found[target.name] = answered(target, given, calibration)
+        found[target.name] = answered(target, given, compared)
     print(table(found, given, "en"))
     if given.write:
         for name in ("prune", "distill"):
