@@ -60,6 +60,8 @@ class Visitor:
     def page(self, url: str = "") -> Page:
         if self.context is None:
             chromium = shutil.which("chromium")
+            if chromium is None:
+                pytest.skip("needs Chromium from the system's packages: apt install chromium")
             self.context = self.playwright.chromium.launch_persistent_context(
                 str(self.profile),
                 executable_path=chromium,
