@@ -188,6 +188,7 @@ async def _heard(channel: Channel, child: subprocess.Popen[bytes]) -> dict[str, 
         done, _ = await asyncio.wait([hearing], timeout=PATIENCE)
     finally:
         hearing.cancel()
+        await asyncio.wait([hearing])  # the loop looks at the channel until then, which must not be closed before
     if not done:
         raise NotSucceeded(detail=f"it said nothing for {PATIENCE:.0f} s")
     return hearing.result()
