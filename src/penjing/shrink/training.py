@@ -142,14 +142,15 @@ class Training:
     def resume(self, path: Path | None = None) -> int:
         """Go on from the newest state, or from the one at `path`; how many steps it has done. Raises NothingToResume,
         CheckpointDamaged, AnotherRun."""
-        if path is None and self.checkpoints is None:
-            raise checkpoints.NothingToResume(path="-")
-        chosen = path or self.checkpoints.newest()  # type: ignore[union-attr]  # one of the two is there
-        kept = checkpoints.read(chosen)
+        if path is None:
+            if self.checkpoints is None:
+                raise checkpoints.NothingToResume(path="-")
+            path = self.checkpoints.newest()
+        kept = checkpoints.read(path)
         for name, now in self.identity.items():
             before = kept["identity"].get(name)
             if before != now:
-                raise AnotherRun(path=str(chosen), name=name, before=before, now=now)
+                raise AnotherRun(path=str(path), name=name, before=before, now=now)
         self._put(kept["trained"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.state = State(**kept["state"])

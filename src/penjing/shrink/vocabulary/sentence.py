@@ -41,6 +41,7 @@ class Sentence(Page):
         return self._unknown()
 
     def _unknown(self) -> list[int]:
+        """What stands for a character that is in no word; each kind keeps it elsewhere."""
         raise NotImplementedError
 
 
