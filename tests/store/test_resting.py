@@ -11,7 +11,7 @@ from differing_models import changed, tensors, write_gguf
 from penjing.manifest import Manifest
 from penjing.progress import Progress
 from penjing.store import packs, places
-from penjing.store.faults import LostChunks
+from penjing.store.faults import LostChunks, NotInStore
 from penjing.store.lease import Lease
 from penjing.store.version import Version
 from penjing.store.versions import Store
@@ -168,6 +168,17 @@ def test_waking_is_cancelled(store: Store) -> None:
         store.path(store.find("test@1"), stop)
     assert list(store.staging.iterdir()) == []
     assert store.path(store.find("test@1")).read_bytes() == content(store, 0)
+
+
+def test_what_is_removed_before_it_wakes(store: Store) -> None:
+    old, _ = add(store, 0), add(store, 1)
+    store.gc()
+    store.remove(store.find("test@1"))  # as another process does between finding and reading
+    with pytest.raises(NotInStore):
+        store.path(old)
+    with pytest.raises(NotInStore):
+        old.cuts()
+    assert list(places.spread(old)) == []
 
 
 def test_what_it_takes(store: Store) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from penjing.errors import ModelCorrupt
 from penjing.store import packs
 from penjing.store.chunks import sha256
+from penjing.store.faults import NotInStore
 from penjing.store.index import Chunk
 from penjing.store.version import Version, has
 
@@ -83,10 +84,10 @@ def everywhere(store: Store) -> Places:
 
 def spread(version: Version) -> Iterator[tuple[Path | None, Chunk, int]]:
     """Each chunk of a version: its file (None where that is not there) and offset. Nothing of one whose index is
-    damaged."""
+    damaged, or that is removed this moment."""
     try:
         cuts = version.cuts()
-    except ModelCorrupt:
+    except (ModelCorrupt, NotInStore):
         return
     for layout, chunks in cuts.per_file():
         path = version.folder / layout.path

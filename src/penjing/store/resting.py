@@ -67,8 +67,8 @@ def _checked(chunks: Sequence[Chunk], where: Places, reader: Reader, forgiving: 
 
 
 def wake(store: Store, version: Version, report: Report | None = None) -> None:
-    """Put the files of a version at rest together. Raises LostChunks, ReferredGone, DiskFull; `report` cancels by
-    raising."""
+    """Put the files of a version at rest together. Raises LostChunks, ReferredGone, DiskFull, NotInStore where it was
+    removed meanwhile; `report` cancels by raising."""
     with store.writing(report):
         if not version.plain:
             _wake(store, version, report)

@@ -15,6 +15,7 @@ from penjing.errors import ModelCorrupt
 from penjing.progress import Progress, Report
 from penjing.store import packs, places
 from penjing.store.chunks import hashed
+from penjing.store.faults import NotInStore
 from penjing.store.index import Chunk
 from penjing.store.version import Version, has
 
@@ -82,6 +83,8 @@ def _of_pack(path: Path, reader: Counting) -> Iterator[Fault]:
 def _of_version(version: Version, held: places.Places, reader: Counting) -> Iterator[Fault]:
     try:
         cuts = version.cuts()
+    except NotInStore:  # removed this moment
+        return
     except ModelCorrupt as error:
         yield Fault(str(version), f"{error.facts['path']}: {error.facts['detail']}")
         return

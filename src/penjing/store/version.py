@@ -17,6 +17,7 @@ from penjing import manifest as manifests
 from penjing.errors import ModelCorrupt
 from penjing.manifest import Manifest
 from penjing.store import index
+from penjing.store.faults import BadIndex, NotInStore
 from penjing.store.index import Cuts
 
 PROJECTOR = "mmproj"
@@ -65,8 +66,13 @@ class Version:
         return all(has(self.folder / entry.path, entry.bytes) for entry in self.manifest.files)
 
     def cuts(self) -> Cuts:
-        """Its chunks. Raises BadIndex."""
-        found = index.load(self.folder)
+        """Its chunks. Raises BadIndex, and NotInStore where another process removed it meanwhile."""
+        try:
+            found = index.load(self.folder)
+        except BadIndex:
+            if self.folder.is_dir():
+                raise
+            raise NotInStore(model=str(self)) from None
         index.check(found, str(self.folder / index.NAME), self.manifest.files)
         return found
 
