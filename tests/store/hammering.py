@@ -34,7 +34,9 @@ class Hammer:
         self.own.mkdir(exist_ok=True)
 
     def add(self) -> None:
-        path = crashing.model(self.own, self.choose.randrange(5))
+        number = self.choose.randrange(5)
+        (self.own / f"{number}.gguf").unlink(missing_ok=True)  # root could write into what the store has a link to
+        path = crashing.model(self.own, number)
         facts: dict[str, object] = {"kind": self.choose.randrange(3)}
         manifest = Manifest(name=self.choose.choice(NAMES), version="", facts=facts)
         self.store.add({"model.gguf": path}, manifest, taking=self.choose.choice(["move", "copy", "link"]))
