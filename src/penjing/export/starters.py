@@ -1,8 +1,8 @@
 """Short programs that run an export, written beside it with its own names, shapes and end tokens.
 
 The templates of a target lie in `data/starters/TARGET/` (Jinja, an undefined name is an error); `NAME.j2` becomes
-`starter/NAME`, other files are copied. A template reads the fields of `Facts` by their names and writes texts with the
-filter `literal`: `{{ before | literal("kotlin") }}`.
+`starter/NAME`, other files are copied; what comes out empty is left out. A template reads the fields of `Facts` by
+their names (and `parts`, `layers`) and writes texts with the filter `literal`: `{{ manner.before | literal("kotlin") }}`.
 
 Does not know: runtimes, how an export is made.
 """
@@ -10,6 +10,7 @@ Does not know: runtimes, how an export is made.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FOLDER = "starter"
 TEMPLATES = "data/starters"
 SUFFIX = ".j2"
+NUMBER = re.compile(r"\d+")
 CONTROL = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 ESCAPE = {"cpp": "\\{:03o}", "swift": "\\u{{{:x}}}"}
 """How a language writes a control character; `\\uXXXX` elsewhere."""
@@ -49,6 +51,17 @@ class State:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One tensor of every layer's state: names with `{}` where the layer's number stands, the form at the first call
+    (no positions yet, one conversation)."""
+
+    given: str
+    kept: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the templates of `target` are filled with.
 
@@ -70,6 +83,33 @@ class Facts:
     manner: Manner = field(default_factory=Manner)
     more: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def layers(self) -> int:
+        """How often `parts` repeats: once where the layers' tensors are not alike."""
+        return len(self.state) // len(self.parts) if self.state else 0
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The state as what each layer has, for a program that counts layers; all of it, without a `{}`, where the
+        layers are not alike."""
+        numbers = [tuple(NUMBER.findall(each.given.name)) for each in self.state]
+        count = len(set(numbers))
+        if all(len(each) == 1 for each in numbers):
+            made = dict.fromkeys(
+                _part(each, NUMBER.sub("{}", each.given.name), NUMBER.sub("{}", each.kept.name)) for each in self.state
+            )
+            names = {(part.given.format(layer), part.kept.format(layer)) for part in made for layer in range(count)}
+            named = {(each.given.name, each.kept.name) for each in self.state}
+            if names == named and len(made) * count == len(self.state):
+                return tuple(made)
+        return tuple(_part(each, each.given.name, each.kept.name) for each in self.state)
+
+
+def _part(state: State, given: str, kept: str) -> Part:
+    """Axes that change are 0 long at first; a batch holds one conversation."""
+    shape = tuple(axis if isinstance(axis, int) else int(axis == "batch") for axis in state.given.shape)
+    return Part(given, kept, shape, state.given.dtype)
+
 
 def write(facts: Facts, folder: Path) -> list[Path]:
     """Write the starters of `facts.target` to `starter/` in `folder`; the files' paths, none where the target has no
@@ -81,12 +121,15 @@ def write(facts: Facts, folder: Path) -> list[Path]:
     )
     environment.filters["literal"] = literal
     values = {each.name: getattr(facts, each.name) for each in dataclasses.fields(facts)}
+    values |= {"parts": facts.parts, "layers": facts.layers}
     written = []
     for name, source in templates(facts.target):
         text = source.read_text(encoding="utf-8")
+        made = environment.from_string(text).render(values) if name.endswith(SUFFIX) else text
+        if not made.strip():
+            continue
         path = folder / FOLDER / name.removesuffix(SUFFIX)
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = environment.from_string(text).render(values) if name.endswith(SUFFIX) else text
         path.write_text(made, encoding="utf-8")
         written.append(path)
     return written
