@@ -2,7 +2,7 @@
 
 The templates of a target lie in `data/starters/TARGET/` (Jinja, an undefined name is an error); `NAME.j2` becomes
 `starter/NAME`, other files are copied; what comes out empty is left out. A template reads the fields of `Facts` by
-their names (and `parts`, `layers`) and writes texts with the filter `literal`: `{{ manner.before | literal("kotlin") }}`.
+their names, `parts` and `layers`, and writes texts with the filter `literal`: `{{ model | literal("kotlin") }}`.
 
 Does not know: runtimes, how an export is made.
 """
