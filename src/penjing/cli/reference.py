@@ -96,11 +96,19 @@ def errors() -> str:
     return "\n".join((NOTICE, f"# {say('Errors')}\n", intro + "\n", row(heads), row(["---"] * 5), *map(row, cells), ""))
 
 
+EXTRAS = ("torch",)
+"""Packages that a module may be made of the classes of; such a module holds no error of its own."""
+
+
 def every_error() -> list[type[PenjingError]]:
     """All error classes of all stations."""
     for module in pkgutil.walk_packages(package.__path__, "penjing."):
         if not module.name.endswith(("__main__", ".worker")):
-            import_module(module.name)
+            try:
+                import_module(module.name)
+            except ModuleNotFoundError as error:
+                if error.name not in EXTRAS:
+                    raise
     found = [PenjingError]
     for kind in found:
         found += kind.__subclasses__()

@@ -30,6 +30,7 @@ from penjing.probe.facts import Model
 from penjing.probe.tensor import Tensor
 from penjing.progress import Report
 from penjing.shrink.container import Info, Value, pack
+from penjing.shrink.qat.layout import Place
 from penjing.shrink.quantize import Mix, Quantized
 from penjing.shrink.rows import DTYPES, Rows
 from penjing.shrink.stream import Flow, write
@@ -70,17 +71,7 @@ def convert(folder: Path, target: Path, bits: int = 16, *, report: Report | None
 
 def plan(folder: Path, bits: int) -> Plan:
     """Read the headers and decide about every tensor. Raises as `convert`, without writing."""
-    model = checkpoint.read(folder)
-    config = settings.load(folder)
-    family = KNOWN.get(config.architecture)
-    if family is None:
-        raise UnknownArchitecture(path=str(folder), architecture=config.architecture, nearest=", ".join(KNOWN))
-    method = config.values.get("quantization_config")
-    if isinstance(method, dict):
-        raise QuantizedCheckpoint(path=str(folder), method=method.get("quant_method", "?"))
-    config = family.settle(config)
-    if config.layers > len(model.tensors):  # told before work that grows with the number
-        raise TensorMissing(path=str(folder), names=f"blk.{config.layers - 1}")
+    model, config, family = _known(folder)
     tensors = named(model, config, family)
     embedding = _embedding(tensors, folder)
     mix = Mix(bits, config.layers, "output.weight" not in tensors, shared=config.heads // config.kv_heads)
@@ -98,10 +89,33 @@ def plan(folder: Path, bits: int) -> Plan:
     return Plan(metadata, tuple(flows), mix)
 
 
+def layout(folder: Path) -> dict[str, Place]:
+    """Where the tensors of the file that `convert` makes stand in the checkpoint. Raises as `convert`."""
+    model, config, family = _known(folder)
+    found = named(model, config, family)
+    return {name: Place(each.name, family.order(each.name, config)) for name, each in found.items()}
+
+
+def _known(folder: Path) -> tuple[Model, Config, Family]:
+    """The headers of a checkpoint whose family is known."""
+    model = checkpoint.read(folder)
+    config = settings.load(folder)
+    family = KNOWN.get(config.architecture)
+    if family is None:
+        raise UnknownArchitecture(path=str(folder), architecture=config.architecture, nearest=", ".join(KNOWN))
+    method = config.values.get("quantization_config")
+    if isinstance(method, dict):
+        raise QuantizedCheckpoint(path=str(folder), method=method.get("quant_method", "?"))
+    config = family.settle(config)
+    if config.layers > len(model.tensors):  # told before work that grows with the number
+        raise TensorMissing(path=str(folder), names=f"blk.{config.layers - 1}")
+    return model, config, family
+
+
 def tensor_name(name: str, family: Family, config: Config) -> str | None:
     """llama.cpp's name of a checkpoint's tensor; None where it has none."""
     names = _names(family.arch, config.layers)
-    found: str | None = names.get_name(_plain(name), try_suffixes=(".weight", ".bias"))
+    found: str | None = names.get_name(plain(name), try_suffixes=(".weight", ".bias"))
     return found
 
 
@@ -127,7 +141,7 @@ def named(model: Model, config: Config, family: Family) -> dict[str, Tensor]:
     return found
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A tensor's name as the text-only model would have it."""
     for prefix in PREFIXES:
         if name.startswith(prefix):
