@@ -1,0 +1,5 @@
+package ai.djl.huggingface.tokenizers;
+
+public class Encoding {
+    public native long[] getIds();
+}
