@@ -173,6 +173,8 @@ _OPTIONS = (
         multiple=True,
         help="A LoRA adapter (GGUF, or a folder as peft writes it), always on; with NAME where a request asks for it.",
     ),
+    option("--engine", metavar="NAME", help="llamacpp, openvino or mlx; what penjing tune chose where not given."),
+    option("--library", metavar="NAME", help="Which llama.cpp computes, of those that penjing engine list shows."),
     option("--scheduler", metavar="NAME", help="Who decides what is computed: llama.cpp (its own server), or penjing."),
     option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered."),
     option("--key-command", metavar="COMMAND", help="Prints the key of a sealed model; it may ask a KMS."),
@@ -197,7 +199,9 @@ ENGINE = [
     "flash_attention",
     "mmap",
     "lora",
+    "engine",
     "scheduler",
+    "library",
     "embeddings",
     "log_level",
 ]

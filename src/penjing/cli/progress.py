@@ -41,6 +41,7 @@ STAGES = {
     "downloading": "Downloading",
     "hashing": "Hashing",
     "fetching": "Fetching",
+    "compiling": "Compiling",
     "sending": "Sending",
     "assembling": "Putting it together",
     "packing": "Packing",

@@ -20,10 +20,10 @@ from penjing.errors import EngineError, MachineError, ModelError
 
 
 class LayoutUnknown(MachineError):
-    """Facts: `structure`, `field` (where it differs), `version` (of the wheel)."""
+    """Facts: `structure`, `field` (where it differs), `version` (of the library)."""
 
-    template = "llama.cpp of xllamacpp {version} lays out {structure} in a way that penjing does not know ({field})."
-    hint = "Install a version that it knows: pip install 'xllamacpp==2026.10.11549'"
+    template = "llama.cpp {version} lays out {structure} in a way that penjing does not know ({field})."
+    hint = "Take one that it knows: penjing engine use prebuilt, with pip install 'xllamacpp==2026.10.11549'"
     code = "layout_unknown"
 
 

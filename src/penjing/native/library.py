@@ -1,4 +1,4 @@
-"""The shared object inside the xllamacpp wheel, for what its Python module does not offer: no compiler, no torch.
+"""The loaded shared object of llama.cpp: the one in use (`libraries`), or another that this process is told to take.
 
 Functions are called by ctypes with the prototypes of ggml.h, ggml-alloc.h and ggml-backend.h. The calls release the
 GIL.
@@ -10,37 +10,35 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from penjing.errors import MachineError
-from penjing.native import spin
+from penjing.native import libraries, spin
+from penjing.native.libraries import Library
+from penjing.native.libraries import LibraryMissing as LibraryMissing
 
-PACKAGE = "xllamacpp"
-SUFFIXES = {".so", ".pyd", ".dylib"}
+_told: Library | None = None
 
 
-class LibraryMissing(MachineError):
-    """Facts: `detail`."""
+def take(path: Path | str, version: str) -> None:
+    """Load the shared object at `path` in this process, not the one in use. Said before anything is called."""
+    global _told
+    _told = Library(libraries.PREBUILT, Path(path), version)
+    library.cache_clear()
 
-    template = "The library inside xllamacpp cannot be used: {detail}"
-    hint = "Install it again: pip install --force-reinstall xllamacpp"
-    code = "library_missing"
+
+def chosen() -> Library:
+    """What is loaded, or will be. Raises LibraryMissing."""
+    return _told or libraries.in_use()
 
 
 @functools.cache
 def library() -> ctypes.CDLL:
     """The loaded shared object. Raises LibraryMissing."""
-    spec = find_spec(PACKAGE)
-    folders = [Path(name) for name in (spec.submodule_search_locations or ())] if spec else []
-    found = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
-    if not found:
-        raise LibraryMissing(detail="xllamacpp is not installed")
+    path = chosen().path
     spin.bound()
     try:
-        return ctypes.CDLL(str(found[0]))
+        return ctypes.CDLL(str(path))
     except OSError as error:
         raise LibraryMissing(detail=str(error)) from error
 
@@ -56,9 +54,15 @@ def function(name: str, result: Any, *arguments: Any) -> Any:
     return found
 
 
+def has(name: str) -> bool:
+    """Whether the library has a function `name`. Raises LibraryMissing."""
+    return hasattr(library(), name)
+
+
 def library_version() -> str:
-    """The version of the wheel; empty where it is not installed."""
+    """Which library that is: the wheel's version, or what a native one was compiled from and its name; empty where
+    there is none."""
     try:
-        return version(PACKAGE)
-    except PackageNotFoundError:
+        return chosen().version
+    except LibraryMissing:
         return ""

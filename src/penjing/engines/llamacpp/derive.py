@@ -18,6 +18,7 @@ from penjing.engines.llamacpp.template import SWITCH, silent_by_default
 from penjing.errors import SettingError
 from penjing.files import human
 from penjing.language import say
+from penjing.native.libraries import PREBUILT, Library
 from penjing.plan import memory
 from penjing.plan.split import most_layers
 from penjing.probe.facts import Model
@@ -50,6 +51,9 @@ REASONS = {
     "embeddings": "the model's header says how to pool",
     "thinking": "the chat template's own default; a request may say enable_thinking",
     "scheduler": "llama.cpp's own server; --scheduler penjing takes penjing's",
+    "native_scheduler": "the library in use was compiled here, and penjing's is what computes with it",
+    "library": "what penjing engine use chose",
+    "wheel_library": "llama.cpp's own server is only in the prebuilt one",
     "adapters": "requests choose them: MODEL:NAME",
     "no_cache_ram": "llama.cpp would take what it kept with one adapter for what another one needs",
     "no_embeddings": "a chat model; --embeddings turns them on",
@@ -105,16 +109,23 @@ class Sheet:
 
 
 def derive(
-    model: Model, machine: Machine, options: EngineOptions, *, name: str = "", devices: tuple[Device, ...] = ()
+    model: Model,
+    machine: Machine,
+    options: EngineOptions,
+    *,
+    name: str = "",
+    devices: tuple[Device, ...] = (),
+    library: Library | None = None,
 ) -> Derived:
-    """Settings for `model` on `machine`; `devices` are those the installed library can use.
+    """Settings for `model` on `machine`; `devices` are those the installed library can use, `library` is the one in use
+    (None: the wheel's).
 
     Raises ModelTooBig where it does not fit, DeviceUnavailable where the device asked for is not there, SettingError
     where two options exclude each other.
     """
     sheet = Sheet()
     gpus = _gpus(sheet, options, devices)
-    settings = _computing(sheet, model, machine, options)
+    settings = _scheduling(sheet, model, options, library, _computing(sheet, model, machine, options))
     names = ", ".join(each.name for each in options.adapters if each.name)
     if names:
         sheet.choose("lora", None, names, REASONS["adapters"])
@@ -159,15 +170,37 @@ def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOpti
         pooling=_pooling(model, embeddings),
         lora=tuple((each.path, each.at_first) for each in options.adapters),
         silent=_silent(sheet, model),
-        scheduler=sheet.choose("scheduler", scheduler(model, options), "llama.cpp", REASONS["scheduler"]),
         log_level=options.log_level,
     )
 
 
+def _scheduling(
+    sheet: Sheet, model: Model, options: EngineOptions, library: Library | None, settings: Settings
+) -> Settings:
+    """`settings` with whose scheduler it is and what that loads. Penjing's where a library of this machine's own is in
+    use, unless it cannot serve this model."""
+    native = library is not None and library.native
+    able = native and not (any(each.name for each in options.adapters) or settings.embeddings)
+    usual, reason = (SCHEDULERS[1], "native_scheduler") if able else (SCHEDULERS[0], "scheduler")
+    whose = sheet.choose("scheduler", scheduler(model, options), usual, REASONS[reason])
+    if library is None or whose == SCHEDULERS[0]:
+        if options.library and native:
+            raise SettingError(
+                name="library", value=options.library, wanted="prebuilt for llama.cpp's own server", source=SOURCE
+            )
+        if native:
+            sheet.choose("library", None, PREBUILT, REASONS["wheel_library"])
+        return replace(settings, scheduler=whose)
+    sheet.choose("library", library.name if options.library else None, library.name, REASONS["library"])
+    if not native:
+        return replace(settings, scheduler=whose)
+    return replace(settings, scheduler=whose, library=str(library.path), library_version=library.version)
+
+
 def scheduler(model: Model, options: EngineOptions) -> str | None:
     """Whose scheduler was asked for; None: nobody's. Raises SettingError where it cannot serve this."""
-    if options.scheduler == SCHEDULERS[0]:
-        return None
+    if options.scheduler in (None, SCHEDULERS[0]):
+        return options.scheduler
     if any(each.name for each in options.adapters):
         raise SettingError(
             name="scheduler",

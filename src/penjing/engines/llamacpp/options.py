@@ -13,6 +13,7 @@ from penjing.errors import SettingError
 DEVICES = ("auto", "cpu", "cuda", "metal", "vulkan")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 SCHEDULERS = ("llama.cpp", "penjing")
+ENGINES = ("llamacpp", "openvino", "mlx")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 POSITIVE = ("max_context", "parallel", "threads", "batch", "ubatch")
 SOURCE = "the engine options"
@@ -44,7 +45,8 @@ class EngineOptions:
     """`max_context`, `batch` and `ubatch` in tokens; `rope_scale` stretches the trained context that many times;
     `lora` holds adapters, each `PATH`, `PATH=WEIGHT` or `NAME=PATH`, where requests ask for NAME. `scheduler` decides
     what is computed when: llama.cpp's own server, or penjing's scheduler on its kernels, which has no pictures
-    and embeddings yet. Raises SettingError for a value that cannot be."""
+    and embeddings yet. `library` is the name of one of `native.libraries`, for penjing's scheduler. `engine` is one of
+    ENGINES. Raises SettingError for a value that cannot be."""
 
     max_context: int | None = None
     parallel: int | None = None
@@ -59,7 +61,9 @@ class EngineOptions:
     embeddings: bool = False
     lora: tuple[str, ...] = ()
     mmap: bool = True
-    scheduler: str = "llama.cpp"
+    engine: str | None = None
+    scheduler: str | None = None
+    library: str | None = None
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -68,9 +72,9 @@ class EngineOptions:
         self._number("gpu_layers", 0, "a whole number of at least 0")
         self._among("device", DEVICES)
         self._among("log_level", LOG_LEVELS)
-        self._among("scheduler", SCHEDULERS)
-        if self.kv_type is not None:
-            self._among("kv_type", KV_TYPES)
+        for name, known in (("scheduler", SCHEDULERS), ("engine", ENGINES), ("kv_type", KV_TYPES)):
+            if getattr(self, name) is not None:
+                self._among(name, known)
         scale: object = self.rope_scale
         number = isinstance(scale, int | float) and not isinstance(scale, bool)
         if scale is not None and not (number and 1 <= float(str(scale)) <= 64):

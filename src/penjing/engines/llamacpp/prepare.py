@@ -12,6 +12,7 @@ from penjing.engines.llamacpp import devices
 from penjing.engines.llamacpp.beside import beside
 from penjing.engines.llamacpp.derive import Derived, derive
 from penjing.engines.llamacpp.options import EngineOptions
+from penjing.native import libraries
 from penjing.probe import machine, model
 
 
@@ -20,8 +21,8 @@ def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0, mos
     its weights that this process has in memory already, so that they are not counted twice. `most`: bytes of memory
     that it may count on at most, 0 for all that is free.
 
-    An adapter in peft's form is converted once. Raises ModelError, DeviceUnavailable or SettingError before anything is
-    loaded.
+    An adapter in peft's form is converted once. Raises ModelError, DeviceUnavailable, SettingError, NoSuchLibrary,
+    LibraryForeign or LibraryMissing before anything is loaded.
     """
     facts = model.read(path)
     here = machine.read(gpus=options.device != "cpu")
@@ -31,4 +32,5 @@ def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0, mos
         here = dataclasses.replace(here, memory_available=min(here.memory_available, most))
     options = dataclasses.replace(options, lora=tuple(beside(each, facts).entry for each in options.adapters))
     usable = devices.installed() if options.device not in ("cpu", "auto") or here.gpus else ()
-    return derive(facts, here, options, name=name, devices=usable)
+    library = libraries.find(options.library) if options.library else libraries.in_use()
+    return derive(facts, here, options, name=name, devices=usable, library=library)

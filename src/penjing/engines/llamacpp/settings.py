@@ -23,7 +23,8 @@ class Settings:
     `flash_attention`: `auto`, `on`, `off`. `gpu_layers`: layers on the GPU, counting the output as one; 0 for none.
     `rope_scale`: how many times longer than trained positions may run (1 for as trained). `pooling`: `""` for the
     model's own. `silent`: no thinking unless a request asks for it. `lora`: pairs of path and weight. `scheduler`:
-    whose worker it is (`options.SCHEDULERS`). `private`: no other program may read the worker's memory (the model was
+    whose worker it is (`process.MODULES`); penjing's loads the shared object `library`, of `library_version`, where it
+    is not the one of the wheel. `private`: no other program may read the worker's memory (the model was
     sealed). With `socket` the worker listens on that Unix
     socket, else on a free port of 127.0.0.1 where every request must carry `key`.
     """
@@ -48,6 +49,8 @@ class Settings:
     silent: bool = False
     private: bool = False
     scheduler: str = "llama.cpp"
+    library: str = ""
+    library_version: str = ""
     log_level: str = "info"
     socket: str = ""
     key: str = dataclasses.field(default="", repr=False)

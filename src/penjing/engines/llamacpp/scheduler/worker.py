@@ -26,7 +26,7 @@ from penjing.errors import PenjingError
 from penjing.files import home
 from penjing.native import log
 from penjing.native.context import MOST_SEQUENCES, Context
-from penjing.native.library import library_version
+from penjing.native.library import library_version, take
 from penjing.native.model import Model
 
 LEVELS = {"error": log.ERROR, "warning": log.WARNING, "info": log.INFO, "debug": log.DEBUG}
@@ -84,6 +84,8 @@ async def serve(settings: Settings, report: Callable[..., None]) -> None:
 
 def loaded(settings: Settings) -> Scheduler:
     """The scheduler of the model, in memory. Raises LoadFailed, LibraryMissing, LayoutUnknown."""
+    if settings.library:
+        take(settings.library, settings.library_version)
     model = Model(settings.model, mmap=settings.mmap, gpu_layers=settings.gpu_layers)
     states = model.recurrent or model.window
     sequences = settings.slots if states else min(settings.slots + SPARE, MOST_SEQUENCES)

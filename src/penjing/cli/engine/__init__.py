@@ -1,0 +1,1 @@
+"""The verb `engine`, one file a verb of its own."""
