@@ -54,23 +54,24 @@ class Attention(nn.Module):
         self.k_norm = Norm(shape.head, shape.eps) if f"{prefix}.k_norm.weight" in present else None
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor, layer: int, update: Update) -> Tensor:
-        """`x` [1, n, width]; `mask` [1, 1, group * n, seen] is added to the scores."""
+        """`x` [1, n, width]; `mask` [1, group * n, seen] is added to the scores."""
         shape, n = self.shape, x.shape[1]
         group = shape.heads // shape.kv_heads
         q = self.q(x).view(1, n, shape.heads, shape.head)
         k = self.k(x).view(1, n, shape.kv_heads, shape.head)
         v = self.v(x).view(1, n, shape.kv_heads, shape.head).transpose(1, 2)
-        q = (self.q_norm(q) if self.q_norm is not None else q).transpose(1, 2)
-        k = (self.k_norm(k) if self.k_norm is not None else k).transpose(1, 2)
-        cos, sin = angles
-        keys, values = update(layer, rotate(k, cos, sin), v)
-        q = (rotate(q, cos, sin) * shape.scale).reshape(1, shape.kv_heads, group * n, shape.head)
-        scores = q @ keys.transpose(2, 3)
+        cos, sin = (each[:, None] for each in angles)  # while heads are an axis behind positions, all is contiguous
+        q = rotate(self.q_norm(q) if self.q_norm is not None else q, cos, sin) * shape.scale
+        k = rotate(self.k_norm(k) if self.k_norm is not None else k, cos, sin)
+        keys, values = update(layer, k.transpose(1, 2), v)
+        q = q.view(n, shape.kv_heads, group, shape.head).permute(1, 2, 0, 3)
+        q = q.reshape(shape.kv_heads, group * n, shape.head)
+        scores = torch.bmm(q, keys[0].transpose(1, 2))
         if shape.attention_cap:
             scores = torch.tanh(scores / shape.attention_cap) * shape.attention_cap
         weights = torch.softmax((scores + mask).float(), -1).to(x.dtype)
-        seen = (weights @ values).reshape(1, shape.heads, n, shape.head)
-        return self.o(seen.transpose(1, 2).reshape(1, n, shape.heads * shape.head))
+        seen = torch.bmm(weights, values[0]).view(shape.kv_heads, group, n, shape.head)
+        return self.o(seen.permute(2, 0, 1, 3).reshape(1, n, shape.heads * shape.head))
 
 
 class FeedForward(nn.Module):
@@ -146,7 +147,7 @@ class Decoder(nn.Module):
         if shape.embedding_scale != 1:
             x = x * shape.embedding_scale
         group = shape.heads // shape.kv_heads
-        wide = [each.to(x.dtype)[None, None].repeat(1, 1, group, 1) for each in (mask, near)]
+        wide = [each.to(x.dtype)[None].repeat(1, group, 1) for each in (mask, near)]
         angles = [
             tuple(each.to(x.dtype) for each in rotary(positions)) for rotary in (self.rotary, self.rotary_sliding)
         ]

@@ -50,7 +50,8 @@ class Rotary(nn.Module):
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`heads` [..., n, head] turned by the angles of their positions; what is beyond the rotated part stays."""
+    """`heads` [1, n, heads, head] turned by the angles [n, 1, rotated] of their positions; what is beyond the rotated
+    part stays."""
     size = cos.shape[-1]
     turned, rest = heads[..., :size], heads[..., size:]
     half = size // 2
