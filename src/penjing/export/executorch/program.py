@@ -1,0 +1,126 @@
+"""The decoder as an ExecuTorch program: exported by torch, its weights quantized by torchao, its arithmetic handed to
+XNNPACK.
+
+The cache is inside, as buffers that the program writes to. One call reads up to `chunk` tokens and gives the logits
+after the last: the memory for everything is planned when the program is made, and logits of a whole chunk would be
+most of it.
+
+Does not know: files beside the `.pte`, the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from penjing.export.decoder.model import Decoder
+from penjing.export.executorch.names import POSITION, TOKENS
+
+GROUP = 32
+"""Weights that share a scale at 4 bits (XNNPACK's `qb4w` kernels take multiples of 32)."""
+WEIGHTS = {"8da8w": 8, "8da4w": 4}
+
+
+class Last(nn.Module):
+    """The norm before the head, of the last token alone."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[1, n, width] to [1, 1, width]."""
+        return self.norm(values[:, -1:])
+
+
+class Conversation(nn.Module):
+    """The decoder with a cache of `context` tokens inside."""
+
+    def __init__(self, decoder: Decoder, context: int) -> None:
+        super().__init__()
+        shape = decoder.shape
+        self.decoder, self.context = decoder, context
+        decoder.norm = Last(decoder.norm)
+        for layer in range(shape.layers):
+            for part in "kv":
+                self.register_buffer(f"{part}{layer}", torch.zeros(1, shape.kv_heads, context, shape.head))
+
+    def forward(self, tokens: Tensor, input_pos: Tensor) -> Tensor:
+        """`tokens` int64 [1, n], the first of which is at `input_pos` int64 [1]; logits [1, vocabulary] after the
+        last."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device) + input_pos
+
+        def update(layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+            kept = []
+            for part, new in (("k", k), ("v", v)):
+                buffer: Tensor = getattr(self, f"{part}{layer}")
+                buffer.index_copy_(2, positions, new)
+                kept.append(buffer)
+            return kept[0], kept[1]
+
+        logits: Tensor = self.decoder(tokens, positions, self.context, update)
+        return logits[:, 0]
+
+
+def quantize(decoder: Decoder, precision: str) -> None:
+    """Give the matrices of `decoder` fewer bits, in place: activations are made 8 bits while the program runs (`8da`),
+    weights keep 8 with a scale for each row, or 4 with one for every GROUP (8 where a row is not whole groups long).
+    Embeddings keep 8 bits."""
+    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
+    from torchao.quantization.granularity import PerAxis, PerGroup
+
+    def grouped(module: nn.Module, _: str) -> bool:
+        return WEIGHTS[precision] == 4 and isinstance(module, nn.Linear) and module.in_features % GROUP == 0
+
+    def whole(module: nn.Module, name: str) -> bool:
+        return isinstance(module, nn.Linear) and not grouped(module, name)
+
+    def dynamic(dtype: torch.dtype, granularity: Any) -> Any:
+        return Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
+
+    embeddings = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
+    quantize_(decoder, dynamic(torch.int8, PerAxis(0)), filter_fn=whole)
+    quantize_(decoder, dynamic(torch.int4, PerGroup(GROUP)), filter_fn=grouped)
+    quantize_(decoder, embeddings, filter_fn=lambda module, _: isinstance(module, nn.Embedding))
+
+
+def trace(decoder: Decoder, *, context: int, chunk: int) -> torch.export.ExportedProgram:
+    """The program of `decoder` with a cache of `context` tokens, which reads 1 to `chunk` tokens a call."""
+    example = torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+    length = torch.export.Dim("length", min=1, max=chunk)
+    with torch.no_grad():
+        return torch.export.export(
+            Conversation(decoder, context).eval(),
+            example,
+            dynamic_shapes={TOKENS: {1: length}, POSITION: None},
+            strict=True,
+        )
+
+
+def lower(program: torch.export.ExportedProgram, methods: Mapping[str, object], *, quantized: bool) -> Any:
+    """`program` for XNNPACK, with constant `methods`; an object with `save(path)`."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
+        XnnpackDynamicallyQuantizedPartitioner,
+        XnnpackPartitioner,
+    )
+    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+
+    takers = [XnnpackDynamicallyQuantizedPartitioner()] if quantized else []
+    with torch.no_grad():
+        edge = to_edge_transform_and_lower(
+            program,
+            partitioner=[*takers, XnnpackPartitioner()],
+            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+            constant_methods=dict(methods),
+        )
+        return edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
+
+
+def save(made: Any, output: Path) -> None:
+    """Write what `lower` made to `output`."""
+    with output.open("xb") as stream:
+        made.write_to_file(stream)

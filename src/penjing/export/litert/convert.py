@@ -1,0 +1,67 @@
+"""The decoder as a `.tflite` in float32, by Google's litert-torch.
+
+Two signatures share the weights. `prefill_N` reads N tokens and returns the cache alone; `decode` reads one and returns
+logits too. New keys and values are written to the slots that begin at the first of `input_pos`: LiteRT-LM fills a short
+chunk up with positions of 0, whose keys must not land in slot 0.
+
+Does not know: quantization, bundles.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from penjing.export.decoder.model import Decoder
+from penjing.export.litert.hush import hushed
+from penjing.export.litert.names import DECODE, KEYS, LOGITS, POSITIONS, PREFILL, TOKENS, VALUES
+
+
+class Signature(nn.Module):
+    """The decoder with a cache of `context` tokens that goes in and comes out by name: `kv_cache_k_I` and
+    `kv_cache_v_I`, float32 [1, kv_heads, context, head]."""
+
+    def __init__(self, decoder: Decoder, context: int, *, logits: bool) -> None:
+        super().__init__()
+        self.decoder, self.context, self.logits = decoder, context, logits
+
+    def forward(self, tokens: Tensor, input_pos: Tensor, **cache: Tensor) -> dict[str, Tensor]:
+        """`tokens` int32 [1, n] at `input_pos` int32 [n]."""
+        from litert_torch.generative.custom_ops.dynamic_update_slice import dynamic_update_slice as put
+
+        kept: dict[str, Tensor] = {}
+        zero = torch.zeros((), dtype=input_pos.dtype)
+        start = [zero, zero, input_pos[0], zero]
+
+        def update(layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+            names = f"{KEYS}{layer}", f"{VALUES}{layer}"
+            for name, new in zip(names, (k, v), strict=True):
+                kept[name] = put(cache[name], new, start)
+            return kept[names[0]], kept[names[1]]
+
+        logits = self.decoder(tokens, input_pos, self.context, update)
+        return {LOGITS: logits, **kept} if self.logits else kept
+
+    def example(self, n: int) -> dict[str, Tensor]:
+        """Inputs for `n` tokens; every cache is a tensor of its own, or the exporter would make them one input."""
+        shape = self.decoder.shape
+        size = (1, shape.kv_heads, self.context, shape.head)
+        empty = {f"{prefix}{layer}": torch.zeros(size) for prefix in (KEYS, VALUES) for layer in range(shape.layers)}
+        positions = torch.arange(n, dtype=torch.int32)
+        return {TOKENS: torch.zeros(1, n, dtype=torch.int32), POSITIONS: positions, **empty}
+
+
+def convert(decoder: Decoder, output: Path, *, context: int, chunk: int) -> None:
+    """Write `decoder` to `output` with a cache of `context` tokens and a prefill of `chunk`."""
+    import litert_torch
+
+    litert_torch.config.show_progress = False
+
+    prefill, decode = Signature(decoder, context, logits=False), Signature(decoder, context, logits=True)
+    with torch.no_grad(), hushed():
+        signatures = litert_torch.signature(f"{PREFILL}{chunk}", prefill.eval(), sample_kwargs=prefill.example(chunk))
+        made: Any = signatures.signature(DECODE, decode.eval(), sample_kwargs=decode.example(1)).convert()
+        made.export(str(output))

@@ -1,0 +1,25 @@
+"""What Google's tools say about themselves on their way, kept from standard output, which is data, and from the person.
+
+Does not know: the tools.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """No warnings, no logging below errors, no prints until the block ends."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,33 @@
+"""Fewer bits for a `.tflite`'s weights, by Google's ai-edge-quantizer. Activations stay float32 between operators and
+become 8 bits inside the matrix products (dynamic range).
+
+`int8`: a scale for each row. `int4`: a scale for every BLOCK weights of a row, where a row is whole blocks long, 8 bits
+where it is not; embeddings keep 8 bits, since a lookup has no blocks.
+
+Does not know: what the model computes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from penjing.export.litert.hush import hushed
+
+PRECISIONS = {"int8": 8, "int4": 4}
+BLOCK = 32
+
+
+def quantize(source: Path, output: Path, precision: str) -> None:
+    """Write the model at `source` (float32) with weights in `precision` to `output`."""
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+
+    made = quantizer.Quantizer(str(source))
+    products = TFLOperationName.FULLY_CONNECTED
+    made.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
+    if precision == "int4":
+        made.add_dynamic_config(".*", products, 4, QuantGranularity.BLOCKWISE_32)
+    else:
+        made.add_dynamic_config(".*", products, 8)
+    with hushed():
+        made.quantize().export_model(str(output))

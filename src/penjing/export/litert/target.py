@@ -1,0 +1,96 @@
+"""The target `litert`, for Android and whatever else LiteRT (formerly TensorFlow Lite) runs on.
+
+Does not know: how a decoder computes, how an export is compared with its parent.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from penjing.export import manner, starters
+from penjing.export.litert import bundle, names
+from penjing.export.litert.quantize import PRECISIONS, quantize
+from penjing.export.litert.runtime import LiteRTRuntime
+from penjing.export.starters import Facts, State, Tensor
+from penjing.export.target import Options
+from penjing.progress import Progress, Report, span
+
+MODEL = "model.tflite"
+BUNDLE = "model.litertlm"
+TOKENIZER = "tokenizer.json"
+CHUNK = 128
+"""Tokens that prefill reads at once."""
+
+
+class LiteRT:
+    """`model.tflite` with its cache as inputs and outputs, and `model.litertlm` where LiteRT-LM knows the tokenizer."""
+
+    name: ClassVar[str] = "litert"
+    extra: ClassVar[str] = "litert"
+    packages: ClassVar[tuple[str, ...]] = (
+        "torch",
+        "litert_torch",
+        "ai_edge_litert",
+        "ai_edge_quantizer",
+        "litert_lm_builder",
+    )
+    precisions: ClassVar[Mapping[str, float]] = {"int8": 8.0, "int4": 4.5, "fp32": 32.0}
+    takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+
+    def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
+        """The model, its bundle, its tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
+        from penjing.export.decoder import weights
+        from penjing.export.litert.convert import convert
+
+        tell = report or _silent
+        decoder = weights.load(model, options.context, report=span(tell, 0, 0.1))
+        context = options.tokens(decoder.shape.context)
+        chunk = min(CHUNK, context)
+        whole = output / MODEL if options.precision not in PRECISIONS else output / "float32.tflite"
+        tell(Progress(0.1, "converting"))
+        convert(decoder, whole, context=context, chunk=chunk)
+        if whole.name != MODEL:
+            tell(Progress(0.7, "quantizing"))
+            quantize(whole, output / MODEL, options.precision)
+            whole.unlink()
+        tell(Progress(0.9, "writing"))
+        if bundle.tokenizer(model) is not None:
+            bundle.write(output / MODEL, model, output / BUNDLE, name=options.name, context=context)
+        if (model / TOKENIZER).is_file():
+            shutil.copyfile(model / TOKENIZER, output / TOKENIZER)
+            if options.starter:
+                shape = decoder.shape
+                size = (1, shape.kv_heads, context, shape.head)
+                starters.write(facts(model, options, decoder.vocabulary, shape.layers, size, chunk), output)
+        return sorted(path for path in output.rglob("*") if path.is_file())
+
+    def reload(self, output: Path) -> LiteRTRuntime:
+        """Raises LiteRTRefuses."""
+        return LiteRTRuntime(output / MODEL)
+
+
+def facts(
+    model: Path, options: Options, vocabulary: int, layers: int, size: tuple[int, int, int, int], chunk: int
+) -> Facts:
+    """What the starters are filled with; `size` is that of one cache. Raises ModelError."""
+    cached = [Tensor(name, size, "float32") for name in names.caches(layers)]
+    return Facts(
+        target=LiteRT.name,
+        model=options.name,
+        precision=options.precision,
+        files={"model": MODEL, "bundle": BUNDLE, "tokenizer": TOKENIZER},
+        inputs={"ids": Tensor(names.TOKENS, (1, 1), "int32"), "positions": Tensor(names.POSITIONS, (1,), "int32")},
+        outputs={"logits": Tensor(names.LOGITS, (1, 1, vocabulary), "float32")},
+        state=tuple(State(each, each) for each in cached),
+        vocabulary=vocabulary,
+        context=size[2],
+        manner=manner.read(model),
+        more={"chunk": chunk, "prefill": f"{names.PREFILL}{chunk}", "decode": names.DECODE},
+    )
+
+
+def _silent(progress: Progress) -> None:
+    """Nobody listens."""
