@@ -39,7 +39,8 @@ class Options:
     """What a person may choose. `precision` is one of the target's; `context`: tokens of a cache of fixed size, 0 for
     the smaller of CONTEXT and the model's; `calibration`: a file or folder of texts for what is calibrated, None for
     the built-in ones; `starter`: whether the folder gets a small program that runs the model; `name`: what the model is
-    called there; `bits`: of a GGUF that a target takes, None leaves it as it is."""
+    called there; `bits`: of a GGUF that a target takes, None leaves it as it is; `sequence`: how many tokens a call reads
+    where a target can fix that, 0 for any number."""
 
     precision: str
     context: int = 0
@@ -47,6 +48,7 @@ class Options:
     starter: bool = True
     name: str = "model"
     bits: int | None = None
+    sequence: int = 0
 
     def tokens(self, longest: int) -> int:
         """The context to export for a model that takes `longest` tokens (0 where nobody knows)."""
