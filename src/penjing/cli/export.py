@@ -43,15 +43,28 @@ class SealedStays(InputError):
     examples=(
         ("penjing export guide --target web --output ./page", "The chat page with the model inside, for any web host."),
         ("penjing export ./checkpoint --bits 4 --target web --output ./page", "A checkpoint, quantized to 4 bits."),
+        ("penjing export ./checkpoint --lint", "What a phone cannot run of it, before anything is written."),
     ),
 )
 @argument("model", metavar="[MODEL]")
 @option("--target", metavar="NAME", help="What for: web.")
 @option("--output", metavar="DIR", help="A new folder for it.")
 @option("--bits", metavar="BITS", help="Quantize to 2, 3, 4, 5, 6 or 8 bits; 16 and 32 keep it whole.")
+@option(
+    "--lint",
+    is_flag=True,
+    help="Only say what the target (all of them without --target) does not take; MODEL may be an .onnx file too.",
+)
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
-def export(model: str | None, target: str | None, output: str | None, bits: str | None, as_json: bool) -> None:
+def export(
+    model: str | None, target: str | None, output: str | None, bits: str | None, lint: bool, as_json: bool
+) -> None:
     """The door."""
+    if lint:
+        from penjing.cli.lint import lint as linted
+
+        linted(model or "guide", target, as_json)
+        return
     from penjing.cli.progress import shown
     from penjing.export import web
     from penjing.files import expanded, human

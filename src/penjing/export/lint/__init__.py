@@ -1,0 +1,1 @@
+"""What of a model a target does not take, before hours are spent on finding out."""
