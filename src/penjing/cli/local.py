@@ -8,12 +8,14 @@ Does not know: servers elsewhere, what is done with the engine.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.passphrase import person, typed
+from penjing.errors import SettingError, Unsupported
 from penjing.store.admitting import require_admitted
 from penjing.store.seal.keys import Ask, SealSettings, settings
 from penjing.store.seal.opening import Opened, open_sealed
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from penjing.store.trust.admit import Allow
     from penjing.store.trust.faults import Distrusted
 
+USUAL = "llamacpp"
+OF_CHECKPOINTS = ("mlx",)
+"""Kinds of engines that read checkpoint folders."""
 KEYS = ("key_command", "passphrase_file")
 """Options that open seals."""
 
@@ -70,6 +75,8 @@ def engine(
     from penjing.operate.supervise import Supervised
 
     _require_adapters(found, options, care)
+    if not usual(options):
+        return Supervised(other(found, name, options, file), hear=hear)
     sealed = opened(found, care, None if callable(file) else file)
     if sealed is not None:
         inner = LlamaCpp(sealed.path, name, options, sealed=sealed)
@@ -78,6 +85,27 @@ def engine(
     else:
         inner = LlamaCpp(file, name, options)
     return Supervised(inner, hear=hear)
+
+
+def usual(options: EngineOptions) -> bool:
+    """Whether llama.cpp computes."""
+    return options.engine in (None, USUAL)
+
+
+def other(found: Found, name: str, options: EngineOptions, file: Path | Callable[[Report], Path]) -> Any:
+    """An engine of another kind than llama.cpp. One that reads GGUF files gets what `file` is or makes, one that reads
+    checkpoints what was named. Raises SettingError for a sealed model, UnknownOption for a kind that nobody
+    registered."""
+    from penjing.engines.kinds import kind
+
+    if found.kind == "sealed":
+        raise SettingError(
+            name="engine", value=options.engine, wanted=f"{USUAL}, which alone opens sealed models", source="--engine"
+        )
+    made: Any = kind(str(options.engine))
+    if options.engine in OF_CHECKPOINTS:
+        return made(found.source, name, options)
+    return made(found.source, name, options, file) if callable(file) else made(file, name, options)
 
 
 def opened(found: Found, care: Care, path: Path | None = None) -> Opened | None:
@@ -106,7 +134,13 @@ def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Deriv
         return Unsealed(sealed).prepare(name, options)
     with shown() as report:
         path = found.make(report)
-    return prepare(path, name, options)
+    if usual(options):
+        return prepare(path, name, options)
+    foreseen = other(found, name, options, path)
+    if not hasattr(foreseen, "foresee"):
+        raise Unsupported(feature=f"--explain with --engine {options.engine}", model=name)
+    derived: Derived = asyncio.run(foreseen.foresee())
+    return derived
 
 
 def _require_adapters(found: Found, options: EngineOptions, care: Care) -> None:

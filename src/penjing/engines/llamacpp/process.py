@@ -31,8 +31,9 @@ COMMAND = (sys.executable, "-m")
 MODULES = {
     "llama.cpp": "penjing.engines.llamacpp.worker",
     "penjing": "penjing.engines.llamacpp.scheduler.worker",
+    "openvino": "penjing.engines.openvino.worker",
 }
-"""The worker of each scheduler."""
+"""The worker of each scheduler, and of OpenVINO, which has its own."""
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 LOG_LIMIT = 4 << 20
