@@ -18,6 +18,7 @@ from penjing.shrink.output import require_free, whole_folder
 if TYPE_CHECKING:
     from penjing.progress import Report
 
+MODELS = "models/*.gguf"
 BLOCK = 1 << 22
 HEADERS = """/*
   Cross-Origin-Opener-Policy: same-origin
@@ -38,17 +39,22 @@ def export(offers: Sequence[Offer], output: Path, report: Report | None = None) 
     """Write the page with the models `offers` to the new folder `output`; returns its files. Raises OutputTaken,
     DiskFull, OSError, and what `report` raises; a folder that could not be finished is gone."""
     require_free(output)
-    total = sum(each.size for each in offers)
-    require_room(output.parent, total + sum(asset.size for asset in built().assets))
     with whole_folder(output) as folder:
-        for asset in built().assets:
-            _write(folder / asset.name, asset.plain())
-        _write(folder / "_headers", HEADERS.encode())
-        _write(folder / "site.json", site(offers, server=False))
-        done = 0
-        for each in offers:
-            done = _copy(each, folder / each.file, report, done, total)
+        write(offers, folder, report)
     return sorted(path for path in output.rglob("*") if path.is_file())
+
+
+def write(offers: Sequence[Offer], folder: Path, report: Report | None = None) -> None:
+    """The same into `folder`, which is there and empty."""
+    total = sum(each.size for each in offers)
+    require_room(folder, total + sum(asset.size for asset in built().assets))
+    for asset in built().assets:
+        _write(folder / asset.name, asset.plain())
+    _write(folder / "_headers", HEADERS.encode())
+    _write(folder / "site.json", site(offers, server=False))
+    done = 0
+    for each in offers:
+        done = _copy(each, folder / each.file, report, done, total)
 
 
 def _write(path: Path, content: bytes) -> None:

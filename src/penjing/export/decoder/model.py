@@ -116,13 +116,15 @@ class Layer(nn.Module):
 
 class Decoder(nn.Module):
     """A whole model without a cache. `present` names the weights that there are, which decides about biases and norms.
-    `context` chooses among a rotation's factors; with `rows`, rotations are tables of so many positions."""
+    `context` chooses among a rotation's factors; with `rows`, rotations are tables of so many positions. `tied`: the
+    head has the embedding's numbers."""
 
     def __init__(
         self, shape: Shape, vocabulary: int, present: Collection[str], folder: Path, context: int, rows: int = 0
     ) -> None:
         super().__init__()
         self.shape, self.vocabulary = shape, vocabulary
+        self.tied = False
         self.embedding = nn.Embedding(vocabulary, shape.width)
         self.layers = nn.ModuleList(Layer(shape, index, present) for index in range(shape.layers))
         self.norm = Norm(shape.width, shape.eps)

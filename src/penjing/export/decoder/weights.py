@@ -49,6 +49,7 @@ def load(folder: Path, context: int = 0, *, rows: int = 0, report: Report | None
     wanted = decoder.state_dict()
     _require_all(folder, shape, wanted, tensors)
     decoder.load_state_dict(tensors, assign=True)
+    decoder.tied = tensors["head.weight"] is tensors["embedding.weight"]
     decoder.eval().requires_grad_(False)
     return decoder
 

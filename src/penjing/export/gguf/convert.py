@@ -59,8 +59,9 @@ def supported(folder: Path) -> bool:
     return settings.load(folder).architecture in KNOWN
 
 
-def convert(folder: Path, target: Path, bits: int = 16, *, report: Report | None = None) -> Quantized:
-    """Write the checkpoint in `folder` to `target` at `bits` (of `shrink.bits`) bits per weight, whole or not at all.
+def convert(folder: Path, target: Path, bits: int | str = 16, *, report: Report | None = None) -> Quantized:
+    """Write the checkpoint in `folder` to `target` at `bits` (of `shrink.bits`, or the name of one of llama.cpp's
+    mixtures) bits per weight, whole or not at all.
     Memory stays at a few blocks of rows, whatever the size of the model. `report` cancels by raising. Raises
     ModelCorrupt, ModelUnsupported, DiskFull, SettingError."""
     made = plan(folder, bits)
@@ -69,7 +70,7 @@ def convert(folder: Path, target: Path, bits: int = 16, *, report: Report | None
     return made.mix.summary(target, written)
 
 
-def plan(folder: Path, bits: int) -> Plan:
+def plan(folder: Path, bits: int | str) -> Plan:
     """Read the headers and decide about every tensor. Raises as `convert`, without writing."""
     model, config, family = _known(folder)
     tensors = named(model, config, family)

@@ -40,7 +40,7 @@ def script() -> Path | None:
     return found[0] if found and all(find_spec(name) for name in NEEDED) else None
 
 
-def convert(folder: Path, target: Path, bits: int = 16, *, report: Report | None = None) -> Quantized:
+def convert(folder: Path, target: Path, bits: int | str = 16, *, report: Report | None = None) -> Quantized:
     """As `convert.convert`, for what penjing does not know itself. Raises UnknownArchitecture without the extra,
     ConverterFailed, and what reading and writing raise."""
     model = checkpoint.read(folder)

@@ -1,0 +1,131 @@
+"""The decoder as an ONNX graph: `input_ids` and `position_ids` [1, n], caches that grow, logits of every position.
+
+Does not know: quantization, runtimes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from penjing.export.decoder.cache import Cached, Growing
+from penjing.export.decoder.model import Decoder
+from penjing.export.onnx import names
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 21
+"""The first whose types of four bits quantized embeddings need; ONNX Runtime has it since 1.18."""
+LONGEST = 1 << 20
+"""Tokens beyond which no axis goes; a bound that the tracer wants."""
+EXAMPLE, EXAMPLE_PAST = 5, 3
+EMBEDDING, HEAD = "embedding.weight", "head.weight"
+"""What the two ends of the model are called in the graph."""
+PREFIX = "form.decoder."
+NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
+
+
+class Product(nn.Module):
+    """A linear layer as one product with a matrix [in, out] that lies in the file, which quantizers look for."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(linear.weight.t().contiguous(), requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] to [..., out]."""
+        made = torch.matmul(x, self.weight)
+        return made if self.bias is None else made + self.bias
+
+
+class Graph(nn.Module):
+    """What is traced: `Growing` with GenAI's inputs, logits in float32."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.form = Growing(decoder)
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor, k: list[Tensor], v: list[Tensor]) -> Cached:
+        """`input_ids` and `position_ids` [1, n] int64."""
+        logits, keys, values = self.form(input_ids, position_ids[0], k, v)
+        return logits.float(), keys, values
+
+
+def products(module: nn.Module) -> nn.Module:
+    """`module` with its linear layers as products."""
+    for name, child in module.named_children():
+        setattr(module, name, Product(child) if isinstance(child, nn.Linear) else products(child))
+    return module
+
+
+def build(decoder: Decoder, *, half: bool = False, share: bool = False) -> onnx.ModelProto:
+    """The graph of `decoder`, which is changed on the way: in float32, or in float16 with its caches. With `share` a
+    head that is the embedding lies in the file once. Raises what torch's exporter raises."""
+    layers = decoder.shape.layers
+    head = decoder.head
+    products(decoder)
+    if share and decoder.tied:
+        decoder.head = head
+        head.weight = decoder.embedding.weight
+    if half:
+        decoder.half()
+    dtype = torch.float16 if half else torch.float32
+    graph = Graph(decoder).eval()
+    k, v = ([each.to(dtype) for each in part] for part in graph.form.empty(EXAMPLE_PAST))
+    ids = torch.zeros(1, EXAMPLE, dtype=torch.int64)
+    positions = torch.arange(EXAMPLE_PAST, EXAMPLE_PAST + EXAMPLE)[None]
+    n, past = torch.export.Dim("sequence", min=1, max=LONGEST), torch.export.Dim("past", min=0, max=LONGEST)
+    cached = names.caches(layers)
+    with torch.no_grad(), _hushed():
+        program = torch.onnx.export(
+            graph,
+            (ids, positions, k, v),
+            dynamo=True,
+            dynamic_shapes={
+                "input_ids": {1: n},
+                "position_ids": {1: n},
+                "k": [{2: past} for _ in range(layers)],
+                "v": [{2: past} for _ in range(layers)],
+            },
+            input_names=[names.IDS, names.POSITIONS, *(given for given, _ in cached)],
+            output_names=[names.LOGITS, *(kept for _, kept in cached)],
+            opset_version=OPSET,
+            verbose=False,
+        )
+        made = program.model_proto
+    _name(made)
+    return made
+
+
+def _name(model: onnx.ModelProto) -> None:
+    """Weights without the way to the decoder, products by their weights: what a message about one can be read by."""
+    for weight in model.graph.initializer:
+        weight.name = weight.name.removeprefix(PREFIX)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = name.removeprefix(PREFIX)
+        if node.op_type == "MatMul" and node.input[1].endswith(".weight"):
+            node.name = node.input[1]
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without the tracer's talk, which is about itself."""
+    levels = {name: logging.getLogger(name).level for name in NOISY}
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
