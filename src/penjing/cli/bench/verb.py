@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penjing.cli import talk
+from penjing.cli import forms
+from penjing.cli.forms import form_options
 from penjing.cli.model import LOCAL, Misplaced, is_url, model_options
 from penjing.cli.verb import option, verb
-from penjing.errors import InputError
-from penjing.files import expanded, write_whole
 
 if TYPE_CHECKING:
     from penjing.cli.model import Opened
@@ -30,7 +27,6 @@ WANTED = (
     "slo",
     "seed",
 )
-FORMS = {".json": "json", ".md": "markdown", ".html": "page"}
 INTERRUPTED = 130
 ROUND = 256
 """Tokens of context are asked for in steps of so many."""
@@ -42,14 +38,6 @@ EXAMPLES = (
     ("penjing bench guide --concurrency 1,8 -o bench.html", "A page with the figures as pictures."),
     ("penjing bench guide --profile flame.svg", "Where the time goes, operator by operator."),
 )
-
-
-class FormUnknown(InputError):
-    """Facts: `path`."""
-
-    template = "What is to be written into {path} is not clear from its name."
-    hint = "Let it end in .json, .md or .html."
-    code = "form_unknown"
 
 
 @verb("bench", help="Measure how fast a model answers: latency, throughput, memory, power.", examples=EXAMPLES)
@@ -74,9 +62,7 @@ class FormUnknown(InputError):
     multiple=True,
     help="Instead: where the time goes, into a .svg, .json or .md (see docs).",
 )
-@option("--json", "as_json", is_flag=True, help="Print JSON.")
-@option("--markdown", is_flag=True, help="Print a Markdown table.")
-@option("--output", "-o", metavar="FILE", multiple=True, help="Write it to a .json, .md or .html; may be given again.")
+@form_options
 def bench(**given: Any) -> int:
     """The door. Returns the exit status."""
     from penjing.cli.bench.run import measured
@@ -90,50 +76,21 @@ def bench(**given: Any) -> int:
 
         profiled(given)
         return 0
-    files = [(path, form(path)) for path in map(expanded, given["output"])]
+    files = forms.files(given["output"])
     wanted = load(Wanted, "bench", {name: given[name] for name in WANTED}).value
     outcome = asyncio.run(measured(_opened(given, wanted), wanted, cold=given["cold"]))
-    for path, kind in files:
-        write_whole(path, written(outcome, kind).encode())
-        talk.note("Written: {path}", path=path)
-    if given["as_json"] or given["markdown"]:
-        talk.data(written(outcome, "json" if given["as_json"] else "markdown").rstrip("\n"))
-    else:
-        from penjing.cli.bench.shown import show
+    from penjing.cli.bench.shown import markdown, show
 
-        show(outcome)
+    put = forms.Forms(outcome.document, lambda: markdown(outcome), lambda: _page(outcome))
+    forms.deliver(put, files, given, lambda: show(outcome))
     return INTERRUPTED if outcome.stopped else 0
 
 
-def form(path: Path) -> str:
-    """What a file of this name holds. Raises FormUnknown."""
-    if path.suffix.lower() not in FORMS:
-        raise FormUnknown(path=path)
-    return FORMS[path.suffix.lower()]
-
-
-def written(outcome: Outcome, kind: str) -> str:
-    """The outcome as the text of a file."""
-    import json
-
-    if kind == "json":
-        return json.dumps(outcome.document(), ensure_ascii=False, indent=2) + "\n"
-    if kind == "page":
-        return _page(outcome)
-    from penjing.cli.bench.shown import markdown
-
-    return markdown(outcome)
-
-
 def _page(outcome: Outcome) -> str:
-    import penjing
-    from penjing.cli.command import command
     from penjing.language import current
     from penjing.operate.measure.report import page
-    from penjing.plan.report.frame import About
 
-    title = " / ".join(result.name for result in outcome.results)
-    about = About(title, title, command(sys.argv[1:]), outcome.when, penjing.__version__)
+    about = forms.about(" / ".join(result.name for result in outcome.results), outcome.when)
     return page(about, outcome, current())
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penjing.cli import talk
+from penjing.cli import forms
+from penjing.cli.forms import form_options
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import InputError
-from penjing.files import expanded, write_whole
 
 if TYPE_CHECKING:
     from penjing.shrink.evaluate.quality import Quality
 
-FORMS = {".json": "json", ".md": "markdown", ".html": "page"}
 BITS = "2|3|4|5|6|8|16|32"
 WANTED = ("text", "tasks", "questions", "windows", "context", "every_token", "threads", "seed", "speed")
 EXAMPLES = (
@@ -26,14 +23,6 @@ EXAMPLES = (
     ("penjing evaluate ./model.gguf --tasks arc.yaml --text none", "A task of lm-eval with its data in local files."),
     ("penjing evaluate ./a.gguf --against ./b.gguf -o report.html", "A page with the figures as pictures."),
 )
-
-
-class EvaluationForm(InputError):
-    """Facts: `path`."""
-
-    template = "What of an evaluation is to be written into {path} is not clear from its name."
-    hint = "Let it end in .json, .md or .html."
-    code = "form_unknown"
 
 
 class NothingToEvaluate(InputError):
@@ -73,29 +62,15 @@ class NothingToEvaluate(InputError):
 @option("--threads", metavar="COUNT", help="Threads that compute; one for each physical core where not given.")
 @option("--seed", metavar="NUMBER", help="The same seed gives the same intervals.")
 @option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered.")
-@option("--json", "as_json", is_flag=True, help="Print JSON.")
-@option("--markdown", is_flag=True, help="Print a Markdown table.")
-@option("--output", "-o", metavar="FILE", multiple=True, help="Write it to a .json, .md or .html; may be given again.")
+@form_options
 def evaluate(**given: Any) -> None:
     """The door."""
-    from penjing.cli.evaluate.shown import show
+    from penjing.cli.evaluate.shown import markdown, show
 
-    files = [(path, form(path)) for path in map(expanded, given["output"])]
+    files = forms.files(given["output"])
     quality = measured(given)
-    for path, kind in files:
-        write_whole(path, written(quality, kind).encode())
-        talk.note("Written: {path}", path=path)
-    if given["as_json"] or given["markdown"]:
-        talk.data(written(quality, "json" if given["as_json"] else "markdown").rstrip("\n"))
-    else:
-        show(quality)
-
-
-def form(path: Path) -> str:
-    """What a file of this name holds. Raises EvaluationForm."""
-    if path.suffix.lower() not in FORMS:
-        raise EvaluationForm(path=path)
-    return FORMS[path.suffix.lower()]
+    put = forms.Forms(quality.document, lambda: markdown(quality), lambda: _page(quality))
+    forms.deliver(put, files, given, lambda: show(quality))
 
 
 def measured(given: dict[str, Any]) -> Quality:
@@ -134,28 +109,11 @@ def measured(given: dict[str, Any]) -> Quality:
     return with_speed(quality, model, parent, wanted.threads) if wanted.speed else quality
 
 
-def written(quality: Quality, kind: str) -> str:
-    """The quality as the text of a file."""
-    import json
-
-    if kind == "json":
-        return json.dumps(quality.document(), ensure_ascii=False, indent=2) + "\n"
-    if kind == "page":
-        return _page(quality)
-    from penjing.cli.evaluate.shown import markdown
-
-    return markdown(quality)
-
-
 def _page(quality: Quality) -> str:
     from datetime import datetime, timezone
 
-    import penjing
-    from penjing.cli.command import command
     from penjing.language import current
-    from penjing.plan.report.frame import About
     from penjing.shrink.evaluate.page import page
 
-    when = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    about = About(quality.model, quality.model, command(sys.argv[1:]), when, penjing.__version__)
+    about = forms.about(quality.model, datetime.now(timezone.utc).isoformat(timespec="seconds"))
     return page(about, quality, current())
