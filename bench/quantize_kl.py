@@ -2,7 +2,7 @@
 
     python bench/quantize_kl.py [CHECKPOINT ...] [--folder DIR] [--autoround] [--write]
 
-Without a CHECKPOINT the built-in guide; a folder of `second_model.py` brings its own held-out text. All sides are
+Without a CHECKPOINT, and for the word `guide`, the built-in guide; a folder of `second_model.py` brings its own held-out text. All sides are
 calibrated on the same text, all are judged by KL(16-bit model || file) on the engine, over held-out text that nobody
 was calibrated on. Peers: llama-quantize's mixtures (the same types, and ggml's own rounding with the importance matrix)
 and AutoRound at 200 iterations (`autoround_peer.py`, which needs torch; its files in --folder are used again). At each
@@ -189,15 +189,16 @@ def stages() -> Report:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", nargs="*", type=Path)
+    parser.add_argument("checkpoints", nargs="*", default=["guide"])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "penjing-quantize-kl")
     parser.add_argument("--autoround", action="store_true", help="make AutoRound's files that are not in --folder")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     table = []
-    for checkpoint in options.checkpoints or [None]:
-        table += rows(subject(checkpoint, options.folder), options.folder, options.autoround)
+    for checkpoint in options.checkpoints:
+        place = None if checkpoint == "guide" else Path(checkpoint)
+        table += rows(subject(place, options.folder), options.folder, options.autoround)
     if options.write:
         made = [scheme for scheme in SCHEMES if list(options.folder.glob(f"*-autoround-{scheme}.gguf"))]
         named = [*PRESETS, *(f"AutoRound {scheme}" for scheme in made)]
