@@ -1,0 +1,112 @@
+"""A checkpoint folder becomes an `.mlpackage`, and what was written is read again and compared with the checkpoint.
+
+Does not know: what else lies beside a package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penjing.export.coreml import names, verify
+from penjing.export.coreml.convert import convert
+from penjing.export.coreml.interpreter import Interpreter
+from penjing.export.coreml.palettes import palettize
+from penjing.export.coreml.program import read
+from penjing.export.coreml.quantize import quantize
+from penjing.export.coreml.stateful import Stateful, halve
+from penjing.export.coreml.toolbox import quiet
+from penjing.export.coreml.verify import Matrix, Weights
+from penjing.export.decoder import weights
+from penjing.export.decoder.model import Decoder
+from penjing.export.decoder.shape import Shape
+from penjing.export.decoder.shape import read as read_shape
+from penjing.progress import Progress, Report, span
+
+if TYPE_CHECKING:
+    from penjing.export.target import Options
+
+WINDOWS, LENGTH = 32, 512
+"""Calibration text, in windows and tokens of one at most."""
+LAYERS = {
+    "fp16": Matrix(16),
+    "int8": Matrix(8),
+    "int4": Matrix(4),
+    "pal4": Matrix(4, palette=True),
+    "pal6": Matrix(6, palette=True),
+}
+WORDS = Matrix(8)
+"""Of the embedding and the head wherever the layers are not in fp16: each of their rows is a word."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is in the package: `context` tokens of room, `weights` as they were compared with the parent's."""
+
+    shape: Shape
+    vocabulary: int
+    context: int
+    weights: Weights
+
+
+def write(model: Path, package: Path, options: Options, report: Report) -> Written:
+    """Write the checkpoint in the folder `model` to `package`, and prove it. Raises ModelError, NotAText, TextTooShort,
+    WrongProgram, DiskFull, and what `report` raises."""
+    shape, _ = read_shape(model)
+    context = options.tokens(shape.context)
+    decoder = weights.load(model, context, rows=context, report=span(report, 0, 0.1))
+    wanted = matrices(decoder, options.precision)
+    if LAYERS[options.precision].palette:
+        _palettize(model, decoder, options, span(report, 0.1, 0.6))
+    report(Progress(0.6, "converting"))
+    program = _program(decoder, wanted, options, context, report)
+    report(Progress(0.9, "writing"))
+    with quiet():
+        program.save(str(package))
+    report(Progress(0.95, "comparing"))
+    written = read(package)
+    verify.structure(written, shape, decoder.vocabulary, context, options.sequence)
+    parents = {name: each.numpy() for name, each in weights.read(model, shape).items() if name in wanted}
+    return Written(shape, decoder.vocabulary, context, verify.weights(Interpreter(written), parents, wanted))
+
+
+def matrices(decoder: Decoder, precision: str) -> dict[str, Matrix]:
+    """What each matrix of `decoder` is to be in `precision`."""
+    layers = LAYERS[precision]
+    words = layers if layers.bits == 16 else WORDS
+    return {
+        name: layers if name.startswith("layers.") else words
+        for name, each in decoder.named_parameters(remove_duplicate=False)
+        if each.ndim == 2
+    }
+
+
+def _program(decoder: Decoder, wanted: Mapping[str, Matrix], options: Options, context: int, report: Report) -> Any:
+    metadata = {names.MODEL_NAME: options.name}
+    if decoder.shape.window:
+        metadata[names.WINDOW] = str(decoder.shape.window)
+    widths = {decoder.get_parameter(name).shape[1] for name, each in wanted.items() if each == LAYERS["int4"]}
+    halve(decoder)
+    program = convert(Stateful(decoder, context, options.sequence), metadata)
+    bits = {names.constant(name): each.bits for name, each in wanted.items() if each.bits < 16 and not each.palette}
+    if bits:
+        report(Progress(0.8, "quantizing"))
+        program = quantize(program, bits, widths)
+    return program
+
+
+def _palettize(model: Path, decoder: Decoder, options: Options, report: Report) -> None:
+    from penjing.shrink.examples import examples
+    from penjing.shrink.texts.known import CALIBRATION, texts
+    from penjing.shrink.torch_model import tokenizer
+
+    source = texts(str(options.calibration or CALIBRATION))
+    length = min(LENGTH, options.tokens(decoder.shape.context))
+    palettize(
+        decoder,
+        LAYERS[options.precision].bits,
+        examples(source, tokenizer(model), context=length, most=WINDOWS),
+        report,
+    )
