@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+PATIENCE = 60.0
 ANSWERED = ".message.assistant[aria-busy=false]"
 
 
@@ -116,8 +118,9 @@ def guide() -> Iterator[Process]:
 
 
 @contextmanager
-def saying(script: Script, options: GatewayOptions | None = None) -> Iterator[str]:
-    """The URL of a gateway in a thread of its own, in front of an engine that says what `script` holds."""
+def saying(script: Script, options: GatewayOptions | None = None, **others: Script) -> Iterator[str]:
+    """The URL of a gateway in a thread of its own, in front of an engine `fake` that says what `script` holds, and of
+    `others` by their names."""
     loop = asyncio.new_event_loop()
     said: list[Said] = []
     ready = threading.Event()
@@ -127,7 +130,7 @@ def saying(script: Script, options: GatewayOptions | None = None) -> Iterator[st
         if what.event == "ready":
             ready.set()
 
-    gateway = Gateway({"fake": Fake(script)}, options)
+    gateway = Gateway({name: Fake(each, name) for name, each in {"fake": script, **others}.items()}, options)
     listener = bind("127.0.0.1", 0)
     task = loop.create_task(serve(gateway, listener, announce=hear, drain_seconds=1))
 
@@ -156,6 +159,32 @@ def ask(page: Page, text: str) -> str:
     page.click(".writer.main .primary")
     page.locator(ANSWERED).nth(before).wait_for(timeout=60_000)
     return page.locator(ANSWERED).nth(before).locator(".markdown").inner_text()
+
+
+def item(page: Page, name: str) -> None:
+    """Choose from the menu of the first conversation in the list."""
+    page.locator(".head").first.hover()
+    page.locator(".head .menu > button").first.click()
+    page.get_by_role("menuitem", name=name).click()
+
+
+def option(page: Page, model: str) -> None:
+    """Choose a model of the server."""
+    page.locator(f".picker option[value='server:{model}']").wait_for(state="attached")
+    page.locator(".picker select").select_option(f"server:{model}")
+
+
+def until(page: Page, script: str, holds: Callable[[Any], bool], what: str) -> None:
+    """Wait until what `script` finds is as it should be; the page may be loaded again meanwhile."""
+    from playwright.sync_api import Error
+
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(Error):
+            if holds(page.evaluate(script)):
+                return
+        page.wait_for_timeout(100)
+    pytest.fail(f"never happened: {what}")
 
 
 def setting(page: Page, **values: Any) -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.running import Process
 from penjing.engines.fake import Script
 from penjing.gateway.options import GatewayOptions
-from web.conftest import ANSWERED, DESK, Visit, ask, saying, setting
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
+from web.conftest import ANSWERED, DESK, Visit, ask, item, saying, setting
 
 pytestmark = pytest.mark.extras
 
@@ -24,13 +20,6 @@ RICH = (
     "[bad](javascript:document.title='caught') ![far](https://example.com/a.png)\n\n"
     "```python\ndef double(number):\n    return number * 2  # twice\n```\n\n| a | b |\n|--|--:|\n| 1 | 2 |\n"
 )
-
-
-def item(page: Page, name: str) -> None:
-    """Choose from the menu of the first conversation in the list."""
-    page.locator(".head").first.hover()
-    page.locator(".head .menu > button").first.click()
-    page.get_by_role("menuitem", name=name).click()
 
 
 def test_a_conversation_with_all_that_can_be_done_to_it(guide: Process, visit: Visit, tmp_path: Path) -> None:

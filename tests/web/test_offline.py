@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from gateway.running import Process, finish, launch
 from penjing.export.offer import offer
 from penjing.export.web import export
 from penjing.store.resolve import guide as guide_path
-from web.conftest import PHONE, Visit, Visitor, ask, setting
+from web.conftest import PHONE, Visit, Visitor, ask, setting, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request, Route
@@ -28,7 +27,6 @@ pytestmark = pytest.mark.extras
 QUESTIONS = 50
 ALIKE = 0.95
 HALF = 3_000_000
-PATIENCE = 60.0
 KEPT = "() => JSON.parse(localStorage.getItem('penjing.models') ?? '[]').map(model => model.name)"
 
 
@@ -38,19 +36,6 @@ SIZES = """async () => {
     const handles = await Array.fromAsync(folder.values());
     return Promise.all(handles.map(handle => handle.getFile().then(file => file.size)));
 }"""
-
-
-def until(page: Page, script: str, holds: Callable[[Any], bool], what: str) -> None:
-    """Wait until what `script` finds is as it should be; the page may be loaded again meanwhile."""
-    from playwright.sync_api import Error
-
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        with suppress(Error):
-            if holds(page.evaluate(script)):
-                return
-        page.wait_for_timeout(100)
-    pytest.fail(f"never happened: {what}")
 
 
 def until_kept(page: Page) -> None:

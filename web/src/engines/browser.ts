@@ -55,6 +55,14 @@ export class Browser implements Engine {
       const wllama = await engine();
       const context = Math.min(offer.context || MOST_CONTEXT, MOST_CONTEXT);
       await wllama.loadModel([file], { n_ctx: context, n_parallel: 1, n_gpu_layers: 0 });
+      const { hparams, meta } = wllama.getModelMetadata();
+      if (!offer.context) {
+        models.learn(id, { context: hparams.nCtxTrain, thinks: thinks(meta) }); // it came from a file, unread until now
+        if (hparams.nCtxTrain < context) {
+          await wllama.exit();
+          return await this.ready(id);
+        }
+      }
       this.held = { id, wllama };
       const info = wllama.getLoadedContextInfo();
       const room = Math.min(context, info.n_ctx);
@@ -66,6 +74,11 @@ export class Browser implements Engine {
       loading.value = "";
     }
   }
+}
+
+/** Whether the model's chat template can be told to think, as `export/offer.py` finds it out. */
+function thinks(meta: Record<string, string>): boolean {
+  return meta["tokenizer.chat_template"]?.includes("enable_thinking") ?? false;
 }
 
 function message(turn: Turn): object {

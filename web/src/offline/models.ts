@@ -38,12 +38,19 @@ export function fileName(id: string): string {
   return `${id}.gguf`;
 }
 
-/** See which of the listed models are still there: a browser may have made room. */
-export async function check(): Promise<void> {
-  if (!able || !kept.value.length) return;
+/** See which of the listed models are still there, and return the others: a browser may have made room. */
+export async function check(): Promise<Offer[]> {
+  if (!able || !kept.value.length) return [];
   const sizes = await Promise.all(kept.value.map((offer) => open(offer.id).then((file) => file.size, () => -1)));
   const there = kept.value.filter((offer, index) => sizes[index] === offer.bytes);
-  if (there.length < kept.value.length) remember(there);
+  const gone = kept.value.filter((offer) => !there.includes(offer));
+  if (gone.length) remember(there);
+  return gone;
+}
+
+/** Keep what was found out about a model once it was loaded. */
+export function learn(id: string, facts: Partial<Pick<Offer, "context" | "thinks">>): void {
+  remember(kept.value.map((offer) => (offer.id === id ? { ...offer, ...facts } : offer)));
 }
 
 /** The file of a model that is kept. Throws Trouble "gone". */

@@ -2,7 +2,7 @@
 import { loading } from "../engines/browser.ts";
 import { newer, renew } from "../offline/start.ts";
 import { coming, stop } from "../offline/models.ts";
-import { chosen, keep, serverState } from "../state/models.ts";
+import { chosen, fetchFor, serverState } from "../state/models.ts";
 import { tell } from "../state/notes.ts";
 import { say, size } from "../words/say.ts";
 
@@ -17,7 +17,7 @@ export function Banner() {
   }
   if (wanted) {
     const text = say("models.keep", { model: wanted.name, size: size(wanted.bytes) });
-    return <Line text={text} offer={say("models.keep.do")} act={() => keep(wanted.id).catch(tell)} />;
+    return <Line text={text} offer={say("models.keep.do")} act={() => fetchFor(wanted).catch(tell)} />;
   }
   if (loading.value) return <Line text={say("models.loading", { model: loading.value })} />;
   if (serverState.value === "away") {

@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { say } from "../words/say.ts";
 import { IconButton } from "./icon.tsx";
+import { Notes } from "./notes.tsx";
 
 interface Props {
   title: string;
@@ -32,6 +33,7 @@ export function Dialog({ title, close, children, kind = "" }: Props) {
         </header>
         <div class="dialog-body">{children}</div>
       </div>
+      <Notes />
     </dialog>
   );
 }

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { able, coming, kept, remove } from "../offline/models.ts";
 import { askToLast, storage, type Storage } from "../offline/storage.ts";
 import { distrusted } from "../offline/start.ts";
-import { fingerprint, keep, ofBrowser, take } from "../state/models.ts";
+import { fetchFor, fingerprint, ofBrowser, take } from "../state/models.ts";
 import { note, tell } from "../state/notes.ts";
 import { say, size } from "../words/say.ts";
 import { IconButton } from "./icon.tsx";
@@ -64,7 +64,7 @@ function List() {
                 icon="save"
                 label={say("models.fetch", { model: model.name })}
                 disabled={!!way}
-                onClick={() => keep(model.id).catch(tell)}
+                onClick={() => fetchFor(model).catch(tell)}
               />
             )}
           </li>

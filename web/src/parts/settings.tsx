@@ -3,10 +3,10 @@ import { useRef, useState } from "preact/hooks";
 import type { Sampling } from "../engines/engine.ts";
 import { newId } from "../keep/conversation.ts";
 import { every } from "../keep/database.ts";
-import { download, fromJson, toJson } from "../keep/transfer.ts";
+import { download, toJson } from "../keep/transfer.ts";
 import * as conversations from "../state/conversations.ts";
 import { refresh, serverState } from "../state/models.ts";
-import { note, tell } from "../state/notes.ts";
+import { tell } from "../state/notes.ts";
 import { settingsOpen } from "../state/screen.ts";
 import { set, settings, type Settings as Kept } from "../state/settings.ts";
 import { number, say } from "../words/say.ts";
@@ -246,12 +246,6 @@ function Data() {
   const input = useRef<HTMLInputElement>(null);
   const count = conversations.heads.value.length;
   const save = async () => download("penjing-chats.json", "application/json", toJson(await every()));
-  const read = async (file: File | undefined) => {
-    if (!file) return;
-    const found = fromJson(await file.text());
-    await conversations.add(found);
-    note(say("settings.imported", { count: number(found.length) }));
-  };
   const removeAll = () => {
     if (confirm(say("settings.removeAll.sure", { count: number(count) }))) conversations.removeAll().catch(tell);
   };
@@ -276,7 +270,8 @@ function Data() {
         accept=".json,application/json"
         hidden
         onChange={(event) => {
-          read(event.currentTarget.files?.[0]).catch(tell);
+          const file = event.currentTarget.files?.[0];
+          if (file) conversations.readFile(file).catch(tell);
           event.currentTarget.value = "";
         }}
       />

@@ -51,9 +51,16 @@ export function Writer({ begin = "", send, cancel }: Props) {
     event.preventDefault();
     add(files);
   };
+  const dropped = (event: DragEvent) => {
+    const files = [...(event.dataTransfer?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+    if (!files.length || cancel || !model?.sees) return;
+    event.preventDefault();
+    add(files);
+  };
   return (
     <form
       class={cancel ? "writer" : "writer main"}
+      onDrop={dropped}
       onSubmit={(event) => {
         event.preventDefault();
         go();

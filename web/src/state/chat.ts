@@ -1,10 +1,12 @@
 // One answer at a time: asking, streaming, stopping, asking again.
 import { computed, signal } from "@preact/signals";
-import { Trouble, type Counted, type Model } from "../engines/engine.ts";
+import { Trouble, type Counted, type Model, type Turn } from "../engines/engine.ts";
 import { grown, newId, path, replaced, turnedTo, turns, type Conversation, type Message } from "../keep/conversation.ts";
 import { current, keep } from "./conversations.ts";
 import { chosen, engineOf, refresh, serverState } from "./models.ts";
+import { note } from "./notes.ts";
 import { settings } from "./settings.ts";
+import { say } from "../words/say.ts";
 
 /** The answer that is being written. It changes with every frame; the conversation only when it ends. */
 export interface Live {
@@ -61,7 +63,7 @@ async function ask(conversation: Conversation): Promise<void> {
     at: Date.now(),
     model: model.name,
   };
-  const asked = turns(conversation);
+  const asked = readable(turns(conversation), model);
   const held = grown(conversation, answer);
   live.value = { conversation: held.id, message: answer.id, text: "", thinking: "", perSecond: 0 };
   await keep(held);
@@ -72,12 +74,19 @@ async function ask(conversation: Conversation): Promise<void> {
   if (ended.state === "failed") void refresh();
 }
 
+/** Without pictures where the model sees none, so that a conversation can go on with another model. */
+function readable(asked: Turn[], model: Model): Turn[] {
+  if (model.sees || !asked.some((turn) => turn.images)) return asked;
+  note(say("write.blind", { model: model.name }));
+  return asked.map(({ role, text }) => ({ role, text }));
+}
+
 /** The answer as it ended, however it did. */
 async function written(
   held: Conversation,
   answer: Message,
   model: Model,
-  asked: ReturnType<typeof turns>,
+  asked: Turn[],
   signal: AbortSignal,
 ): Promise<Message> {
   const { sampling, thinking } = settings.value;

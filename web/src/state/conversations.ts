@@ -2,7 +2,9 @@
 import { computed, signal } from "@preact/signals";
 import { empty, path, type Conversation } from "../keep/conversation.ts";
 import * as database from "../keep/database.ts";
-import { tell } from "./notes.ts";
+import { fromJson } from "../keep/transfer.ts";
+import { number, say } from "../words/say.ts";
+import { note, tell } from "./notes.ts";
 import { settings } from "./settings.ts";
 
 export const heads = signal<database.Head[]>([]);
@@ -63,6 +65,13 @@ export async function removeAll(): Promise<void> {
 export async function add(conversations: Conversation[]): Promise<void> {
   await database.save(...conversations);
   heads.value = await database.heads();
+}
+
+/** Take in the conversations of a file that was written here. Throws Trouble "import". */
+export async function readFile(file: File): Promise<void> {
+  const read = fromJson(await file.text());
+  await add(read);
+  note(say("settings.imported", { count: number(read.length) }));
 }
 
 export async function seek(sought: string): Promise<void> {

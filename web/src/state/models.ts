@@ -4,6 +4,7 @@ import { Browser, loaded } from "../engines/browser.ts";
 import { Trouble, type Engine, type Model } from "../engines/engine.ts";
 import { Server } from "../engines/server.ts";
 import * as pocket from "../offline/models.ts";
+import { storage } from "../offline/storage.ts";
 import { note, tell } from "./notes.ts";
 import { set, settings } from "./settings.ts";
 import { say } from "../words/say.ts";
@@ -63,17 +64,32 @@ export function engineOf(model: Model): Engine {
 
 export function choose(model: Model): void {
   set({ model: model.key });
-  if (model.where === "browser" && !model.ready) keep(model.id).catch(tell);
+  if (model.where === "browser" && !model.ready) fetchFor(model).catch(tell);
 }
 
-/** Have a model, and the engine for it, on this device. */
-export async function keep(id: string): Promise<void> {
+/** Have a model, and the engine for it, on this device; true when it is. */
+export async function keep(id: string): Promise<boolean> {
   const offer = offered.value.find((each) => each.id === id);
-  if (!offer) return;
+  if (!offer) return false;
   const { keepEngine } = await import("../engines/wllama.ts");
-  await Promise.all([pocket.fetchModel(offer, settings.value.apiKey), keepEngine()]).catch((error: unknown) => {
-    if (!(error instanceof Trouble && error.kind === "stopped")) throw error;
-  });
+  try {
+    await Promise.all([pocket.fetchModel(offer, settings.value.apiKey), keepEngine()]);
+    return true;
+  } catch (error) {
+    if (error instanceof Trouble && error.kind === "stopped") return false;
+    throw error;
+  }
+}
+
+/** As `keep`, for somebody who asked for it and wants to know when it is done. */
+export async function fetchFor(model: Model): Promise<void> {
+  if (await keep(model.id)) await arrived(model.name);
+}
+
+/** Tell that a model is here, and whether it stays. */
+async function arrived(model: string): Promise<void> {
+  const room = await storage();
+  note(room?.lasting === false ? `${say("models.taken", { model })} ${say("models.fleeting")}` : say("models.taken", { model }));
 }
 
 /** Take a GGUF file in, and let it answer. */
@@ -81,7 +97,7 @@ export async function take(file: File): Promise<void> {
   const { keepEngine } = await import("../engines/wllama.ts");
   const [offer] = await Promise.all([pocket.takeFile(file), keepEngine()]);
   set({ model: `browser:${offer.id}` });
-  note(say("models.taken", { model: offer.name }));
+  await arrived(offer.name);
 }
 
 /** Ask the server what it has; again soon while a model is loading there. */
@@ -113,7 +129,8 @@ export async function start(): Promise<void> {
   });
   addEventListener("online", () => void refresh());
   void refresh();
-  await pocket.check();
+  const gone = await pocket.check();
+  if (gone.length) note(say("models.evicted", { models: gone.map((offer) => offer.name).join(", ") }), true);
   await look();
 }
 
