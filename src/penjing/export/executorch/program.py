@@ -117,7 +117,7 @@ def lower(program: torch.export.ExportedProgram, methods: Mapping[str, object], 
             compile_config=EdgeCompileConfig(_check_ir_validity=False),
             constant_methods=dict(methods),
         )
-        return edge.to_executorch(ExecutorchBackendConfig(extract_delegate_segments=True))
+        return edge.to_executorch(ExecutorchBackendConfig(do_quant_fusion_and_const_prop=quantized))
 
 
 def save(made: Any, output: Path) -> None:

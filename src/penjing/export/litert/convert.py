@@ -20,6 +20,10 @@ from penjing.export.litert.hush import hushed
 from penjing.export.litert.names import DECODE, KEYS, LOGITS, POSITIONS, PREFILL, TOKENS, VALUES
 
 
+FAINT = 1e-6
+"""A weight whose scale at 4 bits (a seventh of it) is still a number above 0 as float16."""
+
+
 class Signature(nn.Module):
     """The decoder with a cache of `context` tokens that goes in and comes out by name: `kv_cache_k_I` and
     `kv_cache_v_I`, float32 [1, kv_heads, context, head]."""
@@ -52,6 +56,25 @@ class Signature(nn.Module):
         empty = {f"{prefix}{layer}": torch.zeros(size) for prefix in (KEYS, VALUES) for layer in range(shape.layers)}
         positions = torch.arange(n, dtype=torch.int32)
         return {TOKENS: torch.zeros(1, n, dtype=torch.int32), POSITIONS: positions, **empty}
+
+
+def untie(decoder: Decoder) -> None:
+    """Make the head another matrix than the embeddings, in place, with the same logits to the last bit: twice as large,
+    after a norm half as large. Two tensors that are equal become one in a `.tflite`, and that one cannot have two types
+    of quantization: it would be stored for each use."""
+    decoder.head.weight = nn.Parameter(decoder.head.weight * 2, requires_grad=False)
+    decoder.norm.weight = nn.Parameter(decoder.norm.weight / 2, requires_grad=False)
+
+
+def guard(decoder: Decoder, block: int) -> None:
+    """Raise one weight of every block of a row, in place, in which all are (nearly) zero: its scale would be 0 as
+    float16, and XNNPACK does not load such a model. Rows of tokens that a vocabulary was filled up with are so."""
+    for module in decoder.modules():
+        if isinstance(module, nn.Linear) and module.in_features % block == 0:
+            blocks = module.weight.detach().clone().view(-1, block)
+            faint = blocks.abs().amax(1) < FAINT
+            blocks[faint, blocks[faint].abs().argmax(1)] = FAINT
+            module.weight = nn.Parameter(blocks.view_as(module.weight), requires_grad=False)
 
 
 def convert(decoder: Decoder, output: Path, *, context: int, chunk: int) -> None:

@@ -22,12 +22,9 @@ def quantize(source: Path, output: Path, precision: str) -> None:
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
-    made = quantizer.Quantizer(str(source))
-    products = TFLOperationName.FULLY_CONNECTED
-    made.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
-    if precision == "int4":
-        made.add_dynamic_config(".*", products, 4, QuantGranularity.BLOCKWISE_32)
-    else:
-        made.add_dynamic_config(".*", products, 8)
     with hushed():
+        made = quantizer.Quantizer(str(source))
+        made.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
+        blocks = QuantGranularity.BLOCKWISE_32 if precision == "int4" else QuantGranularity.CHANNELWISE
+        made.add_dynamic_config(".*", TFLOperationName.FULLY_CONNECTED, PRECISIONS[precision], blocks)
         made.quantize().export_model(str(output))

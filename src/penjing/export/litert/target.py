@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from penjing.export import manner, starters
 from penjing.export.litert import bundle, names
-from penjing.export.litert.quantize import PRECISIONS, quantize
+from penjing.export.litert.quantize import BLOCK, PRECISIONS, quantize
 from penjing.export.litert.runtime import LiteRTRuntime
 from penjing.export.starters import Facts, State, Tensor
 from penjing.export.target import Options
@@ -39,17 +39,21 @@ class LiteRT:
     )
     precisions: ClassVar[Mapping[str, float]] = {"int8": 8.0, "int4": 4.5, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+    uses: ClassVar[tuple[str, ...]] = ("context",)
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The model, its bundle, its tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
         from penjing.export.decoder import weights
-        from penjing.export.litert.convert import convert
+        from penjing.export.litert.convert import convert, guard, untie
 
         tell = report or _silent
         decoder = weights.load(model, options.context, report=span(tell, 0, 0.1))
         context = options.tokens(decoder.shape.context)
         chunk = min(CHUNK, context)
         whole = output / MODEL if options.precision not in PRECISIONS else output / "float32.tflite"
+        if options.precision == "int4":
+            untie(decoder)
+            guard(decoder, BLOCK)
         tell(Progress(0.1, "converting"))
         convert(decoder, whole, context=context, chunk=chunk)
         if whole.name != MODEL:

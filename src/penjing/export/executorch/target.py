@@ -1,0 +1,102 @@
+"""The target `executorch`, for Android, iOS and C++.
+
+Does not know: how a decoder computes, how an export is compared with its parent.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from penjing.export import manner, starters
+from penjing.export.executorch import names
+from penjing.export.executorch.runtime import ExecuTorchRuntime
+from penjing.export.starters import Facts, Tensor
+from penjing.export.target import Options
+from penjing.progress import Progress, Report, span
+
+if TYPE_CHECKING:
+    from penjing.export.manner import Manner
+
+MODEL = "model.pte"
+TOKENIZER = "tokenizer.json"
+CHUNK = 128
+"""Tokens that one call reads at most: the memory for them is planned when the program is made."""
+
+
+class ExecuTorch:
+    """`model.pte` with its cache inside, for XNNPACK."""
+
+    name: ClassVar[str] = "executorch"
+    extra: ClassVar[str] = "executorch"
+    packages: ClassVar[tuple[str, ...]] = ("torch", "executorch", "torchao")
+    precisions: ClassVar[Mapping[str, float]] = {"8da8w": 8.0, "8da4w": 4.5, "fp32": 32.0}
+    takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+    uses: ClassVar[tuple[str, ...]] = ("context",)
+
+    def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
+        """The program, the tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
+        from penjing.export.decoder import weights
+        from penjing.export.executorch.program import WEIGHTS, lower, quantize, save, trace
+
+        tell = report or _silent
+        decoder = weights.load(model, options.context, report=span(tell, 0, 0.1))
+        context = options.tokens(decoder.shape.context)
+        chunk, vocabulary = min(CHUNK, context), decoder.vocabulary
+        spoken = manner.read(model)
+        if options.precision in WEIGHTS:
+            tell(Progress(0.1, "quantizing"))
+            quantize(decoder, options.precision)
+        tell(Progress(0.2, "exporting"))
+        program = trace(decoder, context=context, chunk=chunk)
+        tell(Progress(0.4, "converting"))
+        made = lower(program, methods(spoken, vocabulary, context, chunk), quantized=options.precision in WEIGHTS)
+        tell(Progress(0.9, "writing"))
+        save(made, output / MODEL)
+        if (model / TOKENIZER).is_file():
+            shutil.copyfile(model / TOKENIZER, output / TOKENIZER)
+            if options.starter:
+                starters.write(facts(options, spoken, vocabulary, context, chunk), output)
+        return sorted(path for path in output.rglob("*") if path.is_file())
+
+    def reload(self, output: Path) -> ExecuTorchRuntime:
+        """Raises ExecuTorchRefuses."""
+        return ExecuTorchRuntime(output / MODEL)
+
+
+def methods(spoken: Manner, vocabulary: int, context: int, chunk: int) -> dict[str, object]:
+    """What a program says about itself to ExecuTorch's runners."""
+    return {
+        names.CHUNK: chunk,
+        names.CONTEXT: context,
+        names.VOCABULARY: vocabulary,
+        names.ENDS: list(spoken.end_tokens),
+        "use_kv_cache": True,
+        "use_sdpa_with_kv_cache": False,
+        "enable_dynamic_shape": True,
+    }
+
+
+def facts(options: Options, spoken: Manner, vocabulary: int, context: int, chunk: int) -> Facts:
+    """What the starters are filled with."""
+    return Facts(
+        target=ExecuTorch.name,
+        model=options.name,
+        precision=options.precision,
+        files={"model": MODEL, "tokenizer": TOKENIZER},
+        inputs={
+            "ids": Tensor(names.TOKENS, (1, "sequence"), "int64"),
+            "positions": Tensor(names.POSITION, (1,), "int64"),
+        },
+        outputs={"logits": Tensor(names.LOGITS, (1, vocabulary), "float32")},
+        vocabulary=vocabulary,
+        context=context,
+        manner=spoken,
+        more={"chunk": chunk, "method": names.FORWARD},
+    )
+
+
+def _silent(progress: Progress) -> None:
+    """Nobody listens."""
