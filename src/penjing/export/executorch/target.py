@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MODEL = "model.pte"
 TOKENIZER = "tokenizer.json"
 CHUNK = 128
-"""Tokens that one call reads at most: the memory for them is planned when the program is made."""
+"""Tokens that one call reads at most, unless said otherwise: their memory is planned when the program is made."""
 
 
 class ExecuTorch:
@@ -34,6 +34,7 @@ class ExecuTorch:
     packages: ClassVar[tuple[str, ...]] = ("torch", "executorch", "torchao")
     precisions: ClassVar[Mapping[str, float]] = {"8da8w": 8.0, "8da4w": 4.5, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+    uses: ClassVar[tuple[str, ...]] = ("context", "sequence")
     uses: ClassVar[tuple[str, ...]] = ("context",)
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
@@ -44,7 +45,7 @@ class ExecuTorch:
         tell = report or _silent
         decoder = weights.load(model, options.context, report=span(tell, 0, 0.1))
         context = options.tokens(decoder.shape.context)
-        chunk, vocabulary = min(CHUNK, context), decoder.vocabulary
+        chunk, vocabulary = min(options.sequence or CHUNK, context), decoder.vocabulary
         spoken = manner.read(model)
         if options.precision in WEIGHTS:
             tell(Progress(0.1, "quantizing"))

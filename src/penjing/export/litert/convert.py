@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from penjing.export.decoder.model import Decoder
+from penjing.export.litert.faults import NoBlocks
 from penjing.export.litert.hush import hushed
 from penjing.export.litert.names import DECODE, KEYS, LOGITS, POSITIONS, PREFILL, TOKENS, VALUES
-
 
 FAINT = 1e-6
 """A weight whose scale at 4 bits (a seventh of it) is still a number above 0 as float16."""
@@ -58,6 +58,14 @@ class Signature(nn.Module):
         return {TOKENS: torch.zeros(1, n, dtype=torch.int32), POSITIONS: positions, **empty}
 
 
+def require_blocks(decoder: Decoder, model: Path, block: int) -> None:
+    """Raises NoBlocks where a row of a matrix is not whole blocks long."""
+    widths = {each.in_features for each in decoder.modules() if isinstance(each, nn.Linear)}
+    broken = sorted(width for width in widths if width % block)
+    if broken:
+        raise NoBlocks(path=str(model), widths=", ".join(map(str, broken)), block=block)
+
+
 def untie(decoder: Decoder) -> None:
     """Make the head another matrix than the embeddings, in place, with the same logits to the last bit: twice as large,
     after a norm half as large. Two tensors that are equal become one in a `.tflite`, and that one cannot have two types
@@ -70,7 +78,7 @@ def guard(decoder: Decoder, block: int) -> None:
     """Raise one weight of every block of a row, in place, in which all are (nearly) zero: its scale would be 0 as
     float16, and XNNPACK does not load such a model. Rows of tokens that a vocabulary was filled up with are so."""
     for module in decoder.modules():
-        if isinstance(module, nn.Linear) and module.in_features % block == 0:
+        if isinstance(module, nn.Linear):
             blocks = module.weight.detach().clone().view(-1, block)
             faint = blocks.abs().amax(1) < FAINT
             blocks[faint, blocks[faint].abs().argmax(1)] = FAINT

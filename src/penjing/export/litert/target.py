@@ -22,7 +22,7 @@ MODEL = "model.tflite"
 BUNDLE = "model.litertlm"
 TOKENIZER = "tokenizer.json"
 CHUNK = 128
-"""Tokens that prefill reads at once."""
+"""Tokens that prefill reads at once, unless said otherwise."""
 
 
 class LiteRT:
@@ -39,19 +39,21 @@ class LiteRT:
     )
     precisions: ClassVar[Mapping[str, float]] = {"int8": 8.0, "int4": 4.5, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+    uses: ClassVar[tuple[str, ...]] = ("context", "sequence")
     uses: ClassVar[tuple[str, ...]] = ("context",)
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The model, its bundle, its tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
         from penjing.export.decoder import weights
-        from penjing.export.litert.convert import convert, guard, untie
+        from penjing.export.litert.convert import convert, guard, require_blocks, untie
 
         tell = report or _silent
         decoder = weights.load(model, options.context, report=span(tell, 0, 0.1))
         context = options.tokens(decoder.shape.context)
-        chunk = min(CHUNK, context)
+        chunk = min(options.sequence or CHUNK, context)
         whole = output / MODEL if options.precision not in PRECISIONS else output / "float32.tflite"
         if options.precision == "int4":
+            require_blocks(decoder, model, BLOCK)
             untie(decoder)
             guard(decoder, BLOCK)
         tell(Progress(0.1, "converting"))
