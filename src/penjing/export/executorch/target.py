@@ -35,7 +35,6 @@ class ExecuTorch:
     precisions: ClassVar[Mapping[str, float]] = {"8da8w": 8.0, "8da4w": 4.5, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
     uses: ClassVar[tuple[str, ...]] = ("context", "sequence")
-    uses: ClassVar[tuple[str, ...]] = ("context",)
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The program, the tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""

@@ -40,7 +40,6 @@ class LiteRT:
     precisions: ClassVar[Mapping[str, float]] = {"int8": 8.0, "int4": 4.5, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
     uses: ClassVar[tuple[str, ...]] = ("context", "sequence")
-    uses: ClassVar[tuple[str, ...]] = ("context",)
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The model, its bundle, its tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
