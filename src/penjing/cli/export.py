@@ -1,20 +1,21 @@
-"""The verb `export`: a model in the form that an app, a phone or a browser runs."""
+"""The verb `export`: a model in the form that an app, a phone or a browser runs, compared with its original."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import InputError, SettingError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from penjing.export.check import Check
+    from penjing.export.make import Made
     from penjing.export.offer import Offer
+    from penjing.export.target import Target
     from penjing.progress import Report
 
-TARGETS = ("web",)
 SLOW_IN_WASM = ("Q4_0", "Q4_1", "Q5_0", "Q5_1")
 """Types for which llama.cpp has no fast code in wasm."""
 LARGE = 2_000_000_000
@@ -25,7 +26,7 @@ class NoOutput(InputError):
     """Facts: `target`."""
 
     template = "An export needs a folder to write to."
-    hint = "Name one: penjing export guide --target {target} --output ./page"
+    hint = "Name one: penjing export guide --target {target} --output ./{target}"
     code = "no_output"
 
 
@@ -39,52 +40,151 @@ class SealedStays(InputError):
 
 @verb(
     "export",
-    help="Write a model in the form that a phone, an app or a browser runs.",
+    help="Write a model in the form that a phone, an app or a browser runs, and compare it with the original.",
     examples=(
         ("penjing export guide --target web --output ./page", "The chat page with the model inside, for any web host."),
         ("penjing export ./checkpoint --bits 4 --target web --output ./page", "A checkpoint, quantized to 4 bits."),
+        ("penjing export guide --target onnx --precision int4 --output ./onnx", "For ONNX Runtime, 4 bits a weight."),
+        ("penjing export ./checkpoint --target gguf --precision q4_k_m --output ./gguf", "For llama.cpp."),
         ("penjing export ./checkpoint --lint", "What a phone cannot run of it, before anything is written."),
     ),
 )
 @argument("model", metavar="[MODEL]")
-@option("--target", metavar="NAME", help="What for: web.")
+@option("--target", metavar="NAME", help="What for: coreml, executorch, gguf, litert, onnx, web.")
+@option("--precision", metavar="NAME", help="How weights are kept: int4, int8, fp16, fp32 ..., as the target has it.")
 @option("--output", metavar="DIR", help="A new folder for it.")
-@option("--bits", metavar="BITS", help="Quantize to 2, 3, 4, 5, 6 or 8 bits; 16 and 32 keep it whole.")
+@option("--context", metavar="TOKENS", help="How long a conversation may get, where the target fixes that.")
+@option("--sequence", metavar="TOKENS", help="How many tokens one call reads, where the target fixes that.")
+@option("--calibration", metavar="FILE|NAME", help="Texts for what is calibrated; built-in ones where not given.")
+@option("--bits", metavar="BITS", help="For web: quantize to 2, 3, 4, 5, 6 or 8 bits; 16 and 32 keep it whole.")
+@option("--check/--no-check", default=None, help="Compare it with the original on prompts in two languages; on.")
+@option("--starter/--no-starter", default=True, help="With small programs that run it; on.")
 @option(
     "--lint",
     is_flag=True,
     help="Only say what the target (all of them without --target) does not take; MODEL may be an .onnx file too.",
 )
+@option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
-def export(
-    model: str | None, target: str | None, output: str | None, bits: str | None, lint: bool, as_json: bool
-) -> None:
+def export(model: str | None, target: str | None, as_json: bool, **given: Any) -> None:
     """The door."""
-    if lint:
+    if given["lint"]:
         from penjing.cli.lint import lint as linted
 
         linted(model or "guide", target, as_json)
         return
-    from penjing.cli.progress import shown
-    from penjing.export import web
-    from penjing.files import expanded, human
+    from penjing.export.make import NotVerified
+    from penjing.export.target import precision, require, require_used, targets
+    from penjing.export.target import target as found
+    from penjing.files import expanded
     from penjing.shrink.output import require_free
 
-    if target not in TARGETS:
-        raise SettingError(name="target", value=target, wanted=", ".join(TARGETS), source="--target")
-    if not output:
+    if target is None:
+        raise SettingError(name="target", value="", wanted=", ".join(targets()), source="--target")
+    wanted = found(target)
+    kept = precision(wanted, given["precision"])
+    require_used(wanted, {name: given[name] for name in ("context", "sequence", "calibration", "bits")})
+    if not given["output"]:
         raise NoOutput(target=target)
-    folder = expanded(output)
+    folder = expanded(given["output"])
     require_free(folder)
+    require(wanted)
+    made, check = _run(wanted, model or "guide", kept, folder, given)
+    _tell(made, check, as_json)
+    if check is not None and not check.verified:
+        failed = ", ".join(check.failed)
+        raise NotVerified(path=str(folder), target=target, precision=kept, failed=failed)
+
+
+def _run(wanted: Target, model: str, precision: str, folder: Path, given: dict[str, Any]) -> tuple[Made, Check | None]:
+    from penjing.cli import local
+    from penjing.cli.checkpoint import checkpoint
+    from penjing.cli.progress import shown
+    from penjing.export.make import make, verify
+    from penjing.export.target import Options
+    from penjing.shrink.extra import ShrinkExtraMissing
+
+    if wanted.takes == "checkpoint":
+        name, source = checkpoint(model, local.care(given))
     with shown() as report:
-        offer = offered(model or "guide", bits, report)
-        files = web.export([offer], folder, report)
-    size = sum(path.stat().st_size for path in files)
+        if wanted.takes == "gguf":
+            offer = offered(model, given["bits"], report)
+            name, source = offer.name, offer.path
+        options = Options(
+            precision,
+            context=_tokens("context", given["context"]),
+            calibration=Path(given["calibration"]) if given["calibration"] else None,
+            starter=given["starter"],
+            name=name,
+            sequence=_tokens("sequence", given["sequence"]),
+        )
+        made = make(wanted, source, folder, options, report)
+        if given["check"] is False:
+            return made, None
+        try:
+            return made, verify(wanted, source, folder, options, report)
+        except ShrinkExtraMissing as missing:
+            if given["check"]:
+                raise
+            talk.warn(
+                "Not compared with the original: {detail} {hint}", detail=missing.message(), hint=missing.advice()
+            )
+            return made, None
+
+
+def _tokens(name: str, text: str | None) -> int:
+    """A count of tokens, 0 where none was given. Raises SettingError."""
+    if text is None:
+        return 0
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 1 << 31:
+        raise SettingError(name=name, value=text, wanted="a number of tokens", source=f"--{name}")
+    return int(text)
+
+
+def _tell(made: Made, check: Check | None, as_json: bool) -> None:
+    """What was written, and what the check found."""
+    import msgspec
+
+    from penjing.files import human
+
     if as_json:
-        listed = [{"path": str(path.relative_to(folder)), "bytes": path.stat().st_size} for path in files]
-        talk.data_json({"target": target, "output": str(folder), "model": offer.name, "bytes": size, "files": listed})
-    talk.note("{path} holds the page and {model}: {size}.", path=folder, model=offer.name, size=human(size))
-    talk.note("Try it: python3 -m http.server --directory {path}    then open http://127.0.0.1:8000", path=folder)
+        listed = [{"path": str(path.relative_to(made.output)), "bytes": path.stat().st_size} for path in made.files]
+        page: dict[str, object] = {
+            "target": made.target,
+            "precision": made.precision,
+            "output": str(made.output),
+            "model": made.model,
+            "bytes": made.bytes,
+            "fp32_bytes": made.original,
+            "files": listed,
+            "check": msgspec.to_builtins(check),
+        }
+        talk.data_json(page)
+    talk.note(
+        "{path} holds {model} for {target} ({precision}): {size}, {share:.0f} % of its {whole} in fp32.",
+        path=made.output,
+        model=made.model,
+        target=made.target,
+        precision=made.precision,
+        size=human(made.bytes),
+        share=made.bytes / max(made.original, 1) * 100,
+        whole=human(made.original),
+    )
+    if check is not None:
+        whole = check.whole
+        talk.note(
+            "Against the original, {tokens} tokens in {languages}: KL {kl:.2g} nats, the same likeliest token "
+            "{top1:.1f} % of the time, largest error of a logit {error:.2g}.",
+            tokens=whole.tokens,
+            languages=", ".join(check.languages),
+            kl=whole.kl,
+            top1=whole.top1 * 100,
+            error=whole.max_abs_error,
+        )
+    if made.target == "web":
+        talk.note(
+            "Try it: python3 -m http.server --directory {path}    then open http://127.0.0.1:8000", path=made.output
+        )
 
 
 def offered(model: str, bits: str | None, report: Report | None) -> Offer:

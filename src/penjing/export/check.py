@@ -88,7 +88,6 @@ class Check:
     limits: Limits
     failed: tuple[str, ...] = ()
     decoded: int = DECODED
-    against: str = ""
 
 
 @dataclass

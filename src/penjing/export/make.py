@@ -1,4 +1,4 @@
-"""An export from beginning to end: a folder that is whole, what it was made of, and whether it says what its parent says.
+"""An export from beginning to end: a whole folder, what it was made of, whether it says what its parent says.
 
 Does not know: any target, how anything is shown.
 """
@@ -45,15 +45,15 @@ class ContextTooShort(InputError):
 
 @dataclass(frozen=True)
 class Made:
-    """What was written. `original` are the parent's bytes in float32."""
+    """What was written of `model` (a name). `original` are the parent's bytes in float32."""
 
+    model: str
     target: str
     precision: str
     output: Path
     files: tuple[Path, ...]
     bytes: int
     original: int
-    check: Check | None = None
 
 
 def make(target: Target, model: Path, output: Path, options: Options, report: Report | None = None) -> Made:
@@ -68,7 +68,7 @@ def make(target: Target, model: Path, output: Path, options: Options, report: Re
         _describe(target, model, folder, files, options)
     names = tuple(output / path.relative_to(folder) for path in files)
     original = probe.read(model).parameters * 4
-    return Made(target.name, options.precision, output, names, size, original)
+    return Made(options.name, target.name, options.precision, output, names, size, original)
 
 
 def _describe(target: Target, model: Path, folder: Path, files: list[Path], options: Options) -> None:
@@ -92,14 +92,14 @@ def _describe(target: Target, model: Path, folder: Path, files: list[Path], opti
     manifest.save(made, folder)
 
 
-def _parent(target: Target, model: Path, context: int) -> tuple[Runtime, Encode]:
+def _parent(target: Target, model: Path, context: int, options: Options) -> tuple[Runtime, Encode]:
     """What an export is compared with, and how texts become tokens. Raises ShrinkExtraMissing, ModelError."""
     if target.takes == "gguf":
         from penjing.export.gguf.runtime import LlamaRuntime
 
         native = LlamaRuntime(model, context)
         return native, native.model.tokenize
-    return original(model, context), encoder(model)
+    return original(model, options.context), encoder(model)
 
 
 def verify(target: Target, model: Path, output: Path, options: Options, report: Report | None = None) -> Check:
@@ -110,7 +110,7 @@ def verify(target: Target, model: Path, output: Path, options: Options, report: 
     if context < LEAST:
         raise ContextTooShort(context=context, least=LEAST)
     length = min(LENGTH, context - checking.DECODED)
-    parent, encode = _parent(target, model, context)
+    parent, encode = _parent(target, model, context, options)
     try:
         child = target.reload(output)
         try:

@@ -34,13 +34,21 @@ class TargetExtraMissing(InputError):
     code = "extra_missing"
 
 
+class NotOfTarget(InputError):
+    """Facts: `option`, `target`, `known`."""
+
+    template = "The target {target} has no {option}."
+    hint = "Leave it out. Besides --precision it has: {known}"
+    code = "not_of_target"
+
+
 @dataclass(frozen=True)
 class Options:
     """What a person may choose. `precision` is one of the target's; `context`: tokens of a cache of fixed size, 0 for
     the smaller of CONTEXT and the model's; `calibration`: a file or folder of texts for what is calibrated, None for
     the built-in ones; `starter`: whether the folder gets a small program that runs the model; `name`: what the model is
-    called there; `bits`: of a GGUF that a target takes, None leaves it as it is; `sequence`: how many tokens a call reads
-    where a target can fix that, 0 for any number."""
+    called there; `bits`: of a GGUF that a target takes, None leaves it as it is; `sequence`: how many tokens a call
+    reads where a target can fix that, 0 for any number."""
 
     precision: str
     context: int = 0
@@ -77,13 +85,15 @@ class Target(Protocol):
 
     `extra` names the extra of penjing that brings `packages` (as they are imported); `precisions` gives the bits a
     weight of each precision has, the default first: the check's limits follow from them. `takes` says whether `write`
-    gets a checkpoint folder or a GGUF file."""
+    gets a checkpoint folder or a GGUF file, `uses` which options it looks at besides the precision, the name and the
+    starter (fields of `Options`)."""
 
     name: ClassVar[str]
     extra: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
     precisions: ClassVar[Mapping[str, float]]
     takes: ClassVar[Literal["checkpoint", "gguf"]]
+    uses: ClassVar[tuple[str, ...]]
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """Write the export of `model` into the empty folder `output` (the caller makes it, and takes it away where this
@@ -123,3 +133,12 @@ def precision(wanted: Target, name: str | None) -> str:
     if found not in known:
         raise SettingError(name="precision", value=name, wanted=", ".join(known), source="--precision")
     return found
+
+
+def require_used(wanted: Target, given: Mapping[str, object]) -> None:
+    """Raises NotOfTarget for an option (a field of `Options` to its value, None where it was not given) that the target
+    does not look at: none is dropped in silence."""
+    for name, value in given.items():
+        if value is not None and name not in wanted.uses:
+            known = ", ".join(f"--{each}" for each in wanted.uses) or "-"
+            raise NotOfTarget(option=f"--{name}", target=wanted.name, known=known)

@@ -5,13 +5,16 @@ Does not know: how a model became a GGUF.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from penjing.export.offer import Offer, site
+from penjing.export.gguf.runtime import LlamaRuntime
+from penjing.export.offer import Offer, offer, site
 from penjing.export.page import built
+from penjing.export.target import CONTEXT, Options
 from penjing.files import require_room
+from penjing.probe import model as probe
 from penjing.progress import Progress
 from penjing.shrink.output import require_free, whole_folder
 
@@ -33,6 +36,28 @@ HEADERS = """/*
   Cache-Control: public, max-age=31536000, immutable
 """
 """The file `_headers` of Netlify and Cloudflare Pages. Elsewhere the page's service worker adds the first two."""
+
+
+class Web:
+    """The page with one model inside. The target takes it as it is: a page's quantization is its GGUF's."""
+
+    name: ClassVar[str] = "web"
+    extra: ClassVar[str] = ""
+    packages: ClassVar[tuple[str, ...]] = ()
+    precisions: ClassVar[Mapping[str, float]] = {"as-is": 32.0}
+    takes: ClassVar[Literal["checkpoint", "gguf"]] = "gguf"
+    uses: ClassVar[tuple[str, ...]] = ("bits",)
+
+    def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
+        """The page, `site.json` and the GGUF `model`. Raises ModelError, DiskFull, and what `report` raises."""
+        write([offer(model, options.name, report)], output, report)
+        return sorted(path for path in output.rglob("*") if path.is_file())
+
+    def reload(self, output: Path) -> LlamaRuntime:
+        """The model in the page as llama.cpp computes it here; that a browser says the same is shown by a test with
+        one. Raises LoadFailed."""
+        (path,) = output.glob(MODELS)
+        return LlamaRuntime(path, min(CONTEXT, probe.read(path).context or CONTEXT))
 
 
 def export(offers: Sequence[Offer], output: Path, report: Report | None = None) -> list[Path]:

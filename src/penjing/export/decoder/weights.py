@@ -35,7 +35,7 @@ NAMES_SHOWN = 4
 
 def load(folder: Path, context: int = 0, *, rows: int = 0, report: Report | None = None) -> Decoder:
     """The checkpoint in `folder` as a decoder in float32, in evaluation mode. `context` (tokens) is what it will be
-    used for, 0 for all that it takes; with `rows`, rotations are tables of so many positions. Raises NoDecoder,
+    used for, 0 for what it was trained for before its rotation was stretched; with `rows`, rotations are tables of so many positions. Raises NoDecoder,
     DecoderOption, DecoderWeightsMissing, DecoderWeightUnknown, ModelCorrupt, and what `report` raises."""
     shape, config = read_shape(folder)
     tensors = read(folder, shape, report)
@@ -45,7 +45,7 @@ def load(folder: Path, context: int = 0, *, rows: int = 0, report: Report | None
         tensors["head.weight"] = tensors["embedding.weight"]
     vocabulary = tensors["embedding.weight"].shape[0]
     with torch.device("meta"):
-        decoder = Decoder(shape, vocabulary, tensors.keys(), folder, context or shape.context, rows)
+        decoder = Decoder(shape, vocabulary, tensors.keys(), folder, context or shape.original, rows)
     wanted = decoder.state_dict()
     _require_all(folder, shape, wanted, tensors)
     decoder.load_state_dict(tensors, assign=True)

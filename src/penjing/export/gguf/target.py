@@ -35,6 +35,7 @@ class Gguf:
     packages: ClassVar[tuple[str, ...]] = ()
     precisions: ClassVar[Mapping[str, float]] = {name: bits for name, bits in BITS.items() if name.upper() in PRESETS}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+    uses: ClassVar[tuple[str, ...]] = ("context",)
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The file and its starters. Raises ModelError, DiskFull, and what `report` raises."""

@@ -36,6 +36,7 @@ class Onnx:
     packages: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnxruntime")
     precisions: ClassVar[Mapping[str, float]] = {"int4": 4.5, "int8": 8.5, "fp16": 16.0, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+    uses: ClassVar[tuple[str, ...]] = ("context",)
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The graph, GenAI's files and starters. Raises ModelError, DiskFull, and what `report` raises."""
