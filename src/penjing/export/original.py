@@ -50,7 +50,8 @@ class Decoded:
 
     def decode(self, token: int) -> NDArray[np.float32]:
         """float32 [vocabulary]."""
-        return self._step([token])[0]
+        found: NDArray[np.float32] = self._step([token])[0]
+        return found
 
     def close(self) -> None:
         """Free it."""
@@ -83,7 +84,8 @@ class Transformers:
 
     def decode(self, token: int) -> NDArray[np.float32]:
         """float32 [vocabulary]."""
-        return self._step([token])[0]
+        found: NDArray[np.float32] = self._step([token])[0]
+        return found
 
     def close(self) -> None:
         """Free it."""

@@ -38,15 +38,16 @@ class CoreML:
     packages: ClassVar[tuple[str, ...]] = ("torch", "coremltools", "transformers")
     precisions: ClassVar[Mapping[str, float]] = {"int8": 8.0, "fp16": 16.0, "int4": 4.5, "pal4": 4.1, "pal6": 6.1}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
+    uses: ClassVar[tuple[str, ...]] = ("context", "calibration", "sequence")
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The package, the tokenizer's files, `coreml.json` and starters. Raises ModelError, NotAText, TextTooShort,
         DiskFull, and what `report` raises."""
         from penjing.export.coreml import package
 
-        tell = report or _silent
-        made = package.write(model, output / PACKAGE, options, span(tell, 0, 0.95))
-        tell(Progress(0.95, "writing"))
+        heard = report or _silent
+        made = package.write(model, output / PACKAGE, options, span(heard, 0, 0.95))
+        heard(Progress(0.95, "writing"))
         for pattern in TOKENIZER:
             for path in sorted(model.glob(pattern)):
                 shutil.copyfile(path, output / path.name)

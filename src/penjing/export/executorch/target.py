@@ -39,21 +39,22 @@ class ExecuTorch:
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The program, the tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
         from penjing.export.decoder import weights
+        from penjing.export.decoder.shape import read
         from penjing.export.executorch.program import WEIGHTS, lower, quantize, save, trace
 
-        tell = report or _silent
-        decoder = weights.load(model, options.context, report=span(tell, 0, 0.1))
-        context = options.tokens(decoder.shape.context)
+        heard = report or _silent
+        context = options.tokens(read(model)[0].context)
+        decoder = weights.load(model, context, report=span(heard, 0, 0.1))
         chunk, vocabulary = min(options.sequence or CHUNK, context), decoder.vocabulary
         spoken = manner.read(model)
         if options.precision in WEIGHTS:
-            tell(Progress(0.1, "quantizing"))
+            heard(Progress(0.1, "quantizing"))
             quantize(decoder, options.precision)
-        tell(Progress(0.2, "exporting"))
+        heard(Progress(0.2, "exporting"))
         program = trace(decoder, context=context, chunk=chunk)
-        tell(Progress(0.4, "converting"))
+        heard(Progress(0.4, "converting"))
         made = lower(program, methods(spoken, vocabulary, context, chunk), quantized=options.precision in WEIGHTS)
-        tell(Progress(0.9, "writing"))
+        heard(Progress(0.9, "writing"))
         save(made, output / MODEL)
         if (model / TOKENIZER).is_file():
             shutil.copyfile(model / TOKENIZER, output / TOKENIZER)

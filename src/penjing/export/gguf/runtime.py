@@ -39,7 +39,8 @@ class LlamaRuntime:
         self._batch.add(token, self._read, wanted=True)
         self._context.decode(self._batch)
         self._read += 1
-        return self._context.logits()[0].copy()
+        found: NDArray[np.float32] = self._context.logits()[0].copy()
+        return found
 
     def close(self) -> None:
         """Free it; a second time does nothing."""

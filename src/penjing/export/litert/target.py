@@ -44,24 +44,25 @@ class LiteRT:
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The model, its bundle, its tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
         from penjing.export.decoder import weights
+        from penjing.export.decoder.shape import read
         from penjing.export.litert.convert import convert, guard, require_blocks, untie
 
-        tell = report or _silent
-        decoder = weights.load(model, options.context, report=span(tell, 0, 0.1))
-        context = options.tokens(decoder.shape.context)
+        heard = report or _silent
+        context = options.tokens(read(model)[0].context)
+        decoder = weights.load(model, context, report=span(heard, 0, 0.1))
         chunk = min(options.sequence or CHUNK, context)
         whole = output / MODEL if options.precision not in PRECISIONS else output / "float32.tflite"
         if options.precision == "int4":
             require_blocks(decoder, model, BLOCK)
             untie(decoder)
             guard(decoder, BLOCK)
-        tell(Progress(0.1, "converting"))
+        heard(Progress(0.1, "converting"))
         convert(decoder, whole, context=context, chunk=chunk)
         if whole.name != MODEL:
-            tell(Progress(0.7, "quantizing"))
+            heard(Progress(0.7, "quantizing"))
             quantize(whole, output / MODEL, options.precision)
             whole.unlink()
-        tell(Progress(0.9, "writing"))
+        heard(Progress(0.9, "writing"))
         if bundle.tokenizer(model) is not None:
             bundle.write(output / MODEL, model, output / BUNDLE, name=options.name, context=context)
         if (model / TOKENIZER).is_file():

@@ -45,19 +45,19 @@ class Onnx:
         from penjing.export.onnx.graph import build
         from penjing.export.onnx.quantize import quantize
 
-        tell = report or _silent
+        heard = report or _silent
         shape, config = read(model)
         context = _context(shape, options)
-        decoder = weights.load(model, context, report=span(tell, 0, 0.2))
+        decoder = weights.load(model, context, report=span(heard, 0, 0.2))
         vocabulary, tied = decoder.vocabulary, decoder.tied
-        tell(Progress(0.2, "converting"))
+        heard(Progress(0.2, "converting"))
         whole = options.precision in ("fp16", "fp32")
         graph = build(decoder, half=options.precision == "fp16", share=whole)
         del decoder
         if not whole:
-            tell(Progress(0.6, "quantizing"))
+            heard(Progress(0.6, "quantizing"))
             graph = quantize(graph, 4 if options.precision == "int4" else 8, tied=tied)
-        tell(Progress(0.8, "writing"))
+        heard(Progress(0.8, "writing"))
         _save(graph, output)
         spoken = manner.read(model)
         genai.write(model, output, MODEL, shape, config, spoken, context)
