@@ -257,7 +257,7 @@ def _here(found: Found, name: str, options: EngineOptions, entry: Entry, common:
 
             return found.make(both)
 
-    engine = local.engine(found, name or found.name, options, common.care, make, common.hear)
+    engine = local.engine(found, name or found.name, options, common.care, make, common.hear, workload="many")
     return Served(engine, "", entry.tags, entry.price, entry.silence(local=True), found, options, common.care)
 
 

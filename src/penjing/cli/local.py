@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.passphrase import person, typed
+from penjing.cli.tune.using import tuned
 from penjing.errors import SettingError, Unsupported
 from penjing.store.admitting import require_admitted
 from penjing.store.seal.keys import Ask, SealSettings, settings
@@ -66,15 +67,18 @@ def engine(
     care: Care,
     file: Path | Callable[[Report], Path],
     hear: Callable[[Change], None] | None = None,
+    workload: str = "",
 ) -> Supervised:
-    """An engine for `found`, not started, called `name`. `file` is what it loads, or makes that at its first start. A
-    sealed model is opened here and now, since that may need a person, but decrypted only when the engine starts.
+    """An engine for `found`, not started, called `name`. `file` is what it loads, or makes that at its first start.
+    What `penjing tune` chose for `workload` counts where `options` leave a choice. A sealed model is opened here and
+    now, since that may need a person, but decrypted only when the engine starts.
 
     Raises NotSealed, SealDamaged, NoSealKey, WrongSealKey and what they come with; Distrusted for an adapter."""
     from penjing.engines.llamacpp import LlamaCpp
     from penjing.operate.supervise import Supervised
 
     _require_adapters(found, options, care)
+    options = tuned(found, options, file, workload) if workload else options
     if not usual(options):
         return Supervised(other(found, name, options, file), hear=hear)
     sealed = opened(found, care, None if callable(file) else file)

@@ -38,6 +38,7 @@ VERBS = {
     "release": ("penjing.cli.release.verb:release", "Let versions of a model out, try them first, take them back."),
     "hub": ("penjing.cli.hub.verb:hub", "Give models to many machines, and see how they fare."),
     "device": ("penjing.cli.device.verb:device", "Let this machine follow a hub's releases."),
+    "tune": ("penjing.cli.tune.verb:tune", "Find out what is quickest for a model here, and use that."),
     "engine": ("penjing.cli.engine.verb:engine", "Compile llama.cpp for this very processor, choose and measure."),
     "bench": ("penjing.cli.bench.verb:bench", "Measure how fast a model answers."),
     "prune": ("penjing.cli.prune:prune", "Make a model smaller by removing parts of it."),

@@ -266,5 +266,5 @@ def open_engine(
             show(progress)
 
         path = found.make(report)
-    engine = local.engine(found, found.name, options, care, path, hear)
+    engine = local.engine(found, found.name, options, care, path, hear, workload="chat")
     return Opened(engine, chosen, path, found.source, options)

@@ -14,11 +14,13 @@ from penjing.engines.openvino import extra
 from penjing.engines.openvino.worker import CACHES
 from penjing.errors import ModelUnsupported, SettingError
 from penjing.probe import model as probe
+from penjing.probe.facts import Model
 
 KIND = "openvino"
 FAMILIES = ("llama", "qwen2", "qwen3")
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K")
 """What its reader of GGUF files takes (openvino.genai, src/cpp/src/gguf_utils)."""
+FILE_TYPE = "general.file_type"
 OPTIONS = ("engine", "max_context", "parallel", "threads", "batch", "ubatch", "kv_type", "log_level")
 """Options that mean something to it; the others, where somebody gave them, are refused."""
 WHY = "OpenVINO computes with its own kernels and batches by itself"
@@ -62,12 +64,19 @@ class OpenVino(LlamaCpp):
 
 def require_readable(engine: OpenVino) -> None:
     """Raises ModelUnsupported where OpenVINO's reader would not take the file."""
-    facts = probe.read(engine.model)
-    kinds = sorted({tensor.type for tensor in facts.tensors} - set(TYPES))
-    detail = ""
-    if facts.architecture not in FAMILIES:
-        detail = f"OpenVINO's reader does not know the architecture {facts.architecture}"
-    elif kinds:
-        detail = f"OpenVINO's reader does not know weights in {', '.join(kinds)}"
-    if detail:
+    if detail := unreadable(probe.read(engine.model)):
         raise ModelUnsupported(path=str(engine.model), detail=detail, nearest=", ".join((*FAMILIES, *TYPES)))
+
+
+def unreadable(model: Model) -> str:
+    """Why OpenVINO's reader would not take the file; empty where it does."""
+    kinds = sorted({tensor.type for tensor in model.tensors} - set(TYPES))
+    if model.format != "gguf":
+        return "OpenVINO's reader takes GGUF files"
+    if model.architecture not in FAMILIES:
+        return f"OpenVINO's reader does not know the architecture {model.architecture}"
+    if kinds:
+        return f"OpenVINO's reader does not know weights in {', '.join(kinds)}"
+    if FILE_TYPE not in model.metadata:
+        return f"OpenVINO's reader needs the key {FILE_TYPE}, which this file has not"
+    return ""

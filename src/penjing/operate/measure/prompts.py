@@ -82,12 +82,7 @@ class Prompts:
 
     def _words(self, tokens: int) -> list[str]:
         """Words for at least `tokens` tokens, beginning with a number nobody had before."""
-        words = [f"{self._chance.randrange(10**6):06d}:"]
-        while len(words) < tokens:
-            order = list(SENTENCES)
-            self._chance.shuffle(order)
-            words += " ".join(order).split()
-        return words[: max(tokens, 1)]
+        return sentences(self._chance, tokens)
 
     async def _length(self, text: str) -> int:
         return await self._target.count(text) or 0
@@ -101,3 +96,13 @@ class Prompts:
             lengths.append(sample(heard).prompt_tokens)
         grown = lengths[1] - lengths[0]
         self._words_per_token = (TRIAL_WORDS - 1) / grown if grown > 0 else 0.75
+
+
+def sentences(chance: random.Random, count: int) -> list[str]:
+    """`count` words (at least one), beginning with a number nobody had before."""
+    words = [f"{chance.randrange(10**6):06d}:"]
+    while len(words) < count:
+        order = list(SENTENCES)
+        chance.shuffle(order)
+        words += " ".join(order).split()
+    return words[: max(count, 1)]

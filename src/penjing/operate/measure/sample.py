@@ -86,6 +86,21 @@ def sample(heard: Heard) -> Sample:
     )
 
 
+def every_token(heard: Heard) -> Sample:
+    """As `sample`, for a stream of bare text: tokens without a letter count as well, as random weights and models that
+    may not end say them."""
+    found = sample(heard)
+    if heard.error or heard.status != 200 or found.error not in ("", "an answer without a token"):
+        return found
+    told = [(moment, event) for moment, event in events(heard)]
+    counts = next((event["usage"] for _, event in reversed(told) if event.get("usage")), {})
+    moments = tuple(moment for moment, event in told if event.get("choices"))
+    said = int(counts.get("completion_tokens") or len(moments))
+    details = counts.get("prompt_tokens_details") or {}
+    prompt, cached = int(counts.get("prompt_tokens") or 0), int(details.get("cached_tokens") or 0)
+    return Sample(heard.asked, heard.ended, moments[:said], prompt, said, cached)
+
+
 def carries(choice: dict[str, Any]) -> bool:
     """Whether a choice of an event holds part of an answer: text, thinking or a call."""
     delta = choice.get("delta") or {}

@@ -1,0 +1,1 @@
+"""The verb `tune`, and what other verbs use of what it chose."""

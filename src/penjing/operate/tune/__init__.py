@@ -1,0 +1,1 @@
+"""Which engine, library, threads, batch and cache type compute a model quickest on this machine, found by trying."""
