@@ -38,12 +38,16 @@ def packages() -> Path:
 
 
 def kotlin(sources: list[Path], stubs: str, scratch: Path) -> None:
-    """Compile `sources` with Kotlin's own compiler against the signatures in `toolchains/stubs/STUBS`."""
+    """Compile `sources` with Kotlin's own compiler against the signatures in `toolchains/stubs/STUBS` and those of
+    tokenizers, which all of them use."""
     packages()
-    classes = java(sorted((TOOLS / "stubs" / stubs).rglob("*.java")), scratch)
+    given = [path for name in (stubs, "djl") for path in sorted((TOOLS / "stubs" / name).rglob("*.*"))]
+    classes = java([path for path in given if path.suffix == ".java"], scratch)
+    sources = [*sources, *(path for path in given if path.suffix == ".kt")]
+    flows = KOTLIN / "lib" / "kotlinx-coroutines-core-jvm.jar"
     path = ":".join(str(KOTLIN / "lib" / f"{jar}.jar") for jar in JARS)
     compiler = [program("java"), "-cp", path, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-kotlin-home", str(KOTLIN)]
-    run([*compiler, "-Werror", "-cp", str(classes), "-d", str(scratch / "kotlin"), *map(str, sources)])
+    run([*compiler, "-Werror", "-cp", f"{classes}:{flows}", "-d", str(scratch / "kotlin"), *map(str, sources)])
 
 
 def java(sources: list[Path], scratch: Path) -> Path:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from penjing.export.decoder.model import Decoder
 from penjing.export.executorch.names import POSITION, TOKENS
+from penjing.export.hush import hushed
 
 GROUP = 32
 """Weights that share a scale at 4 bits (XNNPACK's `qb4w` kernels take multiples of 32)."""
@@ -70,8 +71,9 @@ def quantize(decoder: Decoder, precision: str) -> None:
     """Give the matrices of `decoder` fewer bits, in place: activations are made 8 bits while the program runs (`8da`),
     weights keep 8 with a scale for each row, or 4 with one for every GROUP (8 where a row is not whole groups long).
     Embeddings keep 8 bits."""
-    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
-    from torchao.quantization.granularity import PerAxis, PerGroup
+    with hushed():
+        from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
+        from torchao.quantization.granularity import PerAxis, PerGroup
 
     def grouped(module: nn.Module, _: str) -> bool:
         return WEIGHTS[precision] == 4 and isinstance(module, nn.Linear) and module.in_features % GROUP == 0
@@ -83,16 +85,17 @@ def quantize(decoder: Decoder, precision: str) -> None:
         return Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
 
     embeddings = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
-    quantize_(decoder, dynamic(torch.int8, PerAxis(0)), filter_fn=whole)
-    quantize_(decoder, dynamic(torch.int4, PerGroup(GROUP)), filter_fn=grouped)
-    quantize_(decoder, embeddings, filter_fn=lambda module, _: isinstance(module, nn.Embedding))
+    with hushed():
+        quantize_(decoder, dynamic(torch.int8, PerAxis(0)), filter_fn=whole)
+        quantize_(decoder, dynamic(torch.int4, PerGroup(GROUP)), filter_fn=grouped)
+        quantize_(decoder, embeddings, filter_fn=lambda module, _: isinstance(module, nn.Embedding))
 
 
 def trace(decoder: Decoder, *, context: int, chunk: int) -> torch.export.ExportedProgram:
     """The program of `decoder` with a cache of `context` tokens, which reads 1 to `chunk` tokens a call."""
     example = torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
     length = torch.export.Dim("length", min=1, max=chunk)
-    with torch.no_grad():
+    with torch.no_grad(), hushed():
         return torch.export.export(
             Conversation(decoder, context).eval(),
             example,
@@ -103,14 +106,14 @@ def trace(decoder: Decoder, *, context: int, chunk: int) -> torch.export.Exporte
 
 def lower(program: torch.export.ExportedProgram, methods: Mapping[str, object], *, quantized: bool) -> Any:
     """`program` for XNNPACK, with constant `methods`; an object with `save(path)`."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
-        XnnpackDynamicallyQuantizedPartitioner,
-        XnnpackPartitioner,
-    )
-    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+    with torch.no_grad(), hushed():
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import (
+            XnnpackDynamicallyQuantizedPartitioner,
+            XnnpackPartitioner,
+        )
+        from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
 
-    takers = [XnnpackDynamicallyQuantizedPartitioner()] if quantized else []
-    with torch.no_grad():
+        takers = [XnnpackDynamicallyQuantizedPartitioner()] if quantized else []
         edge = to_edge_transform_and_lower(
             program,
             partitioner=[*takers, XnnpackPartitioner()],

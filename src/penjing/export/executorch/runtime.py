@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from penjing.export.executorch.faults import ExecuTorchRefuses
 from penjing.export.executorch.names import CHUNK, CONTEXT, FORWARD
 from penjing.export.fixed import ContextFull
+from penjing.export.hush import hushed
 
 
 class ExecuTorchRuntime:
     """One conversation with the program at `path`. Raises ExecuTorchRefuses."""
 
     def __init__(self, path: Path) -> None:
-        import executorch.kernels.quantized  # noqa: F401  registers the operators of 8-bit embeddings
-        import torch
-        from executorch.runtime import Runtime
+        with hushed():
+            import executorch.kernels.quantized  # noqa: F401  registers the operators of 8-bit embeddings
+            import torch
+            from executorch.runtime import Runtime
 
         self._torch = torch
         try:

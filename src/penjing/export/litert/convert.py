@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from penjing.export.decoder.model import Decoder
+from penjing.export.hush import hushed
 from penjing.export.litert.faults import NoBlocks
-from penjing.export.litert.hush import hushed
 from penjing.export.litert.names import DECODE, KEYS, LOGITS, POSITIONS, PREFILL, TOKENS, VALUES
 
 FAINT = 1e-6
@@ -87,10 +87,11 @@ def guard(decoder: Decoder, block: int) -> None:
 
 def convert(decoder: Decoder, output: Path, *, context: int, chunk: int) -> None:
     """Write `decoder` to `output` with a cache of `context` tokens and a prefill of `chunk`."""
-    import litert_torch
+
+    with hushed():
+        import litert_torch
 
     litert_torch.config.show_progress = False
-
     prefill, decode = Signature(decoder, context, logits=False), Signature(decoder, context, logits=True)
     with torch.no_grad(), hushed():
         signatures = litert_torch.signature(f"{PREFILL}{chunk}", prefill.eval(), sample_kwargs=prefill.example(chunk))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penjing.export.litert.hush import hushed
+from penjing.export.hush import hushed
 
 PRECISIONS = {"int8": 8, "int4": 4}
 BLOCK = 32
@@ -19,10 +19,10 @@ BLOCK = 32
 
 def quantize(source: Path, output: Path, precision: str) -> None:
     """Write the model at `source` (float32) with weights in `precision` to `output`."""
-    from ai_edge_quantizer import quantizer
-    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
-
     with hushed():
+        from ai_edge_quantizer import quantizer
+        from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+
         made = quantizer.Quantizer(str(source))
         made.add_dynamic_config(".*", TFLOperationName.EMBEDDING_LOOKUP, 8)
         blocks = QuantGranularity.BLOCKWISE_32 if precision == "int4" else QuantGranularity.CHANNELWISE

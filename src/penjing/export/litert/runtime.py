@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penjing.export.fixed import ContextFull
+from penjing.export.hush import hushed
 from penjing.export.litert.faults import LiteRTRefuses
 from penjing.export.litert.names import DECODE, LOGITS, POSITIONS, PREFILL, TOKENS
 
@@ -23,7 +24,8 @@ class LiteRTRuntime:
     """One conversation with the model at `path`. Raises LiteRTRefuses."""
 
     def __init__(self, path: Path) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+        with hushed():
+            from ai_edge_litert.interpreter import Interpreter
 
         try:
             self._interpreter: Any = Interpreter(model_path=str(path), num_threads=THREADS)

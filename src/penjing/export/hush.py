@@ -1,6 +1,6 @@
-"""What Google's tools say about themselves on their way, kept from standard output, which is data, and from the person.
+"""What converters say about themselves on their way, kept from standard output, which is data, and from the person.
 
-Does not know: the tools.
+Does not know: any converter.
 """
 
 from __future__ import annotations
