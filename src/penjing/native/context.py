@@ -171,6 +171,11 @@ class Context:
             yield self.address
 
     @property
+    def remembers(self) -> bool:
+        """Whether it has a KV cache; encoders have none."""
+        return self._memory is not None
+
+    @property
     def memory(self) -> Memory:
         """Its KV cache. Raises WrongUse where the model has none."""
         if self._memory is None:
@@ -241,13 +246,14 @@ class Context:
                 raise WrongUse(detail="no embeddings of single tokens")
             return as_floats(found, self._outputs, self.model.width)
 
-    def pooled(self, sequence: int) -> NDArray[np.float32]:
-        """The embedding of a whole sequence of the last batch: f32 [width], a view. Raises WrongUse."""
+    def pooled(self, sequence: int, width: int | None = None) -> NDArray[np.float32]:
+        """The embedding of a whole sequence of the last batch: f32 [width], a view; the model's `width` where not
+        given, which is not what models have that rank. Raises WrongUse."""
         with self.alone() as address:
             found = call("llama_get_embeddings_seq")(address, sequence) if 0 <= sequence < self.sequences else None
             if not found:
                 raise WrongUse(detail=f"no embedding of sequence {sequence}")
-            return as_floats(found, 1, self.model.width).reshape(-1)
+            return as_floats(found, 1, width or self.model.width).reshape(-1)
 
     def set_threads(self, decode: int, prefill: int | None = None) -> None:
         """Compute single tokens and longer batches with so many threads from now on; costs nothing."""

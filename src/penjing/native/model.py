@@ -223,6 +223,11 @@ class Model:
                 return found.raw[:count]
             room = -count
 
+    def word(self, token: int) -> bytes:
+        """How the vocabulary writes a token. Raises WrongUse."""
+        self.check(token)
+        return bytes(call("llama_vocab_get_text")(self.vocabulary, token) or b"")
+
     def check(self, token: int) -> None:
         """Raises WrongUse where the vocabulary has no such token."""
         if not 0 <= token < self.vocabulary_size:
@@ -234,20 +239,31 @@ class Model:
         ends = call("llama_vocab_is_eog")
         return frozenset(token for token in range(self.vocabulary_size) if ends(self.vocabulary, token))
 
+    @functools.cached_property
+    def suppressed(self) -> tuple[int, ...]:
+        """The tokens that it must not say (GGUF's key tokenizer.ggml.suppress_tokens)."""
+        count = INT(0)
+        found = call("llama_vocab_get_suppress_tokens")(self.vocabulary, ctypes.byref(count))
+        return tuple((INT * count.value).from_address(found)) if found and count.value else ()
+
     def control(self, token: int) -> bool:
         """Whether it is a control token. Raises WrongUse."""
         self.check(token)
         return bool(call("llama_vocab_is_control")(self.vocabulary, token))
 
     def special(self, name: str) -> int | None:
-        """The token `bos`, `eos` or `eot`; None where there is none."""
+        """The token `bos`, `eos`, `eot` or `sep`; None where there is none."""
         found = call(f"llama_vocab_{name}")(self.vocabulary)
         return int(found) if found >= 0 else None
 
     @property
     def begins(self) -> bool:
         """Whether a text begins with the token `bos`."""
-        return bool(call("llama_vocab_get_add_bos")(self.vocabulary))
+        return self.adds("bos")
+
+    def adds(self, name: str) -> bool:
+        """Whether the token `bos`, `eos` or `sep` belongs to what it reads."""
+        return bool(call(f"llama_vocab_get_add_{name}")(self.vocabulary))
 
 
 @functools.cache

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import secrets
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +30,14 @@ ROOT = b"root"
 LLGUIDANCE = "%llguidance"
 """How a grammar begins that is llguidance's (llama.cpp common/llguidance.cpp), as the wheel makes of JSON schemas."""
 LARK = b"lark"
+ORDER = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
+"""In which samplers follow each other where nobody says (common/common.h, `common_params_sampling`)."""
+LEARNING = 100
+"""Tokens that Mirostat 1 estimates from (common/sampling.cpp)."""
+Step = tuple[str, tuple[object, ...]]
+"""A sampler's name in llama.h, and the arguments of its `init`."""
+
+_scratch = threading.local()
 
 
 class _Candidates(ctypes.Structure):
@@ -55,7 +65,8 @@ class NothingAllowed(DecodeFailed):
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a request may say, with llama.cpp's defaults. Temperature 0: the most likely token. `seed` None: any."""
+    """What a request may say, with llama.cpp's words and defaults. Temperature 0: the most likely token. `seed` None:
+    any. `order` are names of samplers as they follow each other; `adaptive_p` among them chooses at the end."""
 
     temperature: float = 0.8
     top_k: int = 40
@@ -66,20 +77,39 @@ class Sampling:
     repeat_last_n: int = 64
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    min_keep: int = 0
+    top_n_sigma: float = -1.0
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = 64
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    adaptive_target: float = -1.0
+    adaptive_decay: float = 0.9
+    order: tuple[str, ...] = ORDER
     seed: int | None = None
     bias: tuple[tuple[int, float], ...] = ()
     grammar: str = ""
 
     @property
-    def penalizes(self) -> bool:
-        """Whether tokens that were there count."""
+    def remembers(self) -> bool:
+        """Whether tokens that were there count, those of the prompt too."""
         given = (self.repeat_penalty != 1, self.frequency_penalty != 0, self.presence_penalty != 0)
-        return any(given) and self.repeat_last_n != 0
+        penalizes = any(given) and self.repeat_last_n != 0 and "penalties" in self.order
+        return not self.mirostat and (penalizes or (self.dry_multiplier != 0 and "dry" in self.order))
 
     @property
     def plain(self) -> bool:
         """Whether it is the most likely token, whatever was before."""
-        return self.temperature <= 0 and not (self.penalizes or self.bias or self.grammar)
+        odd = self.remembers or self.bias or self.grammar or self.xtc_probability or "adaptive_p" in self.order
+        return self.temperature <= 0 and "temperature" in self.order and not (odd or self.dynatemp_range)
 
 
 def made_grammar(model: Model, text: str) -> int | None:
@@ -101,9 +131,7 @@ class Sampler:
         self._grammar: int | None = None
         if sampling.plain:
             return
-        self._candidates = np.zeros(self._size, CANDIDATE)
-        self._every = np.arange(self._size, dtype=np.int32)
-        self._chain = self._made(sampling)
+        self._chain = self._made(model, sampling)
         if sampling.grammar:
             grammar = made_grammar(model, sampling.grammar)
             if not grammar:
@@ -111,26 +139,9 @@ class Sampler:
                 raise GrammarRefused
             self._grammar = int(grammar)
 
-    def _made(self, sampling: Sampling) -> int:
+    def _made(self, model: Model, sampling: Sampling) -> int:
         chain = int(call("llama_sampler_chain_init")(ChainParams(True)))
-        steps: list[tuple[str, tuple[object, ...]]] = []
-        if sampling.bias:
-            array = (LogitBias * len(sampling.bias))(*(LogitBias(*pair) for pair in sampling.bias))
-            steps.append(("logit_bias", (self._size, len(array), array)))
-        if sampling.penalizes:
-            last = sampling.repeat_last_n if sampling.repeat_last_n > 0 else self._size
-            amounts = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
-            steps.append(("penalties", (self._size, last, *amounts)))
-        seed = secrets.randbelow(SEEDS - 1) if sampling.seed is None else sampling.seed % SEEDS
-        steps += [
-            ("top_k", (sampling.top_k,)),
-            ("typical", (sampling.typical_p, 0)),
-            ("top_p", (sampling.top_p, 0)),
-            ("min_p", (sampling.min_p, 0)),
-            ("temp", (sampling.temperature,)),
-            ("dist", (seed,)),
-        ]
-        for name, values in steps:
+        for name, values in steps(model, sampling):
             call("llama_sampler_chain_add")(chain, call(f"llama_sampler_init_{name}")(*values))
         return chain
 
@@ -163,8 +174,8 @@ class Sampler:
         return self._drawn(logits, (self._grammar,))
 
     def _drawn(self, logits: NDArray[np.float32], first: tuple[int, ...]) -> int:
-        held = self._candidates
-        held["token"], held["logit"] = self._every, logits
+        held = candidates(self._size)
+        held["logit"] = logits
         among = _Candidates(held.ctypes.data, self._size, -1, False)
         for sampler in (*first, self._chain):
             call("llama_sampler_apply")(sampler, ctypes.byref(among))
@@ -186,3 +197,73 @@ class Sampler:
             call("llama_sampler_accept")(self._chain, token)
         if self._grammar is not None and not prompt:
             call("llama_sampler_accept")(self._grammar, token)
+
+
+def candidates(size: int) -> NDArray[np.void]:
+    """All tokens of a vocabulary of `size`, one array a thread for all samplers: CANDIDATE [size]."""
+    every, held = getattr(_scratch, "held", (None, None))
+    if every is None or held is None or len(held) != size:
+        every, held = np.arange(size, dtype=np.int32), np.zeros(size, CANDIDATE)
+        _scratch.held = (every, held)
+    held["token"] = every
+    return held
+
+
+def steps(model: Model, sampling: Sampling) -> list[Step]:
+    """The samplers of `sampling` one after the other; the last one chooses (common/sampling.cpp,
+    `common_sampler_init`)."""
+    size = model.vocabulary_size
+    seed = secrets.randbelow(SEEDS - 1) if sampling.seed is None else sampling.seed % SEEDS
+    found: list[Step] = []
+    if sampling.bias:
+        array = (LogitBias * len(sampling.bias))(*(LogitBias(*pair) for pair in sampling.bias))
+        found.append(("logit_bias", (size, len(array), array)))
+    if sampling.mirostat:
+        found.append(("temp", (sampling.temperature,)))
+        taste = (seed, sampling.mirostat_tau, sampling.mirostat_eta)
+        one = ("mirostat", (size, *taste, LEARNING))
+        return [*found, one if sampling.mirostat == 1 else ("mirostat_v2", taste)]
+    for name in sampling.order:
+        if name in KNOWN:
+            found += KNOWN[name](model, sampling, seed)
+    if "adaptive_p" in sampling.order:
+        return [*found, ("adaptive_p", (sampling.adaptive_target, sampling.adaptive_decay, seed))]
+    return [*found, ("dist", (seed,))]
+
+
+def _penalties(model: Model, given: Sampling, seed: int) -> list[Step]:
+    last = given.repeat_last_n if given.repeat_last_n >= 0 else model.trained_context
+    amounts = (given.repeat_penalty, given.frequency_penalty, given.presence_penalty)
+    return [("penalties", (model.vocabulary_size, last, *amounts))] if given.remembers else []
+
+
+def _dry(model: Model, given: Sampling, seed: int) -> list[Step]:
+    if not given.dry_multiplier:
+        return []
+    words = [word.encode() for word in given.dry_sequence_breakers]
+    breakers = (ctypes.c_char_p * len(words))(*words)
+    last = given.dry_penalty_last_n if given.dry_penalty_last_n >= 0 else model.trained_context
+    how = (given.dry_multiplier, given.dry_base, given.dry_allowed_length, last)
+    return [("dry", (model.vocabulary, *how, breakers, len(words)))]
+
+
+def _xtc(model: Model, given: Sampling, seed: int) -> list[Step]:
+    how = (given.xtc_probability, given.xtc_threshold, given.min_keep, seed)
+    return [("xtc", how)] if given.xtc_probability else []
+
+
+KNOWN: dict[str, Callable[[Model, Sampling, int], list[Step]]] = {
+    "penalties": _penalties,
+    "dry": _dry,
+    "top_n_sigma": lambda model, given, seed: [("top_n_sigma", (given.top_n_sigma,))],
+    "top_k": lambda model, given, seed: [("top_k", (given.top_k,))],
+    "typ_p": lambda model, given, seed: [("typical", (given.typical_p, given.min_keep))],
+    "top_p": lambda model, given, seed: [("top_p", (given.top_p, given.min_keep))],
+    "min_p": lambda model, given, seed: [("min_p", (given.min_p, given.min_keep))],
+    "xtc": _xtc,
+    "temperature": lambda model, given, seed: [
+        ("temp_ext", (given.temperature, given.dynatemp_range, given.dynatemp_exponent))
+    ],
+    "infill": lambda model, given, seed: [("infill", (model.vocabulary,))],
+}
+"""What each name in `Sampling.order` adds; `adaptive_p` is added at the end."""

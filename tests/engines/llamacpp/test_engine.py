@@ -1,11 +1,12 @@
-"""The real library, loaded by a real worker."""
+"""The real library, loaded by a real worker: llama.cpp's own server, and penjing's scheduler in its place."""
 
 import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from engines.clients import answer, connected, until
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp, engine, process
+from penjing.engines.llamacpp.options import SCHEDULERS
 from penjing.errors import EngineLoading, EngineStartFailed, ModelCorrupt, ModelNotFound, ModelTooBig
 from penjing.probe import machine
 from tiny_lora import write_tiny_lora
@@ -23,9 +25,11 @@ from tiny_model import Shape, write_tiny_gguf
 HELLO = [{"role": "user", "content": "hello there, my friend, how are you today?"}]
 
 
+Running = Callable[..., AbstractAsyncContextManager[tuple[LlamaCpp, aiohttp.ClientSession]]]
+
+
 @asynccontextmanager
-async def running(model: Path, **options: Any) -> AsyncIterator[tuple[LlamaCpp, aiohttp.ClientSession]]:
-    """A started engine and a client of it."""
+async def started(model: Path, **options: Any) -> AsyncIterator[tuple[LlamaCpp, aiohttp.ClientSession]]:
     one = LlamaCpp(model, "tiny", EngineOptions(**options))
     await one.start()
     try:
@@ -33,6 +37,18 @@ async def running(model: Path, **options: Any) -> AsyncIterator[tuple[LlamaCpp, 
             yield one, client
     finally:
         await one.stop()
+
+
+@pytest.fixture(params=SCHEDULERS)
+def running(request: pytest.FixtureRequest) -> Running:
+    """Gives a started engine and a client of it."""
+    return partial(started, scheduler=request.param)
+
+
+@pytest.fixture(params=[SCHEDULERS[0], pytest.param(SCHEDULERS[1], marks=pytest.mark.extras)])  # many workers' starts
+def process_of(request: pytest.FixtureRequest) -> Running:
+    """As `running`, for what the worker's process does more than for what it says."""
+    return partial(started, scheduler=request.param)
 
 
 async def slots(client: aiohttp.ClientSession) -> list[bool]:
@@ -65,14 +81,14 @@ async def test_life(tiny: Path) -> None:
     await one.stop()
 
 
-async def test_it_answers_under_its_served_name(guide: Path) -> None:
-    async with running(guide) as (_, client):
+async def test_it_answers_under_its_served_name(process_of: Running, guide: Path) -> None:
+    async with process_of(guide) as (_, client):
         said = await answer(client, messages=[{"role": "user", "content": "What is a KV cache?"}], temperature=0)
         assert said["model"] == "tiny"
         assert len(said["choices"][0]["message"]["content"]) > 20
 
 
-async def test_a_shared_beginning_is_not_read_again(tiny: Path) -> None:
+async def test_a_shared_beginning_is_not_read_again(running: Running, tiny: Path) -> None:
     async with running(tiny) as (_, client):
         first = await answer(client, messages=HELLO, max_tokens=1)
         again = await answer(client, messages=HELLO, max_tokens=1)
@@ -81,8 +97,8 @@ async def test_a_shared_beginning_is_not_read_again(tiny: Path) -> None:
         assert again["usage"]["prompt_tokens_details"]["cached_tokens"] >= prompt - 1
 
 
-async def test_a_conversation_survives_others_in_its_slot(tiny: Path) -> None:
-    async with running(tiny, parallel=1) as (one, client):
+async def test_a_conversation_survives_others_in_its_slot(process_of: Running, tiny: Path) -> None:
+    async with process_of(tiny, parallel=1) as (one, client):
         assert one.derived is not None
         assert one.derived.settings.cache_ram > 0
         others = [{"role": "user", "content": "Something else entirely, and rather longer than a greeting."}]
@@ -93,15 +109,15 @@ async def test_a_conversation_survives_others_in_its_slot(tiny: Path) -> None:
         assert cached >= first["usage"]["prompt_tokens"] - 1
 
 
-async def test_two_conversations_at_once(slow: Path) -> None:
-    async with running(slow, parallel=2) as (_, client):
+async def test_two_conversations_at_once(process_of: Running, slow: Path) -> None:
+    async with process_of(slow, parallel=2) as (_, client):
         asked = [asyncio.create_task(answer(client, messages=HELLO, max_tokens=60, ignore_eos=True)) for _ in "ab"]
         await until(lambda: slots(client), all)
         for said in await asyncio.gather(*asked):
             assert said["usage"]["completion_tokens"] == 60
 
 
-async def test_a_reader_who_leaves_frees_the_slot(slow: Path) -> None:
+async def test_a_reader_who_leaves_frees_the_slot(running: Running, slow: Path) -> None:
     async with running(slow, parallel=1) as (_, client):
         body = {"messages": HELLO, "max_tokens": 4000, "ignore_eos": True, "stream": True}
         async with client.post("/v1/chat/completions", json=body) as response:
@@ -110,7 +126,7 @@ async def test_a_reader_who_leaves_frees_the_slot(slow: Path) -> None:
         await until(lambda: slots(client), lambda busy: not any(busy))
 
 
-async def test_a_caller_who_leaves_before_the_whole_answer_frees_the_slot(slow: Path) -> None:
+async def test_a_caller_who_leaves_before_the_whole_answer_frees_the_slot(running: Running, slow: Path) -> None:
     async with running(slow, parallel=1) as (_, client):
         task = asyncio.create_task(answer(client, messages=HELLO, max_tokens=4000, ignore_eos=True))
         await until(lambda: slots(client), any)
@@ -119,7 +135,7 @@ async def test_a_caller_who_leaves_before_the_whole_answer_frees_the_slot(slow: 
         await until(lambda: slots(client), lambda busy: not any(busy), every=2.5)
 
 
-async def test_json_schema_binds_even_random_weights(tiny: Path) -> None:
+async def test_json_schema_binds_even_random_weights(running: Running, tiny: Path) -> None:
     schema = {
         "type": "object",
         "properties": {"size": {"type": "integer"}, "kind": {"enum": ["pine", "maple"]}},
@@ -134,7 +150,7 @@ async def test_json_schema_binds_even_random_weights(tiny: Path) -> None:
         assert isinstance(tree["size"], int)
 
 
-async def test_a_context_that_is_full_is_told(tiny: Path) -> None:
+async def test_a_context_that_is_full_is_told(running: Running, tiny: Path) -> None:
     async with (
         running(tiny, max_context=256) as (_, client),
         client.post("/v1/completions", json={"prompt": "a" * 300}) as response,
@@ -144,14 +160,14 @@ async def test_a_context_that_is_full_is_told(tiny: Path) -> None:
         assert (error["n_prompt_tokens"], error["n_ctx"]) == (300, 256)
 
 
-async def test_rope_scale_doubles_the_context(tiny: Path) -> None:
-    async with running(tiny, rope_scale=2, parallel=1) as (one, client):
+async def test_rope_scale_doubles_the_context(process_of: Running, tiny: Path) -> None:
+    async with process_of(tiny, rope_scale=2, parallel=1) as (one, client):
         assert one.capabilities.context == 1024
         async with client.post("/v1/completions", json={"prompt": "a" * 700, "max_tokens": 1}) as response:
             assert (await response.json())["usage"]["prompt_tokens"] == 700
 
 
-async def test_embeddings_and_chat_from_one_worker(tiny: Path) -> None:
+async def test_embeddings_and_chat_from_one_worker(running: Running, tiny: Path) -> None:
     async with running(tiny, embeddings=True) as (one, client):
         assert one.capabilities.embeddings
         async with client.post("/v1/embeddings", json={"input": ["a b", "c" * 300]}) as response:
@@ -161,7 +177,7 @@ async def test_embeddings_and_chat_from_one_worker(tiny: Path) -> None:
         assert (await answer(client, messages=HELLO, max_tokens=3))["choices"]
 
 
-async def test_an_adapter_changes_what_is_said(tiny: Path, tmp_path: Path) -> None:
+async def test_an_adapter_changes_what_is_said(running: Running, tiny: Path, tmp_path: Path) -> None:
     adapter = write_tiny_lora(tmp_path / "lora.gguf", scale=3.0)
     greedy = {"messages": HELLO, "max_tokens": 30, "temperature": 0, "ignore_eos": True}
     said = []
@@ -181,19 +197,21 @@ async def test_an_adapter_changes_what_is_said(tiny: Path, tmp_path: Path) -> No
         {"device": "cpu", "log_level": "error"},
     ],
 )
-async def test_every_option_reaches_a_worker_that_answers(tiny: Path, options: dict[str, Any]) -> None:
-    async with running(tiny, **options) as (_, client):
+async def test_every_option_reaches_a_worker_that_answers(
+    process_of: Running, tiny: Path, options: dict[str, Any]
+) -> None:
+    async with process_of(tiny, **options) as (_, client):
         assert (await answer(client, messages=HELLO, max_tokens=2))["usage"]["completion_tokens"] <= 2
 
 
-async def test_quantized_cache(tmp_path: Path) -> None:
+async def test_quantized_cache(process_of: Running, tmp_path: Path) -> None:
     model = write_tiny_gguf(tmp_path / "wide.gguf", Shape(width=128))
-    async with running(model, kv_type="q8_0") as (_, client):
+    async with process_of(model, kv_type="q8_0") as (_, client):
         assert (await answer(client, messages=HELLO, max_tokens=2))["choices"]
 
 
-async def test_mapped_and_resident_memory(slow: Path) -> None:
-    async with running(slow) as (one, client):
+async def test_mapped_and_resident_memory(process_of: Running, slow: Path) -> None:
+    async with process_of(slow) as (one, client):
         await answer(client, messages=HELLO, max_tokens=1)
         weight = await one.footprint()
     size = slow.stat().st_size
@@ -204,8 +222,8 @@ async def test_mapped_and_resident_memory(slow: Path) -> None:
     assert (await one.footprint()).resident == 0
 
 
-async def test_ended_tells_of_a_kill(tiny: Path) -> None:
-    async with running(tiny) as (one, _):
+async def test_ended_tells_of_a_kill(process_of: Running, tiny: Path) -> None:
+    async with process_of(tiny) as (one, _):
         waiting = asyncio.create_task(one.ended())
         os.kill(one.pid, signal.SIGKILL)
         assert await waiting == "killed by SIGKILL"
@@ -223,9 +241,11 @@ async def test_ended_stays_silent_about_stop(tiny: Path) -> None:
     waiting.cancel()
 
 
-async def test_stop_does_not_wait_for_an_answer(slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_does_not_wait_for_an_answer(
+    process_of: Running, slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(process, "GRACE", 3600)  # a worker that ignores SIGTERM would keep this test for ever
-    async with running(slow) as (one, client):
+    async with process_of(slow) as (one, client):
         asked = asyncio.create_task(answer(client, messages=HELLO, max_tokens=4000, ignore_eos=True))
         await until(lambda: slots(client), any)
         await one.stop()
@@ -289,9 +309,11 @@ async def test_a_worker_killed_while_loading_is_a_failed_start(slow: Path) -> No
         await task
 
 
-async def test_a_worker_on_a_port_answers_only_to_its_key(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_on_a_port_answers_only_to_its_key(
+    process_of: Running, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "UNIX_SOCKETS", False)
-    async with running(tiny) as (one, client):
+    async with process_of(tiny) as (one, client):
         place = one.address
         assert not place.socket
         assert place.headers["Authorization"] not in repr(place)

@@ -8,23 +8,23 @@ Does not know: how the facts were read (`prepare`), how a worker is run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from penjing.engines.llamacpp import room
 from penjing.engines.llamacpp.devices import SPARE, Device, NoGpu, choose
-from penjing.engines.llamacpp.options import SCHEDULERS, SOURCE, Beside, EngineOptions
+from penjing.engines.llamacpp.options import SOURCE, Beside, EngineOptions
+from penjing.engines.llamacpp.own import own, scheduling
 from penjing.engines.llamacpp.settings import RANK, Settings
+from penjing.engines.llamacpp.sheet import Choice as Choice
+from penjing.engines.llamacpp.sheet import Sheet
 from penjing.engines.llamacpp.template import SWITCH, silent_by_default
 from penjing.errors import SettingError
 from penjing.files import human
-from penjing.language import say
-from penjing.native.libraries import PREBUILT, Library
+from penjing.native.libraries import Library
 from penjing.plan import memory
 from penjing.plan.split import most_layers
 from penjing.probe.facts import Model
 from penjing.probe.machine import Machine
 
-T = TypeVar("T")
 BATCH, UBATCH = 2048, 512
 """Tokens submitted and computed at once: llama.cpp's own defaults."""
 BLOCK = 32
@@ -34,7 +34,6 @@ PROMPT_CACHE = 8192
 PROMPT_CACHE_SHARE = 0.1
 MIB = 1 << 20
 
-ASKED = "you asked for it"
 REASONS = {
     "device": "what the installed library and this machine have",
     "gpu_layers": "how many of {layers} layers fit the free memory of the GPU ({free})",
@@ -50,30 +49,10 @@ REASONS = {
     "mmap": "the weights stay in the file's pages, shared with other programs and loaded as needed",
     "embeddings": "the model's header says how to pool",
     "thinking": "the chat template's own default; a request may say enable_thinking",
-    "scheduler": "llama.cpp's own server; --scheduler penjing takes penjing's",
-    "native_scheduler": "the library in use was compiled here, and penjing's is what computes with it",
-    "library": "what penjing engine use chose",
-    "wheel_library": "llama.cpp's own server is only in the prebuilt one",
     "adapters": "requests choose them: MODEL:NAME",
     "no_cache_ram": "llama.cpp would take what it kept with one adapter for what another one needs",
     "no_embeddings": "a chat model; --embeddings turns them on",
 }
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One setting and why: `reason` is a template for `penjing.language.say`, filled with `facts`. `overridden` when a
-    person chose the value."""
-
-    name: str
-    value: object
-    reason: str
-    facts: dict[str, object] = field(default_factory=dict)
-    overridden: bool = False
-
-    def why(self, language: str | None = None) -> str:
-        """The reason in `language` (default: the reader's)."""
-        return say(self.reason, language=language, **self.facts)
 
 
 @dataclass(frozen=True)
@@ -93,21 +72,6 @@ class Derived:
         return tuple(choice for choice in self.choices if choice.reason == room.CAPPED)
 
 
-class Sheet:
-    """Collects choices while they are made."""
-
-    def __init__(self) -> None:
-        self.choices: list[Choice] = []
-
-    def choose(self, name: str, asked: T | None, derived: T, reason: str, /, **facts: object) -> T:
-        """`asked` where a person asked, else `derived` for `reason`; either is noted."""
-        if asked is not None:
-            self.choices.append(Choice(name, asked, ASKED, {}, overridden=True))
-            return asked
-        self.choices.append(Choice(name, derived, reason, facts))
-        return derived
-
-
 def derive(
     model: Model,
     machine: Machine,
@@ -116,22 +80,24 @@ def derive(
     name: str = "",
     devices: tuple[Device, ...] = (),
     library: Library | None = None,
+    draft: Model | None = None,
 ) -> Derived:
     """Settings for `model` on `machine`; `devices` are those the installed library can use, `library` is the one in use
-    (None: the wheel's).
+    (None: the wheel's), `draft` a smaller model that guesses for it.
 
     Raises ModelTooBig where it does not fit, DeviceUnavailable where the device asked for is not there, SettingError
     where two options exclude each other.
     """
     sheet = Sheet()
     gpus = _gpus(sheet, options, devices)
-    settings = _scheduling(sheet, model, options, library, _computing(sheet, model, machine, options))
+    settings = scheduling(sheet, options, library, _computing(sheet, model, machine, options))
+    settings = own(sheet, machine, options, settings, draft)
     names = ", ".join(each.name for each in options.adapters if each.name)
     if names:
         sheet.choose("lora", None, names, REASONS["adapters"])
     free = machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
     terms = memory.Terms(settings.kv_type, settings.ubatch, settings.flash_attention != "off")
-    fit = room.fit(model, free, options, terms)
+    fit = room.fit(model, free, options, terms, draft)
     for found in fit.choices:
         sheet.choose(found.name, found.asked, found.value, found.reason, **found.facts)
     settings = replace(
@@ -172,47 +138,6 @@ def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOpti
         silent=_silent(sheet, model),
         log_level=options.log_level,
     )
-
-
-def _scheduling(
-    sheet: Sheet, model: Model, options: EngineOptions, library: Library | None, settings: Settings
-) -> Settings:
-    """`settings` with whose scheduler it is and what that loads. Penjing's where a library of this machine's own is in
-    use, unless it cannot serve this model."""
-    native = library is not None and library.native
-    able = native and not (any(each.name for each in options.adapters) or settings.embeddings)
-    usual, reason = (SCHEDULERS[1], "native_scheduler") if able else (SCHEDULERS[0], "scheduler")
-    whose = sheet.choose("scheduler", scheduler(model, options), usual, REASONS[reason])
-    if library is None or whose == SCHEDULERS[0]:
-        if options.library and native:
-            raise SettingError(
-                name="library", value=options.library, wanted="prebuilt for llama.cpp's own server", source=SOURCE
-            )
-        if native:
-            sheet.choose("library", None, PREBUILT, REASONS["wheel_library"])
-        return replace(settings, scheduler=whose)
-    sheet.choose("library", library.name if options.library else None, library.name, REASONS["library"])
-    if not native:
-        return replace(settings, scheduler=whose)
-    return replace(settings, scheduler=whose, library=str(library.path), library_version=library.version)
-
-
-def scheduler(model: Model, options: EngineOptions) -> str | None:
-    """Whose scheduler was asked for; None: nobody's. Raises SettingError where it cannot serve this."""
-    if options.scheduler in (None, SCHEDULERS[0]):
-        return options.scheduler
-    if any(each.name for each in options.adapters):
-        raise SettingError(
-            name="scheduler",
-            value=options.scheduler,
-            wanted="one that knows adapters by name: llama.cpp",
-            source=SOURCE,
-        )
-    if options.embeddings or model.pooling not in ("", "none"):
-        raise SettingError(
-            name="scheduler", value=options.scheduler, wanted="one that computes embeddings: llama.cpp", source=SOURCE
-        )
-    return options.scheduler
 
 
 def _gpus(sheet: Sheet, options: EngineOptions, devices: tuple[Device, ...]) -> tuple[Device, ...]:

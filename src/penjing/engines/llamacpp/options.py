@@ -14,8 +14,10 @@ DEVICES = ("auto", "cpu", "cuda", "metal", "vulkan")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 SCHEDULERS = ("llama.cpp", "penjing")
 ENGINES = ("llamacpp", "openvino", "mlx")
+POWERS = ("max", "balanced", "eco")
 LOG_LEVELS = ("error", "warning", "info", "debug")
 POSITIVE = ("max_context", "parallel", "threads", "batch", "ubatch")
+SWITCHES = ("flash_attention", "embeddings", "mmap", "context_shift", "keep_conversations")
 SOURCE = "the engine options"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
@@ -43,10 +45,12 @@ class Beside:
 @dataclass(frozen=True)
 class EngineOptions:
     """`max_context`, `batch` and `ubatch` in tokens; `rope_scale` stretches the trained context that many times;
-    `lora` holds adapters, each `PATH`, `PATH=WEIGHT` or `NAME=PATH`, where requests ask for NAME. `scheduler` decides
-    what is computed when: llama.cpp's own server, or penjing's scheduler on its kernels, which has no pictures
-    and embeddings yet. `library` is the name of one of `native.libraries`, for penjing's scheduler. `engine` is one of
-    ENGINES. Raises SettingError for a value that cannot be."""
+    `lora` holds adapters, each `PATH`, `PATH=WEIGHT` or `NAME=PATH`, where requests ask for NAME. `engine` is the kind
+    of engine, of ENGINES. `scheduler` decides what is computed when: llama.cpp's own server, or penjing's scheduler on
+    its kernels; `library` is the name of one of `native.libraries`, for the second. That alone knows `max_cpu` (percent
+    of the cores' time), `power` (of POWERS), `draft` (a MODEL that guesses) and `keep_conversations` (on disk).
+    `context_shift`: a conversation that is full forgets its oldest tokens. Raises SettingError for a value that cannot
+    be."""
 
     max_context: int | None = None
     parallel: int | None = None
@@ -64,24 +68,32 @@ class EngineOptions:
     engine: str | None = None
     scheduler: str | None = None
     library: str | None = None
+    max_cpu: int | None = None
+    power: str | None = None
+    draft: str | None = None
+    context_shift: bool | None = None
+    keep_conversations: bool | None = None
     log_level: str = "info"
 
     def __post_init__(self) -> None:
         for name in POSITIVE:
             self._number(name, 1, "a whole number of at least 1")
         self._number("gpu_layers", 0, "a whole number of at least 0")
+        self._number("max_cpu", 1, "a percentage (1 to 100)")
+        if (self.max_cpu or 0) > 100:
+            raise SettingError(name="max_cpu", value=self.max_cpu, wanted="a percentage (1 to 100)", source=SOURCE)
         self._among("device", DEVICES)
         self._among("log_level", LOG_LEVELS)
-        for name, known in (("scheduler", SCHEDULERS), ("engine", ENGINES), ("kv_type", KV_TYPES)):
+        for name, known in (("scheduler", SCHEDULERS), ("engine", ENGINES), ("kv_type", KV_TYPES), ("power", POWERS)):
             if getattr(self, name) is not None:
                 self._among(name, known)
         scale: object = self.rope_scale
         number = isinstance(scale, int | float) and not isinstance(scale, bool)
         if scale is not None and not (number and 1 <= float(str(scale)) <= 64):
             raise SettingError(name="rope_scale", value=scale, wanted="a number between 1 and 64", source=SOURCE)
-        for name in ("flash_attention", "embeddings", "mmap"):
+        for name in SWITCHES:
             value = getattr(self, name)
-            if not isinstance(value, bool) and not (name == "flash_attention" and value is None):
+            if not isinstance(value, bool) and not (name not in ("embeddings", "mmap") and value is None):
                 raise SettingError(name=name, value=value, wanted="true or false", source=SOURCE)
         lora: object = self.lora
         if not isinstance(lora, tuple) or not all(isinstance(entry, str) for entry in lora):

@@ -14,6 +14,7 @@ from penjing.engines.llamacpp.derive import Derived, derive
 from penjing.engines.llamacpp.options import EngineOptions
 from penjing.native import libraries
 from penjing.probe import machine, model
+from penjing.store.resolve import resolve
 
 
 def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0, most: int = 0) -> Derived:
@@ -33,4 +34,5 @@ def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0, mos
     options = dataclasses.replace(options, lora=tuple(beside(each, facts).entry for each in options.adapters))
     usable = devices.installed() if options.device not in ("cpu", "auto") or here.gpus else ()
     library = libraries.find(options.library) if options.library else libraries.in_use()
-    return derive(facts, here, options, name=name, devices=usable, library=library)
+    draft = None if options.draft is None else model.read(resolve(options.draft).path)
+    return derive(facts, here, options, name=name, devices=usable, library=library, draft=draft)

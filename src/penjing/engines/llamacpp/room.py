@@ -62,8 +62,13 @@ class Fit:
     choices: tuple[Found, ...]
 
 
-def fit(model: Model, free: int, options: EngineOptions, terms: memory.Terms) -> Fit:
-    """Context and slots that fit `free` bytes. Raises ModelTooBig, naming what would fit."""
+def fit(model: Model, free: int, options: EngineOptions, terms: memory.Terms, draft: Model | None = None) -> Fit:
+    """Context and slots that fit `free` bytes, beside a `draft` model with the same conversations. Raises ModelTooBig,
+    naming what would fit."""
+    if draft is not None:
+        alone = fit(model, free - memory.need(draft, 1, 1, terms).total, options, terms)
+        with_draft = free - memory.need(draft, alone.context, alone.slots, terms).total
+        return fit(model, with_draft, options, terms)
     budget = int(free * (1 - SPARE))
     trained = int((model.context or UNTRAINED) * (options.rope_scale or 1))
     asked_slots = options.parallel

@@ -24,7 +24,9 @@ class Settings:
     `rope_scale`: how many times longer than trained positions may run (1 for as trained). `pooling`: `""` for the
     model's own. `silent`: no thinking unless a request asks for it. `lora`: pairs of path and weight. `scheduler`:
     whose worker it is (`process.MODULES`); penjing's loads the shared object `library`, of `library_version`, where it
-    is not the one of the wheel. `private`: no other program may read the worker's memory (the model was
+    is not the one of the wheel. It takes `max_cpu` (0 to 1) of the time of `cores` and less as `power` says, guesses
+    with the model `draft`, and with `keep` puts conversations on disk. `shift`: a full conversation forgets its oldest
+    tokens. `private`: no other program may read the worker's memory (the model was
     sealed). With `socket` the worker listens on that Unix
     socket, else on a free port of 127.0.0.1 where every request must carry `key`.
     """
@@ -51,6 +53,12 @@ class Settings:
     scheduler: str = "llama.cpp"
     library: str = ""
     library_version: str = ""
+    cores: float = 0.0
+    max_cpu: float = 1.0
+    power: str = "max"
+    draft: str = ""
+    shift: bool = False
+    keep: bool = True
     log_level: str = "info"
     socket: str = ""
     key: str = dataclasses.field(default="", repr=False)

@@ -22,6 +22,6 @@ def version(settings: Settings) -> str:
         [(stat.st_size, stat.st_mtime_ns) for stat in stats],
         [weight for _, weight in settings.lora],
         (settings.context, settings.kv_type, settings.rope_scale, settings.gpu_layers, settings.flash_attention),
-        (settings.pooling, settings.silent, settings.scheduler, settings.library_version),
+        (settings.pooling, settings.silent, settings.scheduler, settings.library_version, settings.shift),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

@@ -150,6 +150,7 @@ def memory_parameters(library: Any, params: Any, settings: Settings) -> None:
     params.kv_unified_per_slot = settings.context
     params.cache_type_k = params.cache_type_v = getattr(library.ggml_type, f"GGML_TYPE_{settings.kv_type.upper()}")
     params.cache_ram_mib = settings.cache_ram
+    params.ctx_shift = settings.shift
     modes = library.llama_load_mode
     params.load_mode = modes.LLAMA_LOAD_MODE_MMAP if settings.mmap else modes.LLAMA_LOAD_MODE_NONE
     if settings.rope_scale != 1:

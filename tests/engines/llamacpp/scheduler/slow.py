@@ -36,7 +36,12 @@ class Slow:
     def __init__(self, tokens: int, sequences: int, *, batch: int = 64, ubatch: int = 16, state: bool = False) -> None:
         self.tokens, self.sequences, self.batch_size, self.ubatch_size = tokens, sequences, batch, ubatch
         self.model: Any = SimpleNamespace(
-            recurrent=state, window=0, vocabulary_size=VOCABULARY, check=lambda token: None, vocabulary=0
+            recurrent=state,
+            window=0,
+            trained_context=tokens,
+            vocabulary_size=VOCABULARY,
+            check=lambda token: None,
+            vocabulary=0,
         )
         self.memory, self.state = self, state
         self.held: dict[int, list[Cell]] = {sequence: [] for sequence in range(sequences)}
@@ -78,10 +83,13 @@ class Slow:
         self.held[target] = self.held[source][start : None if end == -1 else end]
 
     def remove(self, sequence: int, start: int = 0, end: int = -1) -> bool:
-        assert end == -1
-        assert start == 0 or not self.state
-        del self.held[sequence][start:]
+        if start and self.state:
+            return False
+        del self.held[sequence][start : None if end == -1 else end]
         return True
+
+    def shift(self, sequence: int, start: int, end: int, by: int) -> None:
+        assert start + by + len(self.held[sequence][start + by :]) == len(self.held[sequence])
 
 
 def answer(prompt: list[int], limit: int, ends: frozenset[int]) -> list[int]:

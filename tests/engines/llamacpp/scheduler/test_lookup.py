@@ -23,12 +23,12 @@ def test_right_guesses_grow_and_wrong_ones_rest() -> None:
     for size in (FEWEST, 4, 8, MOST, MOST):
         guessed = lookup.guess(100)
         assert len(guessed) == size
-        lookup.learn(size, size)
-    lookup.learn(MOST, 3)
+        lookup.trust.learn(size, size)
+    lookup.trust.learn(MOST, 3)
     assert len(lookup.guess(100)) == 4
     for rest in (1, 2, 4):
-        lookup.learn(4, 0)
+        lookup.trust.learn(4, 0)
         assert [bool(lookup.guess(100)) for _ in range(rest + 1)] == [False] * rest + [True]
     for _ in range(20):
-        lookup.learn(4, 0)
+        lookup.trust.learn(4, 0)
     assert sum(not lookup.guess(100) for _ in range(200)) == LONGEST_REST

@@ -68,10 +68,10 @@ def test_together_as_alone_as_the_server(model: Model) -> None:
 def test_a_conversation_comes_back_from_disk(model: Model, tmp_path: Path) -> None:
     question = prompt(model, "What is a KV cache? " * 12)
     with Context(model, 512, 4, threads=1) as context:
-        first = Scheduler(context, 2, shelf=Shelf(tmp_path, "guide", 1 << 30))
+        first = Scheduler(context, 2, shelf=Shelf(tmp_path, lambda: "guide", 1 << 30).wait())
         said = tokens(answers(first, question)[0])
         first.close()
-    again = Shelf(tmp_path, "guide", 1 << 30)
+    again = Shelf(tmp_path, lambda: "guide", 1 << 30).wait()
     with Context(model, 512, 4, threads=1) as context:
         second = Scheduler(context, 2, shelf=again)
         heard: list[Said] = []
@@ -86,10 +86,10 @@ def test_a_conversation_comes_back_from_disk(model: Model, tmp_path: Path) -> No
 def test_a_state_of_another_kind_is_computed_again(model: Model, tmp_path: Path) -> None:
     question = prompt(model, "What is a KV cache? " * 12)
     with Context(model, 512, 4, threads=1) as half, Context(model, 512, 4, threads=1, kv_type="f32") as whole:
-        first = Scheduler(half, 2, shelf=Shelf(tmp_path, "same by mistake", 1 << 30))
+        first = Scheduler(half, 2, shelf=Shelf(tmp_path, lambda: "same by mistake", 1 << 30).wait())
         answers(first, question)
         first.close()
-        second = Scheduler(whole, 2, shelf=Shelf(tmp_path, "same by mistake", 1 << 30))
+        second = Scheduler(whole, 2, shelf=Shelf(tmp_path, lambda: "same by mistake", 1 << 30).wait())
         assert tokens(answers(second, question)[0])
         assert second.running == []
 

@@ -57,12 +57,12 @@ def run(scheduler: Scheduler, steps: int = 10_000) -> None:
 def check(scheduler: Scheduler) -> None:
     """The tree is what the cache holds."""
     context: Any = scheduler.context
-    assert scheduler.tree.cells == context.cells
+    assert scheduler.cache.tree.cells == context.cells
     for sequence, cells in context.held.items():
         held = [cell.token for cell in cells]
-        assert held == (scheduler.tree.tokens(sequence) if sequence in scheduler.tree else [])
+        assert held == (scheduler.cache.tree.tokens(sequence) if sequence in scheduler.cache.tree else [])
     for stream in scheduler.running:
-        assert stream.done == scheduler.tree.length(stream.sequence)
+        assert stream.done == scheduler.cache.tree.length(stream.sequence)
     assert len(scheduler.running) <= scheduler.slots
 
 
@@ -130,7 +130,7 @@ def test_a_conversation_goes_on_where_it_was() -> None:
     scheduler.submit(again.ask())
     run(scheduler)
     assert context.computed - before == 3  # the last token said was never computed
-    assert len(scheduler.resting) == 1
+    assert len(scheduler.cache.resting) == 1
 
 
 def test_a_long_prompt_does_not_stop_running_answers() -> None:
@@ -155,10 +155,10 @@ def test_what_rests_goes_when_room_is_needed_oldest_first() -> None:
     for start in (1, 2, 3):
         scheduler.submit(Client([start] * 30, 1).ask())
         run(scheduler)
-    assert [scheduler.tree.tokens(one) for one in scheduler.resting] == [[1] * 30, [2] * 30, [3] * 30]
+    assert [scheduler.cache.tree.tokens(one) for one in scheduler.cache.resting] == [[1] * 30, [2] * 30, [3] * 30]
     scheduler.submit(Client([9] * 40, 1).ask())
     run(scheduler)
-    assert [scheduler.tree.tokens(one) for one in scheduler.resting] == [[2] * 30, [3] * 30, [9] * 40]
+    assert [scheduler.cache.tree.tokens(one) for one in scheduler.cache.resting] == [[2] * 30, [3] * 30, [9] * 40]
 
 
 def test_a_prompt_that_does_not_fit_is_refused() -> None:

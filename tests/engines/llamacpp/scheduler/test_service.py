@@ -6,6 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from engines.llamacpp.scheduler.slow import Slow, answer
 from penjing.engines.llamacpp.scheduler import service
 from penjing.engines.llamacpp.scheduler.asked import Ask, Said
+from penjing.engines.llamacpp.scheduler.restraint import Restraint
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
 from penjing.engines.llamacpp.scheduler.service import Service
 from penjing.errors import ContextOverflow
@@ -22,10 +24,10 @@ from penjing.native.sampler import Sampling
 GREEDY = Sampling(temperature=0)
 
 
-def serving(shelf: Any = None) -> Service:
+def serving(shelf: Any = None, restraint: Restraint | None = None) -> Service:
     context: Any = Slow(400, 8)
     context.stop = lambda: None
-    found = Service(Scheduler(context, 2, each=100, shelf=shelf))
+    found = Service(Scheduler(context, 2, each=100, shelf=shelf, threads=2), restraint)
     found.start()
     return found
 
@@ -65,19 +67,46 @@ def test_a_quiet_time_is_used_for_the_shelf(monkeypatch: pytest.MonkeyPatch) -> 
     kept: queue.Queue[list[int]] = queue.Queue()
     seen: list[list[int]] = []
 
-    def save(tokens: list[int], state: object) -> bool:
+    def save(tokens: list[int], state: object, voice: str) -> bool:
         seen.append(tokens)
         kept.put(tokens)
         return True
 
     shelf = SimpleNamespace(
-        find=lambda tokens, least: None, has=lambda tokens: tokens in seen, save=save, close=lambda: None
+        find=lambda tokens, least, voice: None,
+        has=lambda tokens, voice: tokens in seen,
+        save=save,
+        close=lambda: None,
     )
     one = serving(shelf)
     context: Any = one.scheduler.context
     context.save = lambda sequence: b""
     asked(one, [5] * 80, 1)
     assert kept.get(timeout=60) == [5] * 80
+    one.stop()
+
+
+def test_other_work_is_done_between_two_steps() -> None:
+    one = serving()
+    heard = asked(one, [1, 2], 30)
+    assert one.run(lambda: 5).result(60) == 5
+
+    def failing() -> None:
+        raise ContextOverflow(tokens=1, context=1)
+
+    with pytest.raises(ContextOverflow):
+        one.run(failing).result(60)
+    assert len([heard.get(timeout=60) for _ in range(30)]) == 30
+    one.stop()
+
+
+def test_less_is_taken_of_the_processor() -> None:
+    one = serving(restraint=Restraint(2, 0.25, "max"))
+    begun = time.perf_counter()
+    heard = asked(one, [1, 2], 30)
+    assert len([heard.get(timeout=60) for _ in range(30)]) == 30
+    assert time.perf_counter() > begun
+    assert one.scheduler.pace.used == 1
     one.stop()
 
 

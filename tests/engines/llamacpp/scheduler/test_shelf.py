@@ -15,12 +15,16 @@ from penjing.engines.llamacpp.scheduler.shelf import Shelf
 STATE = np.arange(5000, dtype=np.uint8)
 
 
+def opened(folder: Path, key: str = "model", budget: int = 1 << 20) -> Shelf:
+    return Shelf(folder, lambda: key, budget).wait()
+
+
 def kept(folder: Path, *conversations: list[int], key: str = "model", budget: int = 1 << 20) -> Shelf:
-    shelf = Shelf(folder, key, budget)
+    shelf = opened(folder, key, budget)
     for tokens in conversations:
         assert shelf.save(tokens, STATE)
     shelf.close()
-    return Shelf(folder, key, budget)
+    return opened(folder, key, budget)
 
 
 def test_it_comes_back_after_a_restart(tmp_path: Path) -> None:
@@ -43,7 +47,7 @@ def test_a_longer_conversation_takes_the_place_of_its_beginning(tmp_path: Path) 
 
 def test_another_model_has_its_own(tmp_path: Path) -> None:
     kept(tmp_path, [1, 2, 3])
-    assert Shelf(tmp_path, "another", 1 << 20).find([1, 2, 3], 1) is None
+    assert opened(tmp_path, "another", 1 << 20).find([1, 2, 3], 1) is None
 
 
 @pytest.mark.parametrize("at", [0, 3, 15, 40, 200, 300, -1])
@@ -53,7 +57,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, at: int, caplog: pytest.LogCap
     raw = bytearray(path.read_bytes())
     raw[at] ^= 1
     path.write_bytes(raw)
-    for one in (shelf, Shelf(tmp_path, "model", 1 << 20)):
+    for one in (shelf, opened(tmp_path, "model", 1 << 20)):
         found = one.find(list(range(40)), 1)
         assert found is None or one.load(found[0]) is None
     assert not path.exists()
@@ -66,11 +70,11 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, size: int) -> None:
     (path,) = shelf.folder.iterdir()
     os.truncate(path, size)
     assert shelf.load(path) is None
-    assert Shelf(tmp_path, "model", 1 << 20).find(list(range(40)), 1) is None
+    assert opened(tmp_path, "model", 1 << 20).find(list(range(40)), 1) is None
 
 
 def test_the_budget_holds_and_the_oldest_goes(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, "model", 13_000)
+    shelf = opened(tmp_path, "model", 13_000)
     for start in range(4):
         shelf.save([start, start], STATE)
         while not shelf.has([start, start]):
@@ -96,7 +100,7 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 import sys, numpy as np
 from pathlib import Path
 from penjing.engines.llamacpp.scheduler.shelf import Shelf
-shelf = Shelf(Path(sys.argv[1]), "model", 1 << 40)
+shelf = Shelf(Path(sys.argv[1]), lambda: "model", 1 << 40)
 print("go", flush=True)
 while True:
     for start in range(3):
@@ -105,7 +109,7 @@ while True:
     child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.readline()
-    folder = Shelf(tmp_path, "model", 1 << 40).folder
+    folder = opened(tmp_path, "model", 1 << 40).folder
     while not any(folder.glob(".*.part")):
         time.sleep(0.001)
     child.send_signal(signal.SIGKILL)
@@ -113,7 +117,7 @@ while True:
     child.stdout.close()
     (left,) = folder.glob(".*.part")
     os.utime(left, (0, 0))
-    shelf = Shelf(tmp_path, "model", 1 << 40)
+    shelf = opened(tmp_path, "model", 1 << 40)
     assert not left.exists()
     for start in range(3):
         found = shelf.find([start] * 9, 9)

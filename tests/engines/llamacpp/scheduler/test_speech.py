@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from penjing.engines.llamacpp.scheduler.asked import LENGTH, STOP, Said
 from penjing.engines.llamacpp.scheduler.speech import Piece, Speech
 
-BYTES: Any = SimpleNamespace(piece=lambda token: bytes([token]))
+BYTES: Any = SimpleNamespace(piece=lambda token, special=False: bytes([token]))
 END = 256
 
 

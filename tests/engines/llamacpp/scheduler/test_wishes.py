@@ -22,21 +22,22 @@ def model() -> Iterator[Model]:
 def test_every_field_of_the_gateway_has_its_place() -> None:
     from penjing.gateway.dialects.openai import wire
 
-    known = wishes.READ | wishes.LABELS | wishes.DETAILS | wishes.NUMBERS.keys() | wishes.NEUTRAL.keys()
+    known = wishes.READ | wishes.LABELS | wishes.NUMBERS.keys() | wishes.NEUTRAL.keys()
     ours = {"enable_thinking", "return_reasoning", "reasoning_effort"}  # the gateway puts other words in their place
-    refused = {"samplers"}
-    for kind in (wire.ChatBody, wire.CompletionBody):
-        assert set(wire.names(kind)) - ours - refused <= known
+    for kind in (wire.ChatBody, wire.CompletionBody, wire.EmbeddingBody):
+        assert set(wire.names(kind)) - ours <= known
 
 
-@pytest.mark.parametrize("body", [{"mirostat": 1}, {"lora": [{}]}, {"n": 2}, {"samplers": ["dry"]}, {"new": 1}])
+@pytest.mark.parametrize("body", [{"suffix": "x"}, {"echo": True}, {"dimensions": 8}, {"new": 1}])
 def test_what_it_cannot_do_is_refused_by_name(body: dict[str, Any]) -> None:
     with pytest.raises(Unsupported, match=next(iter(body))):
         wishes.require_known(body, "model")
 
 
 def test_what_asks_for_nothing_is_let_pass() -> None:
-    wishes.require_known({"mirostat": 0, "lora": [], "n": 1, "dry_base": 1.75, "user": "u", "samplers": None}, "model")
+    wishes.require_known(
+        {"mirostat": 0, "echo": False, "best_of": 1, "user": "u", "samplers": None, "suffix": None}, "model"
+    )
 
 
 def test_numbers_and_defaults(model: Model) -> None:
@@ -45,6 +46,35 @@ def test_numbers_and_defaults(model: Model) -> None:
     found = wishes.sampling({"temperature": 0.5, "top_k": 3, "seed": 4, "min_p": None}, usual, model)
     assert found == Sampling(temperature=0.5, top_k=3, seed=4)
     assert wishes.sampling({"seed": -1}, usual, model).seed is None
+    assert wishes.sampling({"samplers": "kt"}, usual, model).order == ("top_k", "temperature")
+    assert wishes.sampling({"samplers": ["dry"], "mirostat": 2}, usual, model).order == ("dry",)
+    for body in ({"samplers": "q"}, {"samplers": ["wet"]}, {"repeat_penalty": 0}):
+        with pytest.raises(InvalidRequest):
+            wishes.sampling(body, usual, model)
+
+
+def test_adapters_by_number() -> None:
+    assert wishes.voice({}, (1.0, 0.0)) == (1.0, 0.0)
+    assert wishes.voice({"lora": []}, (1.0, 0.0)) == (0.0, 0.0)
+    assert wishes.voice({"lora": [{"id": 1, "scale": 0.5}]}, (1.0, 0.0)) == (0.0, 0.5)
+    for given in ([{"id": 2}], [{"name": "x"}], ["x"]):
+        with pytest.raises(InvalidRequest, match="lora"):
+            wishes.voice({"lora": given}, (1.0, 0.0))
+
+
+def test_how_long_thoughts_and_what_is_kept() -> None:
+    assert wishes.budget({"thinking_budget_tokens": 5}) == 5
+    assert wishes.budget({"reasoning_budget_tokens": -1}) is None
+    assert [wishes.kept({"n_keep": given}, 9) for given in (None, 4, 20, -1)] == [0, 4, 9, 9]
+
+
+def test_texts_to_be_weighed() -> None:
+    assert wishes.texts({"input": "a"}, "input") == ["a"]
+    assert wishes.texts({"input": [5, 6]}, "input") == [[5, 6]]
+    assert wishes.texts({"input": ["a", [5]]}, "input") == ["a", [5]]
+    for given in (None, "", [], [""], {}):
+        with pytest.raises(InvalidRequest, match="input"):
+            wishes.texts({"input": given}, "input")
 
 
 def test_bias(model: Model) -> None:
@@ -75,11 +105,11 @@ def test_what_binds() -> None:
 
 
 def test_prompts(model: Model) -> None:
-    assert wishes.prompt_tokens({"prompt": [5, 6]}, model) == [5, 6]
-    assert wishes.prompt_tokens({"prompt": ["Hello"]}, model) == model.tokenize("Hello")
-    for given in (None, [], [5, "x"], {}, ["a", "b"]):
+    assert wishes.prompts({"prompt": [5, 6]}, model) == [[5, 6]]
+    assert wishes.prompts({"prompt": ["Hello", [5]]}, model) == [model.tokenize("Hello"), [5]]
+    for given in (None, [], [5, "x"], {}, "", [[]]):
         with pytest.raises(InvalidRequest):
-            wishes.prompt_tokens({"prompt": given}, model)
+            wishes.prompts({"prompt": given}, model)
 
 
 def test_templates(model: Model) -> None:

@@ -5,6 +5,7 @@ Does not know: text, HTTP.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -33,15 +34,19 @@ class Said:
     error: Exception | None = None
 
 
+Voice = tuple[float, ...]
+"""The weight of each LoRA adapter of the worker, in their order."""
 Hear = Callable[[Said], bool]
 """Told each token in the scheduler's thread, so it must be quick; False: that is enough."""
 
 
 @dataclass(eq=False)
 class Ask:
-    """`prompt` in tokens, at least one; at most `limit` tokens of answer, fewer where one of `ends` is said. With
-    `likely` the probabilities of so many tokens are told (None: of none). `cancelled` may be set from any thread.
-    `cached` is how many tokens of the prompt were not computed again."""
+    """`prompt` in tokens, at least one; at most `limit` tokens of answer, fewer where one of `ends` is said, computed
+    with `voice`. With `likely` the probabilities of so many tokens are told (None: of none). The first `keep` tokens
+    stay where a conversation forgets its oldest. `cancelled` may be set from any thread. `cached` is how many tokens of
+    the prompt were not computed again. Tokens put into `forced`, by `hear` only, are said next whatever the model
+    would say."""
 
     prompt: list[int]
     limit: int
@@ -49,7 +54,10 @@ class Ask:
     sampling: Sampling = field(default_factory=Sampling)
     ends: frozenset[int] = frozenset()
     likely: int | None = None
+    voice: Voice = ()
+    keep: int = 0
     guess: bool = True
     cancelled: bool = False
     cached: int = 0
     said: list[int] = field(default_factory=list)
+    forced: deque[int] = field(default_factory=deque)

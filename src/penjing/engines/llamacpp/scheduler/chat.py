@@ -49,11 +49,19 @@ class Chat:
         plainly = [plain(message) for message in messages]
         begun = plainly.pop()["content"] if generate and plainly[-1].get("role") == "assistant" else ""
         given = {**self._marks, **self._defaults, **(words or {})}
+        given |= {"tools": tools or None, "add_generation_prompt": generate}
         try:
-            text = self._page.render(messages=plainly, tools=tools or None, add_generation_prompt=generate, **given)
+            text = self._rendered(plainly, given)
         except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise InvalidRequest(detail=f"The model's chat template refuses these messages: {error}") from None
         return text + str(begun)
+
+    def _rendered(self, messages: Sequence[Message], given: Mapping[str, object]) -> str:
+        """Some templates want the arguments of calls as objects, others as text."""
+        try:
+            return self._page.render(messages=messages, **given)
+        except TypeError:
+            return self._page.render(messages=[closed(message) for message in messages], **given)
 
 
 def page(source: str) -> Template:
@@ -102,3 +110,14 @@ def opened(call: Message) -> Message:
     with suppress(ValueError, TypeError):
         function["arguments"] = json.loads(function.get("arguments") or "")
     return {**call, "function": function}
+
+
+def closed(message: Message) -> Message:
+    """`message` with the arguments of its calls as text."""
+    calls = message.get("tool_calls") or ()
+    functions = [dict(call.get("function") or {}) for call in calls]
+    for function in functions:
+        if not isinstance(function.get("arguments"), str):
+            function["arguments"] = json.dumps(function.get("arguments"), ensure_ascii=False)
+    pairs = zip(calls, functions, strict=True)
+    return {**message, "tool_calls": [{**call, "function": function} for call, function in pairs]} if calls else message

@@ -8,7 +8,7 @@ Does not know: the model. Its guesses are checked by who computes them, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 LENGTH = 3
 """Tokens that must have stood together before."""
@@ -18,13 +18,37 @@ LONGEST_REST = 64
 """Steps without a guess, after guesses that were all wrong."""
 
 
+class Trust:
+    """How many tokens it pays to guess, by how many of those guessed were right."""
+
+    def __init__(self) -> None:
+        self._size, self._rest, self._pause = FEWEST, 1, 0
+
+    def guess(self, most: int, known: Callable[[int], list[int]]) -> list[int]:
+        """What `known` says of up to so many tokens, `most` at most; nothing for a while after what was wrong."""
+        if self._pause:
+            self._pause -= 1
+            return []
+        return known(min(self._size, most))
+
+    def learn(self, guessed: int, right: int) -> None:
+        """`right` of `guessed` tokens were."""
+        if right == guessed:
+            self._size, self._rest = min(2 * self._size, MOST), 1
+        elif right:
+            self._size, self._rest = max(FEWEST, min(right + 1, MOST)), 1
+        else:
+            self._size, self._pause = FEWEST, self._rest
+            self._rest = min(2 * self._rest, LONGEST_REST)
+
+
 class Lookup:
-    """What was said in one conversation, and how well guesses went."""
+    """What was said in one conversation, and how well guesses went (`trust`)."""
 
     def __init__(self) -> None:
         self._tokens: list[int] = []
         self._places: dict[tuple[int, ...], int] = {}
-        self._size, self._rest, self._pause = FEWEST, 1, 0
+        self.trust = Trust()
 
     def extend(self, tokens: Sequence[int]) -> None:
         """`tokens` come next."""
@@ -36,18 +60,8 @@ class Lookup:
 
     def guess(self, most: int) -> list[int]:
         """Up to `most` tokens that may come next; none where nothing is known or guesses have not paid."""
-        if self._pause:
-            self._pause -= 1
-            return []
-        at = self._places.get(tuple(self._tokens[-LENGTH:]))
-        return [] if at is None else self._tokens[at : at + min(self._size, most)]
+        return self.trust.guess(most, self._following)
 
-    def learn(self, guessed: int, right: int) -> None:
-        """`right` of `guessed` tokens were."""
-        if right == guessed:
-            self._size, self._rest = min(2 * self._size, MOST), 1
-        elif right:
-            self._size, self._rest = max(FEWEST, min(right + 1, MOST)), 1
-        else:
-            self._size, self._pause = FEWEST, self._rest
-            self._rest = min(2 * self._rest, LONGEST_REST)
+    def _following(self, count: int) -> list[int]:
+        at = self._places.get(tuple(self._tokens[-LENGTH:]))
+        return [] if at is None else self._tokens[at : at + count]

@@ -61,6 +61,14 @@ class Threads:
         if self.most > 1 and (odd or self._steps >= CALM):
             self._try(sudden=odd)
 
+    def allow(self, most: int) -> None:
+        """From now on `most` at most; where that changed, what was found before it counts no more."""
+        most = max(1, most)
+        if most != self.most:
+            self.count = most if self.count >= min(most, self.most) else self.count
+            self.most = most
+            self.forget()
+
     def forget(self) -> None:
         """The steps to come are others: what was usual is not."""
         self._recent.clear()
@@ -117,10 +125,17 @@ class Pace:
         self.chunk = Chunk(chunk)
         self._answering, self._reading = Threads(threads), Threads(threads)
         self._kind = 0
+        self._most, self.used = threads, 1
+
+    def allow(self, threads: int) -> None:
+        """Compute with so many threads at most, and never with more than at the beginning."""
+        for each in (self._answering, self._reading):
+            each.allow(min(threads, self._most))
 
     def threads(self, prompt: int) -> int:
         """For a step with so many tokens of prompts."""
-        return (self._reading if prompt else self._answering).next()
+        self.used = (self._reading if prompt else self._answering).next()
+        return self.used
 
     def learn(self, threads: int, prompt: int, answers: int, seconds: float) -> None:
         """A step with `prompt` tokens of prompts and of `answers`, computed with `threads`, took so many seconds."""

@@ -23,23 +23,30 @@ Fields = dict[str, Any]
 
 @dataclass
 class Reply:
-    """One answer of `model` to `ask`; `chat`: in messages, else bare text."""
+    """One answer of `model` to `ask`; `chat`: in messages, else bare text. `index`: which of several that were asked
+    for at once, under one `id`."""
 
     model: Model
     name: str
     ask: Ask
     chat: bool
-    id: str = field(default_factory=lambda: "chatcmpl-" + secrets.token_urlsafe(18))
+    index: int = 0
+    id: str = ""
     calls: int = 0
     begun: int = field(default_factory=lambda: int(time.time()))
 
+    def __post_init__(self) -> None:
+        self.id = self.id or "chatcmpl-" + secrets.token_urlsafe(18)
+
     def first(self) -> bytes:
         """What a stream of messages begins with."""
-        return event(self._chunk({"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": None}}))
+        return event(
+            self._chunk({"index": self.index, "finish_reason": None, "delta": {"role": "assistant", "content": None}})
+        )
 
     def chunk(self, piece: Piece) -> bytes:
         """`piece` as an event; nothing where a message says nothing. Bare text has one for each token, as llama.cpp."""
-        said: Fields = {"index": 0, "finish_reason": piece.finish or None}
+        said: Fields = {"index": self.index, "finish_reason": piece.finish or None}
         if self.chat:
             said["delta"] = {
                 name: text
@@ -56,17 +63,17 @@ class Reply:
             return b""
         return event(self._chunk(said))
 
-    def usage(self) -> bytes:
-        """The last event of a stream that is to be counted."""
+    def usage(self, others: Sequence[Reply] = ()) -> bytes:
+        """The last event of a stream that is to be counted, with `others` beside it."""
         kind = "chat.completion.chunk" if self.chat else "text_completion"
-        return event({"choices": [], **self._head(kind), "usage": self._counts()})
+        return event({"choices": [], **self._head(kind), "usage": self.counts(others)})
 
-    def whole(self, pieces: Sequence[Piece]) -> Fields:
-        """The answer as one object."""
+    def choice(self, pieces: Sequence[Piece]) -> Fields:
+        """The answer as one of an object's choices."""
         text = "".join(piece.content for piece in pieces)
         thoughts = "".join(piece.reasoning for piece in pieces)
         likely = [self._probability(piece.said.likely) for piece in pieces if piece.said.likely]
-        choice: Fields = {"index": 0, "finish_reason": pieces[-1].finish}
+        choice: Fields = {"index": self.index, "finish_reason": pieces[-1].finish}
         if self.chat:
             choice["message"] = {"role": "assistant", "content": text}
             if thoughts:
@@ -79,8 +86,12 @@ class Reply:
             choice["text"] = text
         if likely:
             choice["logprobs"] = {"content": likely}
+        return choice
+
+    def whole(self, choices: Sequence[Fields], others: Sequence[Reply] = ()) -> Fields:
+        """All answers as one object, counted with `others` beside it."""
         kind = "chat.completion" if self.chat else "text_completion"
-        return {"choices": [choice], **self._head(kind), "usage": self._counts()}
+        return {"choices": list(choices), **self._head(kind), "usage": self.counts(others)}
 
     def _chunk(self, choice: Fields) -> Fields:
         return {"choices": [choice], **self._head("chat.completion.chunk" if self.chat else "text_completion")}
@@ -88,13 +99,17 @@ class Reply:
     def _head(self, kind: str) -> Fields:
         return {"created": self.begun, "id": self.id, "model": self.name, "object": kind}
 
-    def _counts(self) -> Fields:
-        prompt, said = len(self.ask.prompt), len(self.ask.said)
+    def counts(self, others: Sequence[Reply] = ()) -> Fields:
+        """Tokens of the answers, and of each prompt once."""
+        asks = [each.ask for each in (self, *others)]
+        said = sum(len(ask.said) for ask in asks)
+        prompts = list({id(ask.prompt): ask for ask in asks}.values())
+        prompt = sum(len(ask.prompt) for ask in prompts)
         return {
             "completion_tokens": said,
             "prompt_tokens": prompt,
             "total_tokens": prompt + said,
-            "prompt_tokens_details": {"cached_tokens": self.ask.cached},
+            "prompt_tokens_details": {"cached_tokens": sum(ask.cached for ask in prompts)},
         }
 
     def _called(self, call: Call) -> Fields:

@@ -1,8 +1,8 @@
 """What is computed in each step: running answers go on, prompts are read in pieces beside them.
 
 A prompt begins with what any sequence has of it in the cache, also of one that is still being read: who comes second
-waits for the first to read what both begin with. Answers that are over stay in the cache until the room is needed, the
-one that was not used for the longest time goes first.
+waits for the first to read what both begin with. Answers with different LoRA adapters (voices) take turns: a step
+computes with one choice of them.
 
 Does not know: text, HTTP, threads of Python: `step` is called from one of them.
 """
@@ -11,34 +11,48 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from penjing.engines.llamacpp.scheduler.asked import Ask
+from penjing.engines.llamacpp.scheduler.asked import Ask, Voice
+from penjing.engines.llamacpp.scheduler.cache import Cache
 from penjing.engines.llamacpp.scheduler.pace import Pace
 from penjing.engines.llamacpp.scheduler.shelf import Shelf
 from penjing.engines.llamacpp.scheduler.stream import Stream
-from penjing.engines.llamacpp.scheduler.tree import Tree, common
+from penjing.engines.llamacpp.scheduler.tree import common
 from penjing.errors import ContextOverflow, PenjingError
 from penjing.native.batch import Batch
 from penjing.native.context import Context
-from penjing.native.faults import CacheFull, DecodeFailed
-from penjing.native.memory import END
+from penjing.native.faults import Aborted, CacheFull
+from penjing.native.model import Adapter
 from penjing.native.sampler import Sampler
 
 WORTH = 16
 """Tokens that it is worth waiting for while another reads them."""
 AHEAD = 32
 """Cells that are left for each running answer to grow into before another is let in."""
-KEPT = 64
-"""Tokens that are worth a file."""
 FEW = 4
 """Answers beside which guesses pay: more fill the processor without them."""
 
 
+class Guesser(Protocol):
+    """Who knows what may come next where the prompt does not tell."""
+
+    def guess(self, stream: Stream, most: int) -> list[int]:
+        """Up to `most` tokens."""
+
+    def forget(self, stream: Stream) -> None:
+        """It is over."""
+
+    def set_threads(self, count: int) -> None:
+        """Compute with so many."""
+
+
 class Scheduler:
     """Answers of `context`, at most `slots` at once, each of at most `each` tokens with its prompt. Not for several
-    threads of Python. It computes with `threads` at most. What leaves the cache goes to the `shelf`, and comes
-    back from there."""
+    threads of Python. It computes with `threads` at most, with those of the `adapters` that an answer asks for. What
+    leaves the cache goes to the `shelf`, and comes back from there. With `shift` an answer for which there is no more
+    room forgets its oldest tokens; else it ends there."""
 
     def __init__(
         self,
@@ -48,29 +62,25 @@ class Scheduler:
         *,
         threads: int = 1,
         shelf: Shelf | None = None,
+        adapters: Sequence[Adapter] = (),
+        guesser: Guesser | None = None,
+        shift: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        model = context.model
         self.context, self.slots, self.each = context, slots, min(each or context.tokens, context.tokens)
-        self.partial = not model.recurrent and not model.window
-        self.tree = Tree()
+        self.cache = Cache(context, shelf)
         self.running: list[Stream] = []
         self.waiting: deque[Stream] = deque()
-        self.resting: dict[int, None] = {}  # the one used last is last
-        self._shelf, self._clock = shelf, clock
-        self._pace, self._used = Pace(threads, context.ubatch_size), 0
+        self.working: list[Stream] = []
+        self.pace = Pace(threads, context.ubatch_size)
+        self._adapters, self._guesser, self._shift, self._clock = tuple(adapters), guesser, shift, clock
+        self._used, self._voice = 0, Voice()
         self._batch = Batch(context.batch_size)
-        self._free = list(range(context.sequences))[::-1]
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits for anything."""
         return not self.running and not self.waiting
-
-    @property
-    def free(self) -> int:
-        """Sequences that nobody has: all that neither run nor rest."""
-        return len(self._free)
 
     def submit(self, ask: Ask) -> None:
         """Answer `ask` in the steps to come. Raises ContextOverflow, GrammarRefused, WrongUse for tokens that there
@@ -79,9 +89,11 @@ class Scheduler:
             raise ContextOverflow(tokens=len(ask.prompt), context=self.each)
         for token in ask.prompt:
             self.context.model.check(token)
-        ask.limit = max(1, min(ask.limit, self.each - len(ask.prompt)))
+        if not self._shift:
+            ask.limit = min(ask.limit, self.each - len(ask.prompt))
+        ask.limit = max(1, ask.limit)
         sampler = Sampler(self.context.model, ask.sampling)
-        for token in ask.prompt if ask.sampling.penalizes else ():
+        for token in ask.prompt if ask.sampling.remembers else ():
             sampler.accept(token, prompt=True)
         self.waiting.append(Stream(ask, sampler))
 
@@ -92,33 +104,38 @@ class Scheduler:
         work = self._fill()
         if not work:
             return False
+        self.working = [stream for stream, _ in work]
         try:
             self._compute(sum(count for stream, count in work if not stream.answering))
         except CacheFull:
             self._make_room()
+        except Aborted:
+            self._undo(self.working)
         except PenjingError as error:
-            for stream, _ in work:
+            for stream in self.working:
                 self._end(stream, error)
         else:
             self._learn(work)
+        self.working = []
         return True
+
+    def cancel(self, ask: Ask) -> None:
+        """Nobody waits for `ask` any more, said from any thread; the step that is computed for such only is given
+        up."""
+        ask.cancelled = True
+        working = self.working
+        if working and all(stream.ask.cancelled for stream in working):
+            self.context.stop()
 
     def close(self) -> None:
         """Everyone who waits is told nothing more; what is in the cache goes to the shelf."""
         for stream in list(self.running):
             self._retire(stream)
         self.waiting.clear()
-        for sequence in list(self.resting):
-            self._drop(sequence)
-        if self._shelf:
-            self._shelf.close()
-
-    def keep(self, sequence: int) -> bool:
-        """Put a copy of `sequence` on the shelf; False where it is there, not worth it, or there is no place."""
-        tokens = self.tree.tokens(sequence) if self._shelf else []
-        if self._shelf is None or len(tokens) < KEPT or self._shelf.has(tokens):
-            return False
-        return self._shelf.save(tokens, self.context.memory.save(sequence))
+        for sequence in list(self.cache.resting):
+            self.cache.drop(sequence)
+        if self.cache.shelf:
+            self.cache.shelf.close()
 
     def _forget_cancelled(self) -> None:
         for stream in [one for one in self.running if one.ask.cancelled]:
@@ -131,106 +148,58 @@ class Scheduler:
         later: deque[Stream] = deque()
         while self.waiting and len(self.running) < self.slots:
             stream = self.waiting.popleft()
-            self._fetch(stream.tokens)
-            source, length = self._beginning(stream.tokens)
+            self.cache.fetch(stream.tokens, stream.ask.voice)
+            source, length = self.cache.beginning(stream.tokens, stream.ask.voice)
             if self._follows(stream, length):
                 later.append(stream)
                 continue
-            taking = source in self.resting and length == self.tree.length(source)
-            if not self._room(len(stream.tokens) - length, source, sequence=not taking):
+            taking = source in self.cache.resting and length == self.cache.tree.length(source)
+            growing = sum(one.pending + AHEAD for one in self.running)
+            cells = len(stream.tokens) - length + growing
+            if not self.cache.room(cells, source, sequence=not taking, alone=not self.running):
                 later.append(stream)
                 break
-            self._begin(stream, source, length, taking=taking)
+            self._begin(stream, source, length)
         later.extend(self.waiting)
         self.waiting = later
 
-    def _fetch(self, tokens: list[int]) -> None:
-        """Where the shelf has clearly more of the beginning of `tokens` than the cache, take it from there."""
-        held = self._beginning(tokens)[1] if self._shelf else 0
-        found = self._shelf.find(tokens[:-1], held + KEPT) if self._shelf else None
-        if self._shelf is None or found is None:
-            return
-        path, same = found
-        cells = self._shelf.length(path)
-        if not (self.partial or same == cells) or not self._room(cells, -1, sequence=True):
-            return
-        loaded = self._shelf.load(path)
-        if loaded is None:
-            return
-        sequence = self._free.pop()
-        try:
-            self.context.memory.load(sequence, loaded[1])
-        except DecodeFailed as error:
-            self._shelf.refuse(path, str(error))
-            self._free.append(sequence)
-            return
-        self.tree.begin(sequence)
-        self.tree.extend(sequence, loaded[0])
-        self.resting[sequence] = None
-
-    def _beginning(self, tokens: list[int]) -> tuple[int, int]:
-        """Which sequence has most of the beginning of `tokens`, and how much; the last is always computed."""
-        source, length = self.tree.find(tokens[:-1])
-        if source >= 0 and not self.partial and length < self.tree.length(source):
-            return -1, 0  # a state cannot be cut
-        return source, length
-
     def _follows(self, stream: Stream, length: int) -> bool:
         """Whether somebody is reading more of what it begins with than is there now."""
-        if not self.partial:
+        if not self.cache.partial:
             return False
-        reading = (one for one in self.running if not one.answering)
+        reading = (one for one in self.running if not one.answering and one.ask.voice == stream.ask.voice)
         shared = (common(one.tokens, stream.tokens[:-1], 0) for one in reading)
         return any(each >= length + WORTH for each in shared)
 
-    def _room(self, cells: int, source: int, *, sequence: bool) -> bool:
-        """Whether `cells` more fit beside what is running, and a free `sequence` where that is wanted; what rests goes
-        for it, but for `source`."""
-        growing = sum(one.pending + AHEAD for one in self.running)
-        for resting in list(self.resting):
-            if self._fits(cells + growing) and (self._free or not sequence):
-                return True
-            if resting != source:
-                self._drop(resting)
-        fits = self._fits(cells + growing) or not self.running
-        return fits and (bool(self._free) or not sequence)
-
-    def _fits(self, cells: int) -> bool:
-        return self.tree.cells + cells <= self.context.tokens
-
-    def _begin(self, stream: Stream, source: int, length: int, *, taking: bool) -> None:
-        if taking:
-            stream.sequence = source
-            del self.resting[source]
-        else:
-            stream.sequence = self._free.pop()
-            if length:
-                self.context.memory.copy(source, stream.sequence, 0, length if self.partial else END)
-                self.tree.fork(source, stream.sequence, length)
-                if source in self.resting:
-                    self.resting[source] = self.resting.pop(source)
-            else:
-                self.tree.begin(stream.sequence)
+    def _begin(self, stream: Stream, source: int, length: int) -> None:
+        stream.sequence = self.cache.begin(source, length, stream.ask.voice)
         stream.done = length
         stream.ask.cached = max(stream.ask.cached, min(length, len(stream.ask.prompt)))
         self.running.append(stream)
 
+    def _turn(self) -> list[Stream]:
+        """Those who are computed in the next step: all of one voice, after the voice of the last one."""
+        voices = list(dict.fromkeys(stream.ask.voice for stream in self.running))
+        after = voices.index(self._voice) + 1 if self._voice in voices else 0
+        voice = voices[after % len(voices)] if voices else self._voice
+        return [stream for stream in self.running if stream.ask.voice == voice]
+
     def _fill(self) -> list[tuple[Stream, int]]:
         """Put the next step into the batch; who takes part, with how many of the known tokens."""
         self._batch.clear()
-        answering = [stream for stream in self.running if stream.answering]
-        reading = [stream for stream in self.running if not stream.answering]
-        chunk = min(self._pace.chunk.size(len(answering)), sum(stream.pending for stream in reading))
-        for resting in list(self.resting):
-            if self._fits(len(answering) + chunk):
-                break
-            self._drop(resting)
+        taking = self._turn()
+        for stream in taking if self._shift else ():
+            self._shift_one(stream)
+        answering = [stream for stream in taking if stream.answering]
+        reading = [stream for stream in taking if not stream.answering]
+        chunk = min(self.pace.chunk.size(len(answering)), sum(stream.pending for stream in reading))
+        self.cache.room(len(answering) + chunk, sequence=False)
         work: list[tuple[Stream, int]] = []
         for stream in answering:
             drafts = self._guesses(stream, len(answering))
             self._batch.extend([stream.tokens[-1], *drafts], stream.done, stream.sequence, wanted=True)
             work.append((stream, 1))
-        left = min(chunk, self._batch.room, self.context.tokens - self.tree.cells - len(self._batch))
+        left = min(chunk, self._batch.room, self.context.tokens - self.cache.tree.cells - len(self._batch))
         for stream, count in portions(reading, left):
             piece = stream.tokens[stream.done : stream.done + count]
             last = self._batch.extend(piece, stream.done, stream.sequence) + count - 1
@@ -238,28 +207,50 @@ class Scheduler:
             work.append((stream, count))
         return work
 
+    def _shift_one(self, stream: Stream) -> None:
+        """Where a conversation is full, forget half of what follows the part of its prompt that is kept."""
+        if len(stream.tokens) < self.each or not stream.answering:
+            return
+        keep = min(stream.ask.keep, self.each // 2)
+        gone = (len(stream.tokens) - keep) // 2
+        stream.forget(keep, gone)
+        tree, memory = self.cache.tree, self.context.memory
+        if self.cache.partial and memory.shiftable and tree.alone(stream.sequence) == tree.length(stream.sequence):
+            stream.done = len(self.cache.shift(stream.sequence, keep, gone))
+            return
+        self.cache.forget(stream.sequence)  # others have a part of it, or it cannot be moved: it is read again
+        stream.sequence = self.cache.begin(-1, 0, stream.ask.voice)
+        stream.done = 0
+
     def _guesses(self, stream: Stream, answers: int) -> list[int]:
-        if not (stream.ask.guess and self.partial and answers <= FEW):
+        if not (stream.ask.guess and self.cache.partial and answers <= FEW):
             return []
-        spare = self.context.tokens - self.tree.cells - len(self._batch) - AHEAD
-        return stream.guess(min(spare, self._batch.room - AHEAD)) if spare > 0 else []
+        room = self.context.tokens - self.cache.tree.cells - len(self._batch) - AHEAD
+        most = min(room, self._batch.room - AHEAD, self.each - len(stream.tokens) - 1)
+        return stream.guess(most, self._guesser) if most > 0 else []
 
     def _compute(self, prompt: int) -> None:
         """Compute the batch, which has so many tokens of prompts."""
-        threads = self._pace.threads(prompt)
+        voice = self.working[0].ask.voice
+        if voice != self._voice:
+            self.context.adapt([pair for pair in zip(self._adapters, voice, strict=True) if pair[1]])
+            self._voice = voice
+        threads = self.pace.threads(prompt)
         if threads != self._used:
-            self.context.set_threads(threads)
+            for each in (self.context, self._guesser):
+                if each is not None:
+                    each.set_threads(threads)
             self._used = threads
         begun = self._clock()
         self.context.decode(self._batch)
-        self._pace.learn(threads, prompt, len(self._batch) - prompt, self._clock() - begun)
+        self.pace.learn(threads, prompt, len(self._batch) - prompt, self._clock() - begun)
 
     def _learn(self, work: list[tuple[Stream, int]]) -> None:
         """What was computed is in the cache; who got logits chooses."""
         logits, row = self.context.logits(), 0
         for stream, count in work:
             drafts = stream.drafts
-            self.tree.extend(stream.sequence, [*stream.tokens[stream.done : stream.done + count], *drafts])
+            self.cache.tree.extend(stream.sequence, [*stream.tokens[stream.done : stream.done + count], *drafts])
             stream.done += count
             if stream.pending:
                 continue
@@ -270,46 +261,43 @@ class Scheduler:
             except PenjingError as error:
                 self._end(stream, error)
                 continue
-            if stream.done < self.tree.length(stream.sequence):
-                self.context.memory.remove(stream.sequence, stream.done)
-                self.tree.cut(stream.sequence, stream.done)
+            self.cache.cut(stream.sequence, stream.done)
             if stream.over:
                 self._retire(stream)
 
     def _make_room(self) -> None:
         """The library found no place though cells are free by our count: somebody has to go."""
-        if self.resting:
-            self._drop(next(iter(self.resting)))
+        if self.cache.resting:
+            self.cache.drop(next(iter(self.cache.resting)))
             return
         stream = self.running.pop()  # the last that came goes on later, from the beginning
-        self._forget(stream.sequence)
-        self.waiting.appendleft(Stream(stream.ask, stream.sampler))
+        self.cache.forget(stream.sequence)
+        self.waiting.appendleft(stream.again())
+
+    def _undo(self, work: list[Stream]) -> None:
+        """The step was given up on the way: what it left in the cache goes."""
+        for stream in work:
+            stream.drafts = []
+            if not self.context.memory.remove(stream.sequence, stream.done):
+                self.running.remove(stream)  # a state cannot be cut: it is read again
+                self.cache.forget(stream.sequence)
+                self.waiting.appendleft(stream.again())
 
     def _retire(self, stream: Stream) -> None:
         """It is over; what it has in the cache may be somebody's beginning."""
-        self.running.remove(stream)
-        stream.sampler.close()
-        if stream.done:
-            self.resting[stream.sequence] = None
-        else:
-            self._forget(stream.sequence)
+        self._leave(stream)
+        self.cache.release(stream.sequence)
 
     def _end(self, stream: Stream, error: Exception) -> None:
-        self.running.remove(stream)
-        stream.sampler.close()
-        self._forget(stream.sequence)
+        self._leave(stream)
+        self.cache.forget(stream.sequence)
         stream.fail(error)
 
-    def _drop(self, sequence: int) -> int:
-        """A resting sequence leaves the cache; how many cells that freed."""
-        del self.resting[sequence]
-        self.keep(sequence)
-        return self._forget(sequence)
-
-    def _forget(self, sequence: int) -> int:
-        self.context.memory.remove(sequence)
-        self._free.append(sequence)
-        return self.tree.drop(sequence)
+    def _leave(self, stream: Stream) -> None:
+        self.running.remove(stream)
+        stream.sampler.close()
+        if self._guesser is not None:
+            self._guesser.forget(stream)
 
 
 def portions(reading: list[Stream], room: int) -> list[tuple[Stream, int]]:

@@ -1,8 +1,8 @@
 """Conversations on disk: the KV state of those that left the cache, for when they come back, also after a restart.
 
-A file has a head of JSON (what it is of, its tokens, the checksum of the rest) and the state as the library wrote it.
-Its folder is named after everything that the state depends on: model, library, types of the cache. A file that is not
-whole is removed with a line in the log, and its conversation computed again.
+A file has a head of JSON (its voice, its tokens, the checksum of the rest) and the state as the library wrote it. Its
+folder is named after everything that the state depends on: model, library, machine, types of the cache. A file that is
+not whole is removed with a line in the log, and its conversation computed again.
 
 Does not know: the scheduler, the context.
 """
@@ -17,18 +17,19 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penjing.errors import DiskFull
+from penjing.errors import DiskFull, PenjingError
 from penjing.files import writing
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = b"penjing-kv\n"
 SUFFIX = ".kv"
 DAY = 86_400.0
@@ -41,22 +42,40 @@ WAITING = 4
 log = logging.getLogger(__name__)
 
 
-class Shelf:
-    """Conversations in `folder` whose states fit together (`key`: whatever they depend on), at most `budget` bytes, the
-    one that was not used for the longest time gone first, and none older than `days`."""
+@dataclass(frozen=True)
+class Held:
+    """Whose state a file has: `tokens` i32 [n], computed with `voice`."""
 
-    def __init__(self, folder: Path, key: str, budget: int, days: float = 30) -> None:
-        self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:32]
+    voice: str
+    tokens: NDArray[np.int32]
+
+
+class Shelf:
+    """Conversations in `folder` whose states fit together, at most `budget` bytes, the one that was not used for the
+    longest time gone first, and none older than `days`. `key` names whatever they depend on; it is asked in another
+    thread, for it may take long (a digest of the model), and until then nothing is found."""
+
+    def __init__(self, folder: Path, key: Callable[[], str], budget: int, days: float = 30) -> None:
         self.budget, self.days = budget, days
-        self._tokens: dict[Path, NDArray[np.int32]] = {}
-        self._lock = threading.Lock()
-        self._queue: queue.Queue[tuple[Path, NDArray[np.int32], NDArray[np.uint8]] | None] = queue.Queue(WAITING)
+        self.folder = folder
+        self._key, self._held = key, dict[Path, Held]()
+        self._lock, self._opened = threading.Lock(), threading.Event()
+        self._queue: queue.Queue[tuple[Held, NDArray[np.uint8]] | None] = queue.Queue(WAITING)
+        self._writer = threading.Thread(target=self._work, daemon=True, name="shelf")
+        self._writer.start()
+
+    def wait(self) -> Shelf:
+        """Return when it is known what is there."""
+        self._opened.wait()
+        return self
+
+    def _open(self) -> None:
+        """Raises OSError, PenjingError where the key cannot be told."""
+        self.folder = self.folder / hashlib.sha256(self._key().encode()).hexdigest()[:32]
         if self.folder.is_dir():
             self._clean()
             for path in sorted(self.folder.glob("*" + SUFFIX)):
                 self._note(path)
-        self._writer = threading.Thread(target=self._write_all, daemon=True, name="shelf")
-        self._writer.start()
 
     def _clean(self) -> None:
         """Remove what a killed process left half-written."""
@@ -65,15 +84,14 @@ class Shelf:
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     path.unlink()
 
-    def find(self, tokens: Sequence[int], least: int) -> tuple[Path, int] | None:
-        """The file that has most of the beginning of `tokens`, at least `least` of them, and how many."""
+    def find(self, tokens: Sequence[int], least: int, voice: str = "") -> tuple[Path, int] | None:
+        """The file that has most of the beginning of `tokens` in this `voice`, at least `least` of them, and how
+        many."""
         wanted = np.asarray(tokens, np.int32)
         best: tuple[Path, int] | None = None
         with self._lock:
-            for path, held in self._tokens.items():
-                count = min(len(held), len(wanted))
-                differ = np.flatnonzero(held[:count] != wanted[:count])
-                same = int(differ[0]) if len(differ) else count
+            for path, held in self._held.items():
+                same = common(held.tokens, wanted) if held.voice == voice else 0
                 if same >= max(least, 1):
                     best, least = (path, same), same + 1
         return best
@@ -81,17 +99,17 @@ class Shelf:
     def length(self, path: Path) -> int:
         """Tokens of the whole state in a file."""
         with self._lock:
-            return len(self._tokens.get(path, ()))
+            return len(self._held[path].tokens) if path in self._held else 0
 
-    def has(self, tokens: Sequence[int]) -> bool:
+    def has(self, tokens: Sequence[int], voice: str = "") -> bool:
         """Whether all of `tokens` are in some file."""
-        return self.find(tokens, len(tokens)) is not None
+        return self.find(tokens, len(tokens), voice) is not None
 
     def load(self, path: Path) -> tuple[list[int], NDArray[np.uint8]] | None:
         """Tokens and state of a file; None where it is not whole: then it is gone."""
         try:
             with path.open("rb") as stream:
-                tokens, checksum, size = _head(stream)
+                held, checksum, size = _head(stream)
                 state = np.fromfile(stream, np.uint8)
             if len(state) != size or zlib.crc32(state.data) != checksum:
                 raise ValueError("its checksum is wrong")
@@ -99,22 +117,20 @@ class Shelf:
         except (OSError, ValueError) as error:
             self.refuse(path, str(error))
             return None
-        return tokens.tolist(), state
+        return held.tokens.tolist(), state
 
     def refuse(self, path: Path, why: str) -> None:
         """This file is of no use: forget it."""
         log.warning("a conversation on disk is computed again: %s: %s", path.name, why)
         with self._lock:
-            self._tokens.pop(path, None)
+            self._held.pop(path, None)
         with suppress(OSError):
             path.unlink()
 
-    def save(self, tokens: Sequence[int], state: NDArray[np.uint8]) -> bool:
+    def save(self, tokens: Sequence[int], state: NDArray[np.uint8], voice: str = "") -> bool:
         """Write soon, by another thread; False where too much is waiting to be written."""
-        held = np.asarray(tokens, np.int32)
-        path = self.folder / (hashlib.sha256(held.tobytes()).hexdigest()[:32] + SUFFIX)
         try:
-            self._queue.put_nowait((path, held, state))
+            self._queue.put_nowait((Held(voice, np.asarray(tokens, np.int32)), state))
         except queue.Full:
             return False
         return True
@@ -124,40 +140,55 @@ class Shelf:
         self._queue.put(None)
         self._writer.join()
 
-    def _write_all(self) -> None:
-        while (one := self._queue.get()) is not None:
-            path, tokens, state = one
-            if state.nbytes <= self.budget:
-                self._write(path, tokens, state)
-
-    def _write(self, path: Path, tokens: NDArray[np.int32], state: NDArray[np.uint8]) -> None:
+    def _work(self) -> None:
         try:
-            self._write_file(path, tokens, state)
+            self._open()
+        except (OSError, PenjingError) as error:
+            log.warning("no conversations are kept: %s", error)
+            self.budget = 0
+        self._opened.set()
+        while (one := self._queue.get()) is not None:
+            held, state = one
+            if state.nbytes <= self.budget:
+                self._write(held, state)
+
+    def _write(self, held: Held, state: NDArray[np.uint8]) -> None:
+        name = hashlib.sha256(held.voice.encode() + b"\0" + held.tokens.tobytes()).hexdigest()[:32]
+        path = self.folder / (name + SUFFIX)
+        try:
+            self._write_file(path, held, state)
         except (OSError, DiskFull) as error:
             log.warning("a conversation is not kept: %s", error)
             return
-        self._supersede(path, tokens)
+        self._supersede(path, held)
 
-    def _write_file(self, path: Path, tokens: NDArray[np.int32], state: NDArray[np.uint8]) -> None:
+    def _write_file(self, path: Path, held: Held, state: NDArray[np.uint8]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._make_room(state.nbytes)
-        facts = {"format": FORMAT, "tokens": len(tokens), "size": state.nbytes, "checksum": zlib.crc32(state.data)}
-        head = json.dumps(facts | {"tokens_checksum": zlib.crc32(tokens.data)}).encode()
+        tokens = held.tokens
+        facts = {"format": FORMAT, "voice": held.voice, "tokens": len(tokens), "size": state.nbytes}
+        checks = {
+            "checksum": zlib.crc32(state.data),
+            "tokens_checksum": zlib.crc32(tokens.data, zlib.crc32(held.voice.encode())),
+        }
+        head = json.dumps(facts | checks).encode()
         with writing(path, private=True) as stream:
             for part in (MAGIC, len(head).to_bytes(8, "little"), head, tokens.data, state.data):
                 stream.write(part)
 
-    def _supersede(self, path: Path, tokens: NDArray[np.int32]) -> None:
+    def _supersede(self, path: Path, held: Held) -> None:
         """What `path` goes on from is in it."""
         with self._lock:
             shorter = [
                 other
-                for other, held in self._tokens.items()
-                if len(held) < len(tokens) and np.array_equal(held, tokens[: len(held)])
+                for other, each in self._held.items()
+                if each.voice == held.voice
+                and len(each.tokens) < len(held.tokens)
+                and common(each.tokens, held.tokens) == len(each.tokens)
             ]
             for other in shorter:
-                del self._tokens[other]
-            self._tokens[path] = tokens
+                del self._held[other]
+            self._held[path] = held
         for other in shorter:
             with suppress(OSError):
                 other.unlink()
@@ -175,35 +206,43 @@ class Shelf:
                 break
             total -= size
             with self._lock:
-                self._tokens.pop(path, None)
+                self._held.pop(path, None)
             with suppress(OSError):
                 path.unlink()
 
     def _note(self, path: Path) -> None:
         try:
             with path.open("rb") as stream:
-                tokens, _, size = _head(stream)
+                held, _, size = _head(stream)
                 if path.stat().st_size != stream.tell() + size:
                     raise ValueError("it is not complete")
         except (OSError, ValueError) as error:
             self.refuse(path, str(error))
             return
-        self._tokens[path] = tokens
+        with self._lock:
+            self._held[path] = held
 
 
-def _head(stream: BinaryIO) -> tuple[NDArray[np.int32], int, int]:
-    """Tokens, checksum and size of the state that follows. Raises ValueError."""
+def common(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:
+    """How many tokens both begin with."""
+    count = min(len(one), len(other))
+    differ = np.flatnonzero(one[:count] != other[:count])
+    return int(differ[0]) if len(differ) else count
+
+
+def _head(stream: BinaryIO) -> tuple[Held, int, int]:
+    """Whose it is, checksum and size of the state that follows. Raises ValueError."""
     begin = stream.read(len(MAGIC) + 8)
     size = int.from_bytes(begin[len(MAGIC) :], "little")
     if not begin.startswith(MAGIC) or not 0 < size <= LONGEST_HEAD:
         raise ValueError("it is no state of a conversation")
     try:
         facts = json.loads(stream.read(size))
-        count, known = int(facts["tokens"]), facts["format"] == FORMAT
+        count, known, voice = int(facts["tokens"]), facts["format"] == FORMAT, str(facts["voice"])
         checksum, length, mark = int(facts["checksum"]), int(facts["size"]), int(facts["tokens_checksum"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError("its head cannot be read") from error
     raw = stream.read(4 * count) if known and 0 < count <= LONGEST_HEAD else b""
-    if len(raw) != 4 * count or not raw or zlib.crc32(raw) != mark:
+    if len(raw) != 4 * count or not raw or zlib.crc32(raw, zlib.crc32(voice.encode())) != mark:
         raise ValueError("its head cannot be read")
-    return np.frombuffer(raw, np.int32), checksum, length
+    return Held(voice, np.frombuffer(raw, np.int32)), checksum, length

@@ -31,7 +31,8 @@ class Piece:
 
 class Speech:
     """The text of one answer. `stops` end it and are not shown; with `apart`, thoughts are. `thinking`: the prompt
-    ended within one. With `tools`, calls are taken apart."""
+    ended within one. `calls` takes those of functions apart; `shown` are control tokens that they are written with.
+    Thoughts of more than `budget` tokens are ended: `forced` holds the text that is to be said next."""
 
     def __init__(
         self,
@@ -40,18 +41,31 @@ class Speech:
         *,
         apart: bool = False,
         thinking: bool = False,
-        tools: bool = False,
+        calls: Calls | None = None,
+        shown: frozenset[int] = frozenset(),
+        budget: int | None = None,
     ) -> None:
         self._model, self._stops = model, tuple(filter(None, stops))
         self._bytes = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._thoughts = Thoughts(thinking) if apart else None
-        self._calls = Calls() if tools else None
+        self._calls, self._shown = calls, shown
+        self._budget = None if budget is None else Budget(budget, thinking)
+
+    @property
+    def forced(self) -> str:
+        """What must be said next; empty but for once."""
+        return self._budget.forced() if self._budget else ""
 
     def hear(self, said: Said) -> Piece:
         """What `said` adds; its `finish` is told here where a stop sequence ends it."""
-        raw = b"" if said.token < 0 or said.finish == STOP else self._model.piece(said.token)
-        text = self._held + self._bytes.decode(raw, final=bool(said.finish or said.error))
+        raw = b""
+        if said.token >= 0 and said.finish != STOP:
+            raw = self._model.piece(said.token, special=said.token in self._shown)
+        new = self._bytes.decode(raw, final=bool(said.finish or said.error))
+        if self._budget:
+            self._budget.hear(new)
+        text = self._held + new
         places = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
         finish = said.finish
         if places:
@@ -68,6 +82,31 @@ class Speech:
         if finish == STOP and self._calls.count:
             finish = CALLED
         return Piece(content, reasoning, said, finish, calls)
+
+
+class Budget:
+    """Counts the tokens of thoughts; they are over when `most` were said. `thinking`: the prompt ended within one."""
+
+    def __init__(self, most: int, thinking: bool) -> None:
+        self._left, self._thinking = most, thinking
+        self._text = ""
+
+    def hear(self, text: str) -> None:
+        """One more token."""
+        self._text = (self._text + text)[-2 * len(THOUGHT) :]
+        if self._thinking:
+            self._left -= 1
+            if THOUGHT in self._text:
+                self._thinking, self._left = False, 1 << 30
+        elif self._text.lstrip().startswith(THINK):
+            self._thinking, self._text = True, ""
+
+    def forced(self) -> str:
+        """The end of thoughts, once, where they have had their tokens."""
+        if not self._thinking or self._left > 0:
+            return ""
+        self._thinking, self._left = False, 1 << 30
+        return f"\n{THOUGHT}\n\n"
 
 
 class Thoughts:

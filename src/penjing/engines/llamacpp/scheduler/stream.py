@@ -5,12 +5,17 @@ Does not know: other answers, the cache.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from penjing.engines.llamacpp.scheduler.asked import LENGTH, STOP, Ask, Likely, Said
-from penjing.engines.llamacpp.scheduler.lookup import Lookup
+from penjing.engines.llamacpp.scheduler.lookup import Lookup, Trust
 from penjing.native.sampler import Sampler
+
+if TYPE_CHECKING:
+    from penjing.engines.llamacpp.scheduler.scheduler import Guesser
 
 
 class Stream:
@@ -24,6 +29,8 @@ class Stream:
         self.drafts: list[int] = []
         self.over = False
         self._lookup: Lookup | None = None
+        self._trust = Trust()
+        self._guesser: Guesser | None = None
 
     @property
     def pending(self) -> int:
@@ -35,12 +42,27 @@ class Stream:
         """Whether its prompt is computed: each step gives a token."""
         return self.pending == 1 and bool(self.ask.said)
 
-    def guess(self, most: int) -> list[int]:
-        """What may come next; notes it as `drafts`."""
+    def again(self) -> Stream:
+        """The same, with nothing in the cache."""
+        other = Stream(self.ask, self.sampler)
+        other.tokens, other._trust = self.tokens, self._trust
+        return other
+
+    def forget(self, keep: int, gone: int) -> None:
+        """`gone` tokens after the first `keep` never were."""
+        self.tokens = self.tokens[:keep] + self.tokens[keep + gone :]
+        self._lookup = None
+
+    def guess(self, most: int, guesser: Guesser | None = None) -> list[int]:
+        """What may come next, by what was there, else by the `guesser`; notes it as `drafts`."""
         if self._lookup is None:
             self._lookup = Lookup()
             self._lookup.extend(self.tokens)
-        self.drafts = self._lookup.guess(min(most, self.ask.limit - len(self.ask.said) - 1))
+        most = min(most, self.ask.limit - len(self.ask.said) - 1)
+        self.drafts, self._guesser = self._lookup.guess(most), None
+        if not self.drafts and guesser is not None and most > 0:
+            self.drafts = self._trust.guess(most, lambda count: guesser.guess(self, count))
+            self._guesser = guesser
         return self.drafts
 
     def hear(self, rows: NDArray[np.float32]) -> int:
@@ -48,14 +70,15 @@ class Stream:
         return how many of the guesses were right."""
         right = 0
         for row in rows:
-            token = self.sampler.choose(row)
+            forced = self.ask.forced
+            token = forced.popleft() if forced else self.sampler.choose(row)
             self.sampler.accept(token)
             self._say(token, row)
             if self.over or right == len(self.drafts) or token != self.drafts[right]:
                 break
             right += 1
         if self.drafts and self._lookup is not None:
-            self._lookup.learn(len(self.drafts), right)
+            (self._trust if self._guesser else self._lookup.trust).learn(len(self.drafts), right)
         self.drafts = []
         return right
 

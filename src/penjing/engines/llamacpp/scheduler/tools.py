@@ -1,24 +1,18 @@
-"""Calls of functions in what a model writes, in the form of Hermes and Qwen: an object with `name` and `arguments`
-between <tool_call> and </tool_call>.
+"""Calls of functions in what a model writes, taken apart from the rest of it.
 
-Source: https://github.com/NousResearch/Hermes-Function-Calling, and the chat templates of Qwen 2.5 and 3.
-
-Does not know: other families' forms; who calls the functions.
+Does not know: how families write them (`families`, `layout`); who calls the functions.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
+from penjing.engines.llamacpp.scheduler.families import Family
+from penjing.engines.llamacpp.scheduler.layout import Layout, Otherwise, Reading, Unfinished
 
-from penjing.errors import InvalidRequest
-
-BEGIN, END = "<tool_call>", "</tool_call>"
 NEW_ID = 24
 """Bytes of a call's name."""
 
@@ -33,84 +27,75 @@ class Call:
 
 
 class Calls:
-    """Takes calls apart from the rest of a text. What only looks like one stays text."""
+    """Takes calls as `family` writes them apart from the rest of a text. What only looks like one stays text. `tools`
+    are those that were offered, in OpenAI's form."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, family: Family, tools: Sequence[Mapping[str, Any]] = ()) -> None:
+        offered = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
+        self.family, self.count = family, 0
+        self._layouts = [Layout(family, parts, offered) for parts in family.layouts]
+        self._marks = {mark for layout in self._layouts for mark in layout.beginnings}
+        self._anywhere = all(layout.beginnings for layout in self._layouts)
         self._held = ""
+        self._fresh = True  # nothing was said, or nothing since the last call
 
     def split(self, text: str, *, last: bool) -> tuple[str, tuple[Call, ...]]:
         """Content and calls of what was held back and `text`."""
-        text, self._held = self._held + text, ""
-        content, calls = "", []
-        while BEGIN in text:
-            before, _, rest = text.partition(BEGIN)
-            inner, end, after = rest.partition(END)
-            if not end and not last:
+        text, self._held = self._after(self._held + text), ""
+        content, calls, at = "", list[Call](), 0
+        while (place := self._place(text, at)) < len(text):
+            try:
+                end, found = self._read(text, place, last=last)
+            except Unfinished:
                 break
-            found = read(inner)
-            content += before.rstrip() if found else before + BEGIN + inner + end
-            calls += [found] if found else []
-            text = after.lstrip() if found else after
-        self.count += len(calls)
-        if self.count:
-            text = text.lstrip() if not content else text
-        keep = 0 if last else held(text)
-        self._held = text[len(text) - keep :]
-        return content + text[: len(text) - keep], tuple(calls)
+            except Otherwise:
+                at = place + 1
+                self._fresh = False
+                continue
+            content += text[:place].rstrip()
+            calls += called(found)
+            self.count, self._fresh = self.count + len(found.calls), True
+            text, at = self._after(text[end:]), 0
+        told = text if last else text[:place].rstrip()
+        self._held = text[len(told) :]
+        self._fresh = self._fresh and not told.strip()
+        return content + told, tuple(calls)
+
+    def _after(self, text: str) -> str:
+        """`text` without what may stand between two calls, where it follows one."""
+        return text.lstrip(self.family.between + " \t\r\n") if self.count and self._fresh else text
+
+    def _place(self, text: str, at: int) -> int:
+        """Where a call may begin from `at` on; the end where it may nowhere."""
+        places = [len(text)]
+        if self._fresh and not self._anywhere and at == 0:
+            places.append(len(text) - len(text.lstrip()))
+        for mark in self._marks:
+            found = text.find(mark, at)
+            ends = (size for size in range(min(len(mark) - 1, len(text) - at), 0, -1) if text.endswith(mark[:size]))
+            places.append(found if found >= 0 else len(text) - next(ends, 0))
+        return min(places)
+
+    def _read(self, text: str, at: int, *, last: bool) -> tuple[int, Reading]:
+        """Raises Unfinished, Otherwise."""
+        first = self._fresh and not text[:at].strip()
+        for layout in self._layouts:
+            if not (layout.beginnings or first):
+                continue
+            try:
+                end, found = layout.read(text, at, last=last)
+            except Otherwise:
+                continue
+            except Unfinished:
+                if last:
+                    continue
+                raise
+            if found.calls:
+                return end, found
+        raise Otherwise
 
 
-def held(text: str) -> int:
-    """How many letters at the end of `text` may belong to a call, with the space before it.
-
-    >>> held("see <tool"), held("see <tool_call>{}"), held("see  "), held("see")
-    (6, 14, 2, 0)
-    """
-    at = text.find(BEGIN)
-    if at < 0:
-        at = next((len(text) - size for size in range(len(BEGIN) - 1, 0, -1) if text.endswith(BEGIN[:size])), len(text))
-    return len(text) - len(text[:at].rstrip())
-
-
-class _Form(msgspec.Struct):
-    """`arguments` as the model wrote them."""
-
-    name: str
-    arguments: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-def read(text: str) -> Call | None:
-    """The call that `text` is; None where it is none."""
-    try:
-        found = msgspec.json.decode(text, type=_Form)
-        arguments = msgspec.json.decode(found.arguments)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return None
-    if not isinstance(arguments, dict | str):
-        return None
-    return Call(found.name, arguments if isinstance(arguments, str) else bytes(found.arguments).decode())
-
-
-def known(template: str) -> bool:
-    """Whether a chat template has its tools in this form."""
-    return BEGIN in template and "tools" in template
-
-
-def required(tools: Sequence[dict[str, Any]]) -> str:
-    """A grammar (llguidance's Lark) of an answer that is one call of one of `tools`. Raises InvalidRequest."""
-    forms = [
-        {
-            "type": "object",
-            "properties": {
-                "name": {"const": tool["function"]["name"]},
-                "arguments": tool["function"].get("parameters") or {"type": "object"},
-            },
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        for tool in tools
-    ]
-    if not forms:
-        raise InvalidRequest(detail="tool_choice: there are no tools to choose from.")
-    schema = json.dumps({"anyOf": forms}, ensure_ascii=False)
-    return f'%llguidance {{}}\nstart: "{BEGIN}\\n" call "\\n{END}"\ncall: %json {schema}\n'
+def called(found: Reading) -> list[Call]:
+    """With the names that the model gave them, or new ones."""
+    more = {"id": found.id} if found.id else {}
+    return [Call(name, arguments, **more) for name, arguments in found.calls]

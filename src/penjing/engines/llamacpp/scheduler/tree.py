@@ -1,6 +1,7 @@
 """Which sequences hold which tokens of the KV cache, and what they share: a tree whose runs of tokens are cells.
 
-A run belongs to all sequences whose path goes through it. What two sequences computed apart is held twice, also where
+Sequences of different voices (LoRA adapters) share nothing: the same tokens are other numbers to them. A run belongs to
+all sequences whose path goes through it. What two sequences computed apart is held twice, also where
 the tokens are the same; what one took over from another is held once. So the tree counts cells exactly.
 
 Does not know: the cache itself, who waits for what.
@@ -8,7 +9,7 @@ Does not know: the cache itself, who waits for what.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 
 class Run:
@@ -37,9 +38,10 @@ class Tree:
 
     def __init__(self) -> None:
         self.cells = 0
-        self._root = Run(None, [])
+        self._roots: dict[Hashable, Run] = {}
         self._ends: dict[int, Run] = {}
         self._lengths: dict[int, int] = {}
+        self._voices: dict[int, Hashable] = {}
 
     def __contains__(self, sequence: int) -> bool:
         return sequence in self._ends
@@ -55,17 +57,22 @@ class Tree:
         """The tokens of `sequence`, from its beginning."""
         return [token for run in self._path(sequence) for token in run.tokens]
 
-    def begin(self, sequence: int) -> None:
+    def voice(self, sequence: int) -> Hashable:
+        """What it was begun with."""
+        return self._voices[sequence]
+
+    def begin(self, sequence: int, voice: Hashable = None) -> None:
         """`sequence` is there, and empty. It must not be there already."""
         assert sequence not in self._ends
-        self._ends[sequence], self._lengths[sequence] = self._root, 0
+        self._voices[sequence] = voice
+        self._ends[sequence], self._lengths[sequence] = self._roots.setdefault(voice, Run(None, [])), 0
 
     def extend(self, sequence: int, tokens: Sequence[int]) -> None:
         """`tokens` were computed for `sequence`."""
         if not tokens:
             return
         end = self._ends[sequence]
-        if end is self._root or end.users > 1 or end.children:
+        if end.parent is None or end.users > 1 or end.children:
             after = Run(end, list(tokens))
             after.users = 1
             end.adopt(after)
@@ -75,10 +82,11 @@ class Tree:
         self._lengths[sequence] += len(tokens)
         self.cells += len(tokens)
 
-    def find(self, tokens: Sequence[int]) -> tuple[int, int]:
+    def find(self, tokens: Sequence[int], voice: Hashable = None) -> tuple[int, int]:
         """The sequence that has the longest beginning of `tokens`, and how long that is; (-1, 0) where none has any."""
-        best, length = self._root, 0
-        waiting = [(self._root, 0)]
+        root = self._roots.get(voice)
+        best, length = root, 0
+        waiting = [(root, 0)] if root else []
         while waiting:
             run, depth = waiting.pop()
             for child in run.children.get(tokens[depth], ()) if depth < len(tokens) else ():
@@ -87,14 +95,15 @@ class Tree:
                     best, length = child, depth + same
                 if same == len(child.tokens):
                     waiting.append((child, depth + same))
-        if best is self._root:
+        if best is None or best is root:
             return -1, 0
         return next(sequence for sequence, end in self._ends.items() if self._passes(end, best)), length
 
     def fork(self, source: int, sequence: int, length: int) -> None:
         """`sequence` begins with the first `length` tokens of `source`, in the same cells."""
         assert sequence not in self._ends
-        path, depth, end = self._path(source), 0, self._root
+        voice = self._voices[source]
+        path, depth, end = self._path(source), 0, self._roots[voice]
         for run in path:
             if depth >= length:
                 break
@@ -104,6 +113,7 @@ class Tree:
             depth += len(run.tokens)
             end = run
         self._ends[sequence], self._lengths[sequence] = end, length
+        self._voices[sequence] = voice
 
     def cut(self, sequence: int, length: int) -> None:
         """`sequence` has its first `length` tokens only."""
@@ -118,9 +128,9 @@ class Tree:
     def drop(self, sequence: int) -> int:
         """`sequence` is no longer there; how many cells that freed."""
         before = self.cells
-        while self._ends[sequence] is not self._root:
+        while self._ends[sequence].parent is not None:
             self._leave(sequence, self._ends[sequence])
-        del self._ends[sequence], self._lengths[sequence]
+        del self._ends[sequence], self._lengths[sequence], self._voices[sequence]
         return before - self.cells
 
     def alone(self, sequence: int) -> int:
@@ -153,7 +163,7 @@ class Tree:
         """The runs of `sequence`, from its beginning."""
         run: Run | None = self._ends[sequence]
         found = []
-        while run is not None and run is not self._root:
+        while run is not None and run.parent is not None:
             found.append(run)
             run = run.parent
         return found[::-1]
