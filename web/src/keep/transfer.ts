@@ -24,8 +24,8 @@ export function fromJson(text: string): Conversation[] {
   let raw: unknown;
   try {
     raw = JSON.parse(text);
-  } catch (error) {
-    throw new Trouble("import", (error as Error).message);
+  } catch {
+    throw new Trouble("import"); // what is wrong with it would show the file's own bytes
   }
   const { format, conversations } = fields(raw, "file");
   if (format !== FORMAT || !Array.isArray(conversations)) throw new Trouble("import", `format: ${String(format)}`);

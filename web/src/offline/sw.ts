@@ -59,12 +59,14 @@ async function held(url: string): Promise<Response> {
 /** What the server offers now, or offered last. */
 async function freshest(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
+  const held = await cache.match(request.url, { ignoreVary: true });
   try {
-    const response = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (response.ok) await cache.put(request.url, response.clone());
+    const patience = held ? { signal: AbortSignal.timeout(PATIENCE_MS) } : {}; // without a copy, late is better than never
+    const response = await fetch(request, patience);
+    if (response.ok) await cache.put(request.url, response.clone()).catch(() => undefined); // a full device keeps nothing
     return response;
   } catch {
-    return (await cache.match(request.url, { ignoreVary: true })) ?? Response.error();
+    return held ?? Response.error();
   }
 }
 

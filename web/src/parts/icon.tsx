@@ -3,7 +3,7 @@ const PATHS = {
   menu: "M4 7h16M4 12h10M4 17h16",
   plus: "M12 5v14M5 12h14",
   send: "M12 19V5M6 11l6-6 6 6",
-  stop: "M8 8h8v8H8z",
+  stop: "M7.5 7.5h9v9h-9z",
   more: "M6 12h.01M12 12h.01M18 12h.01",
   gear: "M5 8h7M16 8h3M5 16h3M12 16h7M14 6v4M10 14v4",
   search: "M11 17a6 6 0 1 0 0-12 6 6 0 0 0 0 12M20 20l-4.5-4.5",

@@ -23,6 +23,7 @@ function Asked({ message }: { message: Message }) {
     };
     return (
       <article class="message user editing" aria-label={say("message.you")}>
+        {message.images && <Pictures images={message.images} />}
         <Writer begin={message.text} send={send} cancel={() => setEditing(false)} />
       </article>
     );

@@ -137,7 +137,10 @@ export async function start(): Promise<void> {
 /** Read `site.json`; fetch what is small, or was begun, without asking. */
 async function look(): Promise<void> {
   const response = await fetch(new URL("site.json", base)).catch(() => undefined);
-  if (!response?.ok) return;
+  if (!response?.ok) {
+    addEventListener("online", () => void look(), { once: true });
+    return;
+  }
   const site = (await response.json()) as SiteFile;
   if (!site.server) {
     clearTimeout(again);
