@@ -69,8 +69,9 @@ class Search:
         """Try `first`, the usual way before the others, then turn what can be turned. Raises what `report` raises."""
         for way in first:
             await self._round(self._new(way))
-        for workload in self.wanted:
-            await self._turn(workload)
+        bases = {workload: base.way for workload in self.wanted if (base := self.best(workload))}
+        for workload, base in bases.items():
+            await self._turn(workload, base)
         finals = list({id(one): one for one in (self.tried[0], *self._finalists())}.values())
         for turn in range(AGAIN if len(finals) > 1 else 0):
             for one in finals if turn % 2 else finals[::-1]:
@@ -80,14 +81,11 @@ class Search:
         good = [one for one in self.tried if one.good]
         return [one for each in self.wanted for one in sorted(good, key=WORKLOADS[each])[:FINALISTS]]
 
-    async def _turn(self, workload: str) -> None:
-        """Turn one option of the best way after the other, and go on from what was better."""
-        best = self.best(workload)
-        if best is None:
-            return
-        for way in list(ways.turns(best.way, self.model, self.machine, self.options)):
-            now = self.best(workload) or best
-            changed = _merged(now.way, best.way, way)
+    async def _turn(self, workload: str, base: Way) -> None:
+        """Turn one option of `base` after the other, and go on from what was better."""
+        for way in list(ways.turns(base, self.model, self.machine, self.options)):
+            same = [one for one in self.tried if one.good and one.way.computes == base.computes]
+            changed = _merged(min(same, key=WORKLOADS[workload]).way, base, way)
             if changed not in [one.way for one in self.tried]:
                 await self._round(self._new(changed))
 
@@ -101,7 +99,7 @@ class Search:
         most = self.seconds * (1.0 if one.rounds else TURNING)
         if one.error or (self.spent and spent + each > most):
             return
-        self.report(Progress(min(spent / self.seconds, 0.99), "measuring"))
+        self.report(Progress(min(spent / max(self.seconds, 1.0), 0.99), "measuring"))
         begun = time.monotonic()
         await self.trials.round(one)
         self.spent.append(time.monotonic() - begun)
