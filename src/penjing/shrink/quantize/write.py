@@ -28,7 +28,9 @@ from penjing.shrink.quantize.mix import FLOATS, Quantized, commonest, header, kn
 from penjing.shrink.rows import DTYPES, Rows
 from penjing.shrink.stream import Flow, write
 
-REPLACED = ("general.file_type", "general.quantization_version", "general.alignment", "split.")
+WHOLE = ("general.alignment", "split.")
+"""Metadata of how a file is laid out, which is seldom how its copy is."""
+REPLACED = ("general.file_type", "general.quantization_version", *WHOLE)
 Code = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
 
 
@@ -65,11 +67,12 @@ def require_floats(model: Model) -> None:
         raise AlreadyQuantized(path=str(model.path), label=model.quantization)
 
 
-def kept(model: Model) -> list[bytes]:
-    """The metadata entries of `model`'s file that do not depend on the types of its tensors."""
+def kept(model: Model, replaced: tuple[str, ...] = REPLACED) -> list[bytes]:
+    """The metadata entries of `model`'s file that do not depend on the types of its tensors, or all but those whose
+    keys begin as one of `replaced`."""
     found = gguf.read(model.files[0])
     with viewing(model.files[0]) as view:
-        return [view.content[begin:end] for key, (begin, end) in found.spans.items() if not key.startswith(REPLACED)]
+        return [view.content[begin:end] for key, (begin, end) in found.spans.items() if not key.startswith(replaced)]
 
 
 def rows_of(model: Model, tensor: Tensor) -> Rows:
