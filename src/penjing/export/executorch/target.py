@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from penjing.export import manner, starters
 from penjing.export.executorch import names
 from penjing.export.executorch.runtime import ExecuTorchRuntime
+from penjing.export.foreign import translated
 from penjing.export.starters import Facts, Tensor
 from penjing.export.target import Options
 from penjing.progress import Progress, Report, span
@@ -49,11 +50,15 @@ class ExecuTorch:
         spoken = manner.read(model)
         if options.precision in WEIGHTS:
             heard(Progress(0.1, "quantizing"))
-            quantize(decoder, options.precision)
+            with translated(self.name, model):
+                quantize(decoder, options.precision)
         heard(Progress(0.2, "exporting"))
-        program = trace(decoder, context=context, chunk=chunk)
+        with translated(self.name, model):
+            program = trace(decoder, context=context, chunk=chunk)
         heard(Progress(0.4, "converting"))
-        made = lower(program, methods(spoken, vocabulary, context, chunk), quantized=options.precision in WEIGHTS)
+        told = methods(spoken, vocabulary, context, chunk)
+        with translated(self.name, model):
+            made = lower(program, told, quantized=options.precision in WEIGHTS)
         heard(Progress(0.9, "writing"))
         save(made, output / MODEL)
         if (model / TOKENIZER).is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from penjing.export import manner, starters
+from penjing.export.foreign import translated
 from penjing.export.litert import bundle, names
 from penjing.export.litert.quantize import BLOCK, PRECISIONS, quantize
 from penjing.export.litert.runtime import LiteRTRuntime
@@ -57,10 +58,12 @@ class LiteRT:
             untie(decoder)
             guard(decoder, BLOCK)
         heard(Progress(0.1, "converting"))
-        convert(decoder, whole, context=context, chunk=chunk)
+        with translated(self.name, model):
+            convert(decoder, whole, context=context, chunk=chunk)
         if whole.name != MODEL:
             heard(Progress(0.7, "quantizing"))
-            quantize(whole, output / MODEL, options.precision)
+            with translated(self.name, model):
+                quantize(whole, output / MODEL, options.precision)
             whole.unlink()
         heard(Progress(0.9, "writing"))
         if bundle.tokenizer(model) is not None:
