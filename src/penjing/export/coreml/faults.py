@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penjing.errors import ModelCorrupt, ModelUnsupported
+from penjing.errors import InputError, ModelCorrupt, ModelUnsupported
 
 
 class NotAProgram(ModelCorrupt):
@@ -39,3 +39,19 @@ class NoBlocks(ModelUnsupported):
     template = "int4 needs rows of a multiple of 8 weights; this model's have {widths}."
     hint = "Export it as int8 or as pal4: --precision int8"
     code = "no_blocks"
+
+
+class NothingToCalibrate(InputError):
+    """Facts: `precision`."""
+
+    template = "{precision} is made without calibration text."
+    hint = "Leave --calibration out, or take --precision pal4 or pal6."
+    code = "nothing_to_calibrate"
+
+
+class SequenceTooLong(InputError):
+    """Facts: `sequence`, `context`."""
+
+    template = "{sequence} tokens a call are more than a context of {context}."
+    hint = "Take a smaller --sequence or a larger --context."
+    code = "sequence_too_long"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from penjing.export.coreml import names, verify
 from penjing.export.coreml.convert import convert
+from penjing.export.coreml.faults import NothingToCalibrate, SequenceTooLong
 from penjing.export.coreml.interpreter import Interpreter
 from penjing.export.coreml.palettes import palettize
 from penjing.export.coreml.program import read
@@ -43,33 +44,43 @@ WORDS = Matrix(8)
 
 @dataclass(frozen=True)
 class Written:
-    """What is in the package: `context` tokens of room, `weights` as they were compared with the parent's."""
+    """What is in the package: a conversation of `context` tokens, for which its cache has `room` (more where it reads a
+    fixed number and the last call is padded), `weights` as they were compared with the parent's."""
 
     shape: Shape
     vocabulary: int
     context: int
+    room: int
     weights: Weights
 
 
 def write(model: Path, package: Path, options: Options, report: Report) -> Written:
-    """Write the checkpoint in the folder `model` to `package`, and prove it. Raises ModelError, NotAText, TextTooShort,
-    WrongProgram, DiskFull, and what `report` raises."""
+    """Write the checkpoint in the folder `model` to `package`, and prove it. Raises NothingToCalibrate,
+    SequenceTooLong, ModelError, NotAText, TextTooShort, WrongProgram, DiskFull, and what `report` raises."""
     shape, _ = read_shape(model)
     context = options.tokens(shape.context)
-    decoder = weights.load(model, context, rows=context, report=span(report, 0, 0.1))
+    if options.sequence > context:
+        raise SequenceTooLong(sequence=options.sequence, context=context)
+    if options.calibration and not LAYERS[options.precision].palette:
+        raise NothingToCalibrate(precision=options.precision)
+    room = context + max(0, options.sequence - 1)
+    decoder = weights.load(model, context, rows=room, report=span(report, 0, 0.1))
     wanted = matrices(decoder, options.precision)
     if LAYERS[options.precision].palette:
         _palettize(model, decoder, options, span(report, 0.1, 0.6))
     report(Progress(0.6, "converting"))
-    program = _program(decoder, wanted, options, context, report)
+    program = _program(decoder, wanted, options, room, report)
     report(Progress(0.9, "writing"))
     with quiet():
         program.save(str(package))
+    vocabulary = decoder.vocabulary
+    del decoder, program  # what is compared needs their memory
     report(Progress(0.95, "comparing"))
     written = read(package)
-    verify.structure(written, shape, decoder.vocabulary, context, options.sequence)
+    verify.structure(written, shape, room, options.sequence)
     parents = {name: each.numpy() for name, each in weights.read(model, shape).items() if name in wanted}
-    return Written(shape, decoder.vocabulary, context, verify.weights(Interpreter(written), parents, wanted))
+    compared = verify.weights(Interpreter(written), parents, wanted)
+    return Written(shape, vocabulary, context, room, compared)
 
 
 def matrices(decoder: Decoder, precision: str) -> dict[str, Matrix]:
@@ -83,13 +94,13 @@ def matrices(decoder: Decoder, precision: str) -> dict[str, Matrix]:
     }
 
 
-def _program(decoder: Decoder, wanted: Mapping[str, Matrix], options: Options, context: int, report: Report) -> Any:
+def _program(decoder: Decoder, wanted: Mapping[str, Matrix], options: Options, room: int, report: Report) -> Any:
     metadata = {names.MODEL_NAME: options.name}
     if decoder.shape.window:
         metadata[names.WINDOW] = str(decoder.shape.window)
     widths = {decoder.get_parameter(name).shape[1] for name, each in wanted.items() if each == LAYERS["int4"]}
     halve(decoder)
-    program = convert(Stateful(decoder, context, options.sequence), metadata)
+    program = convert(Stateful(decoder, room, options.sequence), metadata)
     bits = {names.constant(name): each.bits for name, each in wanted.items() if each.bits < 16 and not each.palette}
     if bits:
         report(Progress(0.8, "quantizing"))

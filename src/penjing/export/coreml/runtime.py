@@ -55,7 +55,7 @@ class Conversation:
         them, which the next call writes over."""
         count = self.steps or len(ids)
         if self.past + count > self.room:
-            raise ContextFull(tokens=self.past + count, context=self.room)
+            raise ContextFull(tokens=self.past + len(ids), context=self.room - max(0, self.steps - 1))
         padded = np.zeros((1, count), np.int32)
         padded[0, : len(ids)] = ids
         seen = self.room if self.steps else self.past + count

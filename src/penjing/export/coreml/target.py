@@ -21,9 +21,9 @@ from penjing.files import write_whole
 from penjing.progress import Progress, Report, span
 
 if TYPE_CHECKING:
+    from penjing.export.coreml.package import Written
     from penjing.export.coreml.runtime import Conversation
     from penjing.export.coreml.verify import Weights
-    from penjing.export.decoder.shape import Shape
 
 PACKAGE, ABOUT = "model.mlpackage", "coreml.json"
 TOKENIZER = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "chat_template*")
@@ -51,7 +51,7 @@ class CoreML:
         for pattern in TOKENIZER:
             for path in sorted(model.glob(pattern)):
                 shutil.copyfile(path, output / path.name)
-        told = facts(model, options, made.shape, made.vocabulary, made.context)
+        told = facts(model, options, made)
         write_whole(output / ABOUT, about(told, made.weights))
         if options.starter:
             starters.write(told, output)
@@ -64,12 +64,12 @@ class CoreML:
         return Conversation(output / PACKAGE)
 
 
-def facts(model: Path, options: Options, shape: Shape, vocabulary: int, context: int) -> Facts:
+def facts(model: Path, options: Options, made: Written) -> Facts:
     """What the starters are filled with. Raises ModelError."""
-    steps = options.sequence
-    new, seen = (steps, context) if steps else ("sequence", "seen")
-    room = (shape.layers, 1, shape.kv_heads, context, shape.head)
-    cached = [Tensor(name, room, "float16") for name in (names.KEYS, names.VALUES)]
+    shape, steps = made.shape, options.sequence
+    new, seen = (steps, made.room) if steps else ("sequence", "seen")
+    size = (shape.layers, 1, shape.kv_heads, made.room, shape.head)
+    cached = [Tensor(name, size, "float16") for name in (names.KEYS, names.VALUES)]
     inputs = {"ids": Tensor(names.IDS, (1, new), "int32"), "mask": Tensor(names.FULL, (1, 1, new, seen), "float16")}
     if any(shape.sliding):
         inputs["sliding"] = Tensor(names.SLIDING, (1, 1, new, seen), "float16")
@@ -81,10 +81,10 @@ def facts(model: Path, options: Options, shape: Shape, vocabulary: int, context:
         precision=options.precision,
         files={"model": PACKAGE, "tokenizer": "tokenizer.json", "about": ABOUT},
         inputs=inputs,
-        outputs={"logits": Tensor(names.LOGITS, (1, new, vocabulary), "float16")},
+        outputs={"logits": Tensor(names.LOGITS, (1, new, made.vocabulary), "float16")},
         state=tuple(State(each, each) for each in cached),
-        vocabulary=vocabulary,
-        context=context,
+        vocabulary=made.vocabulary,
+        context=made.context,
         manner=manner.read(model),
         more={"window": shape.window, "steps": steps},
     )

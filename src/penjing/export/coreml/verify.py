@@ -48,12 +48,12 @@ class Weights:
     name: str
 
 
-def structure(program: Program, shape: Shape, vocabulary: int, context: int, steps: int) -> None:
+def structure(program: Program, shape: Shape, room: int, steps: int) -> None:
     """Raises WrongProgram where `program` takes, gives or keeps something else than a decoder of `shape` with room for
-    `context` tokens that reads `steps` at once (0: any number)."""
+    `room` tokens that reads `steps` at once (0: any number)."""
     if program.version < IOS18:
         _refuse(program, f"specification {program.version} instead of {IOS18}")
-    new, seen = ((steps, steps), (context, context)) if steps else ((1, context), (1, context))
+    new, seen = ((steps, steps), (room, room)) if steps else ((1, room), (1, room))
     one = (1, 1)
     wanted = {IDS: ("int32", (one, new)), FULL: ("float16", (one, one, new, seen))}
     if any(shape.sliding):
@@ -61,8 +61,8 @@ def structure(program: Program, shape: Shape, vocabulary: int, context: int, ste
     if steps:
         wanted[POSITION] = ("int32", (one,))
     _same(program, "inputs", program.inputs, wanted)
-    room = tuple((size, size) for size in (shape.layers, 1, shape.kv_heads, context, shape.head))
-    _same(program, "states", program.states, {KEYS: ("float16", room), VALUES: ("float16", room)})
+    cache = tuple((size, size) for size in (shape.layers, 1, shape.kv_heads, room, shape.head))
+    _same(program, "states", program.states, {KEYS: ("float16", cache), VALUES: ("float16", cache)})
     if [(each.name, each.dtype) for each in program.outputs] != [(LOGITS, "float16")]:
         _refuse(program, f"its outputs are {program.outputs}")
 
