@@ -16,6 +16,7 @@ TITLES = {
     "shrinking-figures": {"en": "# What shrinking costs\n", "zh": "# 缩小的代价\n"},
     "quantize": {"en": "# Quantizing\n", "zh": "# 量化\n"},
     "profile": {"en": "# Profile\n", "zh": "# 剖析\n"},
+    "exports": {"en": "# Exports\n", "zh": "# 导出\n"},
 }
 
 
