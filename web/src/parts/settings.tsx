@@ -112,7 +112,7 @@ function Instructions() {
         </div>
       ) : (
         conversation.system.trim() && (
-          <div class="row">
+          <div class="row wrap">
             <input
               class="box"
               value={name}
