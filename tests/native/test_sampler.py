@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,8 +49,21 @@ def test_shares_follow_the_probabilities(model: Model, logits: np.ndarray) -> No
         assert found[token] / 3000 == pytest.approx(share, abs=0.05)
 
 
-def test_a_seed_repeats(model: Model, logits: np.ndarray) -> None:
-    with Sampler(model, replace(PLAIN, seed=5)) as first, Sampler(model, replace(PLAIN, seed=5)) as second:
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"mirostat": 1},
+        {"mirostat": 2},
+        {"xtc_probability": 0.9},
+        {"order": ("top_k", "adaptive_p"), "adaptive_target": 0.3},
+        {"dynatemp_range": 0.9},
+        {"order": ()},
+    ],
+)
+def test_a_seed_repeats(model: Model, logits: np.ndarray, more: dict[str, Any]) -> None:
+    sampling = replace(PLAIN, seed=5, **more)
+    with Sampler(model, sampling) as first, Sampler(model, sampling) as second:
         assert [first.choose(logits) for _ in range(50)] == [second.choose(logits) for _ in range(50)]
 
 
@@ -69,6 +83,20 @@ def test_penalties_count_what_was_said(model: Model, logits: np.ndarray) -> None
         for token in (7, 9):
             sampler.accept(token, prompt=True)
         assert sampler.choose(logits) == 7
+
+
+def test_what_would_go_on_as_before_is_less_likely(model: Model, logits: np.ndarray) -> None:
+    dry = Sampling(temperature=0, dry_multiplier=5.0, dry_allowed_length=1)
+    with Sampler(model, dry) as sampler:
+        for token in (20, 7, 21, 20):
+            sampler.accept(token, prompt=True)
+        assert sampler.choose(logits) == 9  # 7 came after 20
+
+
+def test_the_likeliest_may_be_left_out(model: Model, logits: np.ndarray) -> None:
+    always = replace(PLAIN, xtc_probability=1.0, xtc_threshold=0.1, seed=1)
+    assert set(drawn(model, always, logits, 50)) == {11}
+    assert set(drawn(model, replace(PLAIN, top_n_sigma=0.1), logits, 50)) == {7}
 
 
 def test_bias(model: Model, logits: np.ndarray) -> None:

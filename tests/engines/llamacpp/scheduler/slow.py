@@ -1,7 +1,7 @@
 """A slow, exact model of a context: cells are objects, and a token follows from all tokens before it.
 
 It refuses whatever the real library would get wrong: positions with a gap, tokens of a sequence that is not what its
-owner believes, more cells than there are.
+owner believes, tokens read with one voice after those of another, more cells than there are.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from typing import Any
 
 import numpy as np
 
+from penjing.engines.llamacpp.scheduler.asked import Voice
 from penjing.native.batch import Batch
-from penjing.native.faults import CacheFull
+from penjing.native.faults import Aborted, CacheFull
 
 VOCABULARY = 24
 
 
 class Cell:
-    def __init__(self, token: int) -> None:
-        self.token = token
+    def __init__(self, token: int, voice: Voice) -> None:
+        self.token, self.voice = token, voice
 
 
-def following(tokens: list[int]) -> int:
+def following(tokens: list[int], voice: Voice = ()) -> int:
     """The token that comes after `tokens`; small texts repeat themselves, so that guesses are right at times."""
     if len(tokens) > 8 and zlib.crc32(bytes(tokens[-8:])) % 3:
         return tokens[-4]
-    return zlib.crc32(bytes(tokens)) % VOCABULARY
+    return zlib.crc32(bytes(tokens) + (b"" if sum(voice) in (0, 1) else repr(voice).encode())) % VOCABULARY
 
 
 class Slow:
@@ -48,6 +49,9 @@ class Slow:
         self.computed = 0
         self.largest = 0
         self.threads = 0
+        self.voice: Voice = ()
+        self.stopping = False
+        self.shiftable = not state
         self._rows: list[int] = []
 
     @property
@@ -57,6 +61,12 @@ class Slow:
     def set_threads(self, count: int) -> None:
         self.threads = count
 
+    def adapt(self, adapters: list[tuple[int, float]]) -> None:
+        self.voice = tuple(weight for _, weight in adapters)
+
+    def stop(self) -> None:
+        self.stopping = True
+
     def decode(self, batch: Batch) -> None:
         used = len(batch)
         assert 0 < used <= self.batch_size
@@ -64,12 +74,16 @@ class Slow:
         if self.cells + used > self.tokens:
             raise CacheFull(tokens=used, room=self.tokens)
         self._rows = []
-        for at in range(used):
+        stopping, self.stopping = self.stopping, False
+        for at in range(used // 2 if stopping else used):
             cells = self.held[int(batch.sequences[at, 0])]
             assert batch.positions[at] == len(cells), "a gap"
-            cells.append(Cell(int(batch.tokens[at])))
+            assert all(cell.voice == self.voice for cell in cells), "another voice"
+            cells.append(Cell(int(batch.tokens[at]), self.voice))
             if batch.wanted[at]:
-                self._rows.append(following([cell.token for cell in cells]))
+                self._rows.append(following([cell.token for cell in cells], self.voice))
+        if stopping:
+            raise Aborted
         self.computed += used
 
     def logits(self) -> np.ndarray[Any, Any]:
@@ -92,11 +106,11 @@ class Slow:
         assert start + by + len(self.held[sequence][start + by :]) == len(self.held[sequence])
 
 
-def answer(prompt: list[int], limit: int, ends: frozenset[int]) -> list[int]:
+def answer(prompt: list[int], limit: int, ends: frozenset[int], voice: Voice = ()) -> list[int]:
     """What the model says to `prompt`, computed alone."""
     tokens = list(prompt)
     while len(tokens) - len(prompt) < limit:
-        tokens.append(following(tokens))
+        tokens.append(following(tokens, voice))
         if tokens[-1] in ends:
             break
     return tokens[len(prompt) :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +11,14 @@ import pytest
 
 import llama_engine
 from penjing.engines.llamacpp.scheduler.asked import Ask, Said
+from penjing.engines.llamacpp.scheduler.drafting import Drafter, DraftOfAnother, require_same_words
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
 from penjing.engines.llamacpp.scheduler.shelf import Shelf
 from penjing.native.context import Context
 from penjing.native.model import Model
 from penjing.native.sampler import Sampling
 from penjing.store.resolve import guide
+from tiny_model import Shape, write_tiny_gguf
 
 QUESTIONS = ("What is a KV cache?", "什么是剪枝？", "Hello", "Which models fit 8 GB?", "How do I serve a model?")
 GREEDY = Sampling(temperature=0)
@@ -101,3 +105,73 @@ def test_probabilities(model: Model) -> None:
         assert said.likely[0].token == said.token == said.likely[1].token
         assert len(said.likely) == 4
         assert all(one.logprob <= said.likely[0].logprob <= 0 for one in said.likely)
+
+
+def test_a_draft_changes_nothing(model: Model) -> None:
+    """The model guesses for itself: nearly everything is right, and the text is what it is alone."""
+    prompts = [prompt(model, question) for question in QUESTIONS[:3]]
+    with Context(model, 1024, 8, threads=1) as context, Context(model, 1024, 3, threads=1) as own:
+        alone = [tokens(each) for each in answers(Scheduler(context, 3), *prompts)]
+        context.memory.clear()
+        drafter = Drafter(own, model.vocabulary_size)
+        guessing = Scheduler(context, 3, guesser=drafter)
+        heard: list[list[Said]] = [[] for _ in prompts]
+        for one, said in zip(prompts, heard, strict=True):
+            guessing.submit(Ask(one, 40, lambda one, said=said: not said.append(one), GREEDY, model.ends))
+        steps = 0
+        while guessing.step():
+            steps += 1
+        assert [tokens(each) for each in heard] == alone
+        assert steps < max(map(len, alone))
+        assert [own.memory.last(sequence) for sequence in range(3)] == [-1] * 3
+
+
+def test_a_draft_of_other_words_is_refused(model: Model, tmp_path: Path) -> None:
+    with Model(write_tiny_gguf(tmp_path / "tiny.gguf")) as other, pytest.raises(DraftOfAnother, match="token"):
+        require_same_words(model, other)
+    require_same_words(model, model)
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+def test_a_full_conversation_goes_on(model: Model, kv_type: str) -> None:
+    with Context(model, 512, 4, threads=1, kv_type=kv_type) as context:
+        scheduler = Scheduler(context, 2, 96, shift=True)
+        heard: list[Said] = []
+        ask = Ask(prompt(model, "Hello"), 200, lambda one: not heard.append(one), Sampling(seed=1), keep=8)
+        scheduler.submit(ask)
+        longest = 0
+        while scheduler.step():
+            longest = max(longest, context.memory.last(0), *(context.memory.last(other) for other in range(4)))
+        assert len(heard) == 200
+        assert longest < 96
+        assert scheduler.cache.tree.cells == 0  # what was moved is nobody's beginning
+
+
+def test_a_long_step_for_nobody_is_given_up(tmp_path: Path) -> None:
+    shape = Shape(layers=8, width=512, heads=8, kv_heads=4, feed_forward=1536, context=4096)
+    with Model(write_tiny_gguf(tmp_path / "slow.gguf", shape)) as slow, Context(slow, 4096, 4, threads=1) as context:
+        scheduler = Scheduler(context, 2)
+        heard: list[Said] = []
+        ask = Ask([70] * 512, 5, lambda one: not heard.append(one), GREEDY)
+        scheduler.submit(ask)
+        watch = threading.Thread(target=lambda: cancelled(scheduler, ask))
+        watch.start()
+        while scheduler.step():
+            pass
+        watch.join()
+        assert not heard
+        assert scheduler.idle
+        assert scheduler.cache.tree.cells == 0
+        again: list[Said] = []
+        scheduler.submit(Ask([70] * 20, 3, lambda one: not again.append(one), GREEDY))
+        while scheduler.step():
+            pass
+        assert len(again) == 3
+
+
+def cancelled(scheduler: Scheduler, ask: Ask) -> None:
+    """Cancel `ask` while a step is computed for it."""
+    while not scheduler.working:
+        time.sleep(0.001)
+    time.sleep(0.01)
+    scheduler.cancel(ask)

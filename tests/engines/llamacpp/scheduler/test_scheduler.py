@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.llamacpp.scheduler.slow import VOCABULARY, Slow, answer
-from penjing.engines.llamacpp.scheduler.asked import LENGTH, STOP, Ask, Said
+from engines.llamacpp.scheduler.slow import VOCABULARY, Slow, answer, following
+from penjing.engines.llamacpp.scheduler.asked import LENGTH, STOP, Ask, Said, Voice
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
 from penjing.errors import ContextOverflow, PenjingError
 from penjing.native.sampler import Sampling
@@ -27,10 +27,11 @@ class Client:
     prompt: list[int]
     limit: int
     patience: int = 10_000
+    voice: Voice = (1.0,)
     heard: list[Said] = field(default_factory=list)
 
     def ask(self) -> Ask:
-        self.asked = Ask(self.prompt, self.limit, self.hear, GREEDY, ENDS)
+        self.asked = Ask(self.prompt, self.limit, self.hear, GREEDY, ENDS, voice=self.voice)
         return self.asked
 
     def hear(self, said: Said) -> bool:
@@ -42,8 +43,24 @@ class Client:
         return [said.token for said in self.heard]
 
 
+class Oracle:
+    """Guesses what comes next, and is wrong at every third token."""
+
+    def guess(self, stream: Any, most: int) -> list[int]:
+        tokens = list(stream.tokens)
+        for number in range(most):
+            tokens.append(following(tokens, stream.ask.voice) if number % 3 < 2 else 1)
+        return tokens[len(stream.tokens) :]
+
+    def forget(self, stream: Any) -> None:
+        assert stream.over or stream.ask.cancelled or stream.sequence >= 0
+
+    def set_threads(self, count: int) -> None:
+        assert count == 1
+
+
 def made(context: Slow, slots: int = 4, **options: Any) -> Scheduler:
-    return Scheduler(context, slots, **options)  # type: ignore[arg-type]  # it is what a context is to the scheduler
+    return Scheduler(context, slots, adapters=("one",), **options)  # type: ignore[arg-type]  # it is what a context is to the scheduler
 
 
 def run(scheduler: Scheduler, steps: int = 10_000) -> None:
@@ -73,16 +90,23 @@ prompts = st.builds(
     st.integers(0, 22),
     st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=30),
 )
-clients = st.builds(Client, prompts, st.integers(1, 40), st.sampled_from([1, 3, 10_000]))
+clients = st.builds(
+    Client, prompts, st.integers(1, 40), st.sampled_from([1, 3, 10_000]), st.sampled_from([(1.0,), (0.5,)])
+)
 events = st.one_of(
-    clients, st.integers(1, 5).map(lambda steps: ("steps", steps)), st.integers(0, 9).map(lambda who: ("leave", who))
+    clients,
+    st.integers(1, 5).map(lambda steps: ("steps", steps)),
+    st.integers(0, 9).map(lambda who: ("leave", who)),
+    st.just(("stop", 0)),
 )
 
 
-@given(st.lists(events, max_size=30), st.integers(1, 5), st.sampled_from([100, 140, 400]), st.booleans())
-def test_answers_are_those_that_each_would_get_alone(happens: list[Any], slots: int, cells: int, state: bool) -> None:
+@given(st.lists(events, max_size=30), st.integers(1, 5), st.sampled_from([100, 140, 400]), st.booleans(), st.booleans())
+def test_answers_are_those_that_each_would_get_alone(
+    happens: list[Any], slots: int, cells: int, state: bool, oracle: bool
+) -> None:
     context = Slow(cells, slots + 2, state=state)
-    scheduler = made(context, slots, each=96)
+    scheduler = made(context, slots, each=96, guesser=Oracle() if oracle else None)
     asked: list[Client] = []
     for event in happens:
         if isinstance(event, Client):
@@ -92,12 +116,13 @@ def test_answers_are_those_that_each_would_get_alone(happens: list[Any], slots: 
         word, number = event
         if word == "leave" and number < len(asked):
             asked[number].asked.cancelled = True
+        context.stopping = word == "stop"
         for _ in range(number if word == "steps" else 0):
             scheduler.step()
             check(scheduler)
     run(scheduler)
     for client in asked:
-        whole = answer(client.prompt, min(client.limit, 96 - len(client.prompt)), ENDS)
+        whole = answer(client.prompt, min(client.limit, 96 - len(client.prompt)), ENDS, client.voice)
         assert client.tokens == whole[: len(client.tokens)]
         if not client.asked.cancelled:
             assert client.tokens == whole[: client.patience]
@@ -191,3 +216,45 @@ def test_a_step_that_fails_ends_those_in_it() -> None:
     scheduler.submit(again.ask())
     run(scheduler)
     assert again.tokens
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_full_conversation_forgets_its_oldest(shared: bool) -> None:
+    context = Slow(400, 6)
+    scheduler = made(context, each=40, shift=True)
+    client = Client([1, 2, 3, 4, 5, 6, 7, 8], 200)
+    ask = client.ask()
+    ask.keep, ask.ends = 4, frozenset()
+    scheduler.submit(ask)
+    if shared:  # what others have a part of is not moved under their feet
+        other = Client([1, 2, 3, 4, 5, 6, 7, 8], 30)
+        scheduler.submit(other.ask())
+    run(scheduler)
+    assert len(client.tokens) == 200
+    assert client.heard[-1].finish == LENGTH
+    tokens, gone = list(client.prompt), 0
+    for said in client.tokens:
+        if len(tokens) >= 40:
+            gone = (len(tokens) - 4) // 2
+            tokens = tokens[:4] + tokens[4 + gone :]
+        assert said == following(tokens, (1.0,))
+        tokens.append(said)
+    assert gone
+    scheduler.close()
+    assert context.cells == 0
+
+
+def test_a_step_for_nobody_is_given_up() -> None:
+    context = Slow(400, 4)
+    scheduler = made(context)
+    first, second = Client([1] * 10, 5), Client([2] * 10, 5)
+    for client in (first, second):
+        scheduler.submit(client.ask())
+    scheduler.step()
+    scheduler.working = list(scheduler.running)
+    scheduler.cancel(first.asked)
+    assert not context.stopping
+    scheduler.cancel(second.asked)
+    assert context.stopping
+    run(scheduler)
+    assert context.held[0] or scheduler.cache.resting

@@ -1,8 +1,9 @@
-"""The real worker of our scheduler, over HTTP: what llama.cpp's own server is asked in `test_engine`."""
+"""The real worker of our scheduler, over HTTP, beside llama.cpp's own server; `test_engine` asks both the same, too."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 
 from engines.clients import answer, connected
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.engines.llamacpp.prepare import prepare
 from penjing.errors import SettingError
+from tiny_lora import write_tiny_lora
 
 HELLO = [{"role": "user", "content": "hello there, my friend, how are you today?"}]
 WEATHER = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -69,6 +72,13 @@ async def test_the_same_words_as_the_other_scheduler(guide: Path) -> None:
         {"messages": HELLO, "seed": 7, "temperature": 0.9, "logit_bias": {"5": -100}, "max_tokens": 20},
         {"messages": WEATHER, "tools": TOOLS},
         {"messages": HELLO, "repeat_penalty": 1.3, "presence_penalty": 0.5, "max_tokens": 20},
+        {"messages": HELLO, "dry_multiplier": 0.8, "dry_allowed_length": 1, "max_tokens": 20},
+        {"messages": HELLO, "seed": 3, "temperature": 1.5, "xtc_probability": 0.5, "max_tokens": 20},
+        {"messages": HELLO, "seed": 3, "temperature": 1, "dynatemp_range": 0.5, "top_n_sigma": 2, "max_tokens": 20},
+        {"messages": HELLO, "seed": 3, "temperature": 1, "mirostat": 1, "max_tokens": 20},
+        {"messages": HELLO, "seed": 3, "temperature": 1, "mirostat": 2, "mirostat_tau": 3, "max_tokens": 20},
+        {"messages": HELLO, "seed": 3, "temperature": 1, "samplers": ["top_k", "temperature"], "max_tokens": 20},
+        {"messages": HELLO, "seed": 3, "temperature": 1, "typical_p": 0.5, "min_keep": 3, "max_tokens": 20},
     ]
     said: list[list[Any]] = []
     for scheduler in ("llama.cpp", "penjing"):
@@ -85,6 +95,46 @@ async def test_the_same_words_as_the_other_scheduler(guide: Path) -> None:
         for mine, other in zip(*(each.get("logprobs", {}).get("content", []) for each in (two, one)), strict=True):
             assert mine["logprob"] == pytest.approx(other["logprob"], abs=0.05)
             assert [top["token"] for top in mine["top_logprobs"]] == [top["token"] for top in other["top_logprobs"]]
+
+
+async def test_adapters_vectors_and_several_answers_as_the_other_scheduler(tiny: Path, tmp_path: Path) -> None:
+    lora = write_tiny_lora(tmp_path / "lora.gguf", scale=3.0)
+    greedy = {"messages": HELLO, "max_tokens": 12, "temperature": 0, "ignore_eos": True}
+    weights: list[list[dict[str, Any]]] = [[], [{"id": 0, "scale": 1.0}], [{"id": 0, "scale": 0.5}], []]
+    found: list[Any] = []
+    for scheduler in ("llama.cpp", "penjing"):
+        options = {"lora": (f"odd={lora}",), "embeddings": True, "max_context": 512, "parallel": 3}
+        async with running(tiny, scheduler=scheduler, **options) as (one, client):
+            assert [name for name, _ in one.capabilities.adapters] == ["odd"]
+            assert one.capabilities.embeddings
+            asked = [answer(client, **greedy, lora=each) for each in weights]  # at once, each with its own
+            said = [each["choices"][0]["message"]["content"] for each in await asyncio.gather(*asked)]
+            several = await answer(client, **{**greedy, "temperature": 1, "seed": 5}, n=2, lora=[])
+            assert {choice["index"] for choice in several["choices"]} == {0, 1}
+            assert len({choice["message"]["content"] for choice in several["choices"]}) == 2
+            async with client.post("/v1/embeddings", json={"input": ["a b", [70, 71], "c" * 300]}) as response:
+                vectors = await response.json()
+            async with client.post("/v1/embeddings", json={"input": "a b", "encoding_format": "base64"}) as response:
+                coded = np.frombuffer(base64.b64decode((await response.json())["data"][0]["embedding"]), "<f4")
+            found.append((said, np.array([each["embedding"] for each in vectors["data"]]), coded, vectors["usage"]))
+    (theirs, vectors, coded, usage), (ours, found_vectors, found_coded, found_usage) = found
+    assert ours == theirs
+    assert len(set(ours)) == 3
+    assert np.allclose(found_vectors, vectors, atol=1e-4)
+    assert np.allclose(found_coded, coded, atol=1e-4)
+    assert found_usage == usage
+
+
+async def test_thoughts_have_their_budget(guide: Path) -> None:
+    body = {"messages": QUESTION, "chat_template_kwargs": {"enable_thinking": True}, "reasoning_format": "auto"}
+    async with running(guide, max_context=512) as (_, client):
+        free = await answer(client, **body, temperature=0)
+        bound = await answer(client, **body, temperature=0, thinking_budget_tokens=3)
+        none = await events(client, messages=QUESTION, n=2, max_tokens=4, temperature=1)
+    thoughts = [said["choices"][0]["message"].get("reasoning_content", "") for said in (free, bound)]
+    assert len(thoughts[1]) < len(thoughts[0])
+    assert bound["choices"][0]["message"]["content"]
+    assert {one["choices"][0]["index"] for one in none} == {0, 1}
 
 
 REFUSED: list[tuple[object, int, str]] = [

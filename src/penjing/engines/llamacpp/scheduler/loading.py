@@ -24,8 +24,11 @@ from penjing.native.model import Model
 from penjing.probe import processor
 from penjing.probe.reading import Reading
 
-SPARE = 48
-"""Sequences beyond the slots: conversations that rest in the cache."""
+FEWEST, MOST, SPARE_BYTES = 8, 48, 8 << 20
+"""Sequences beyond the slots: conversations that rest in the cache. For each the library sets the logits of a token
+aside (llama-context.cpp, `output_reserve`), all of them together no more than so many bytes."""
+LOGIT = 4
+"""Bytes of one."""
 MEAN = "mean"
 """How models are pooled that were not made for it (`derive`)."""
 SHELF, SHARE = 4 << 30, 0.05
@@ -39,9 +42,7 @@ def loaded(model: Model, settings: Settings) -> tuple[Scheduler, Embedder | None
     if pools(settings):  # nothing is written with such a model
         context = embedding(model, settings)
         return Scheduler(context, settings.slots, threads=settings.threads), embedder(context, settings)
-    states = model.recurrent or model.window
-    sequences = settings.slots if states else min(settings.slots + SPARE, MOST_SEQUENCES)
-    context = context_of(model, settings, settings.pool, sequences)
+    context = context_of(model, settings, settings.pool, sequences(model, settings.slots))
     scheduler = Scheduler(
         context,
         settings.slots,
@@ -53,6 +54,14 @@ def loaded(model: Model, settings: Settings) -> tuple[Scheduler, Embedder | None
         shift=settings.shift,
     )
     return scheduler, embedder(embedding(model, settings), settings) if settings.embeddings else None
+
+
+def sequences(model: Model, slots: int) -> int:
+    """How many the cache has: those that run and those that rest. Models with a state or windows keep it for each."""
+    if model.recurrent or model.window:
+        return slots
+    spare = min(MOST, max(FEWEST, SPARE_BYTES // (LOGIT * model.vocabulary_size)))
+    return min(slots + spare, MOST_SEQUENCES)
 
 
 def context_of(model: Model, settings: Settings, tokens: int, sequences: int, **others: Any) -> Context:
