@@ -51,7 +51,7 @@ serve: .venv/.light
 	@.venv/bin/penjing serve $(MODEL) $(ARGS)
 
 test: .venv/.dev
-	.venv/bin/python -m pytest -m "not extras and not clients" -q $(ARGS)
+	.venv/bin/python -m pytest -m "not extras and not clients" -q -n 2 --dist loadfile $(ARGS)
 
 test-all: .venv-all/.dev .venv-clients/.dev
 	.venv-all/bin/python -m pytest -m extras -q $(ARGS)

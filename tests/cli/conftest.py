@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from penjing.cli import talk
 from shells import Done, Shell
 from tiny_checkpoint import write_checkpoint
 from tiny_model import Shape, write_tiny_gguf
+
+
+@pytest.fixture(autouse=True)
+def loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door that was called with --quiet in another test leaves this process quiet."""
+    monkeypatch.setattr(talk, "_quiet", False)
 
 
 @pytest.fixture
