@@ -29,6 +29,7 @@ TABLES = {
     "penjing.cli.trust.keys": ("POLICIES",),
     "penjing.cli.trust.models": ("STATES",),
     "penjing.engines.llamacpp.derive": ("REASONS",),
+    "penjing.operate.tune.report": ("TITLES", "WORKLOADS"),
     "penjing.operate.measure.profile.words": ("REMARKS", "WORDS"),
     "penjing.plan.bill": ("NAMES",),
     "penjing.plan.quality": ("GRADES",),

@@ -50,7 +50,7 @@ def compiler() -> Path:
 def backends() -> tuple[str, ...]:
     """What else than the processor can be compiled for here, by the tools that are installed and the GPUs there are."""
     found = []
-    if (shutil.which("nvcc") or CUDA.exists()) and "GPU" in said(Path("nvidia-smi"), "-L"):
+    if (shutil.which("nvcc") or CUDA.exists()) and "GPU" in printed(Path("nvidia-smi"), "-L"):
         found.append("cuda")
     if sys.platform == "darwin":
         found.append("metal")
@@ -66,7 +66,7 @@ def _vulkan_headers() -> tuple[str, ...]:
 
 def ready() -> Tools:
     """The tools, installed where they were not. Raises CompilerMissing, ToolsFailed."""
-    named = said(compiler(), "--version").splitlines()[:1]
+    named = printed(compiler(), "--version").splitlines()[:1]
     cmake, ninja = shutil.which("cmake"), shutil.which("ninja")
     if not (cmake and ninja and _new_enough(Path(cmake))):
         python()
@@ -101,12 +101,12 @@ def _installed(*names: str) -> None:
 
 
 def _new_enough(cmake: Path) -> bool:
-    words = said(cmake, "--version").split()
+    words = printed(cmake, "--version").split()
     numbers = words[2].split(".")[:2] if len(words) > 2 else []
     return len(numbers) == 2 and all(part.isdigit() for part in numbers) and tuple(map(int, numbers)) >= LEAST
 
 
-def said(program: Path, *words: str) -> str:
+def printed(program: Path, *words: str) -> str:
     """What a program prints; empty where it cannot be run."""
     try:
         return subprocess.run((program, *words), capture_output=True, text=True, timeout=20, check=False).stdout
