@@ -42,6 +42,7 @@ SECTIONS = (
     "prune",
     "distill",
     "finetune",
+    "quantize",
     "trust",
     "seal",
     "upgrade",

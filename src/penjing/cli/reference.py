@@ -154,6 +154,7 @@ def kinds() -> dict[str, type[Any]]:
     from penjing.shrink.evaluate.wanted import Wanted as Evaluation
     from penjing.shrink.finetune.options import Tuning
     from penjing.shrink.prune.prune import PruneOptions
+    from penjing.shrink.qat.options import Refining
     from penjing.store.seal.keys import SealSettings
     from penjing.store.trust.admit import TrustSettings
 
@@ -170,6 +171,7 @@ def kinds() -> dict[str, type[Any]]:
         "finetune": Tuning,
         "prune": PruneOptions,
         "distill": Distilling,
+        "quantize": Refining,
         "memory": ResidencyOptions,
         "upgrade": UpgradeOptions,
         "trust": TrustSettings,

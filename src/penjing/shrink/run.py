@@ -26,6 +26,7 @@ from penjing.shrink import lineage
 from penjing.shrink.course import Course, Leg
 from penjing.shrink.output import require_free, whole_folder
 from penjing.shrink.planning import Plan
+from penjing.shrink.qat.layout import Layout
 from penjing.shrink.recipe import Recipe, Step, text, values
 from penjing.shrink.steps.kind import Convert, Kind, Made, Work
 from penjing.shrink.work import KEY_LENGTH, Done, Place, Workshop, opened, remove
@@ -89,10 +90,12 @@ def run(
     report: Report,
     finish: Finish | None = None,
     deliver: Deliver | None = None,
+    layout: Layout | None = None,
 ) -> Result:
     """Do what `order` says; the same order goes on where an earlier run was stopped. `report` hears of every step
     (`Journey`), and stops the run by raising: what is done is kept. `finish` writes beside the result before it takes
-    its place, `deliver` hears of it while the work is still there.
+    its place, `deliver` hears of it while the work is still there; `layout` tells where the tensors of what `convert`
+    makes stand in a checkpoint.
 
     Raises OutputTaken, AlreadyRunning, NoSuchFile, DiskFull and what the steps raise."""
     if order.work not in order.output.parents:
@@ -101,7 +104,7 @@ def run(
         if order.work in order.output.parents:
             shutil.rmtree(order.output, ignore_errors=True)
         gguf = Converted(shop.folder / CONVERTED, convert)
-        taken = _steps(order, kinds, gguf, report, shop)
+        taken = _steps(order, kinds, gguf, layout, report, shop)
         result = _placed(order, taken, finish, gguf)
         if deliver is not None:
             deliver(result)
@@ -110,7 +113,14 @@ def run(
     return result
 
 
-def _steps(order: Order, kinds: Mapping[str, Kind], gguf: Converted, report: Report, shop: Workshop) -> list[Taken]:
+def _steps(
+    order: Order,
+    kinds: Mapping[str, Kind],
+    gguf: Converted,
+    layout: Layout | None,
+    report: Report,
+    shop: Workshop,
+) -> list[Taken]:
     places = _places(order, shop)
     missing = [at for at, (place, _) in enumerate(places) if place.done() is None]
     require_room(order.work, sum(order.plan.steps[at].after.room for at in missing))
@@ -125,7 +135,7 @@ def _steps(order: Order, kinds: Mapping[str, Kind], gguf: Converted, report: Rep
         done = place.done()
         kept = done is not None
         if done is None:
-            work = Work(model, order.origin, place.output, place.scratch, course.step(at), gguf)
+            work = Work(model, order.origin, place.output, place.scratch, course.step(at), gguf, layout)
             done = _do(kinds[step.kind], step, work, place, data)
         model = place.folder / done.model if done.model else model
         taken.append(Taken(step, kinds[step.kind], model, done.found, done.seconds, done.data, kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ PATH = "penjing quantize"
         ("penjing quantize ./model --to 1.5GB --text notes.txt", "Calibrated on your own text."),
         ("penjing quantize ./model --preset Q4_K_M", "llama-quantize's mixture, rounded better."),
         ("penjing quantize ./model.gguf --preset Q4_K_M --text none", "As llama-quantize does it without a matrix."),
+        ("penjing quantize ./model --bits 2.7 --train 500 --data talks.jsonl", "Then trained, in the same bytes."),
     ),
 )
 @argument("model", metavar="MODEL", required=True)
@@ -50,6 +52,14 @@ PATH = "penjing quantize"
 @option("--imatrix", metavar="FILE", help="Use this importance matrix (llama-imatrix's GGUF form) instead of a text.")
 @option("--save-imatrix", metavar="FILE", help="Keep the importance matrix that was measured, for other programs too.")
 @option("--plain", is_flag=True, help="Round each number by itself, as llama-quantize does: faster, loses more.")
+@option("--train", metavar="STEPS", help="Then train what is quantized: at 2 and 3 bits that loses less. Needs torch.")
+@option("--data", metavar="FILE", multiple=True, help="What --train learns from; the built-in text where not given.")
+@option("--rate", metavar="NUMBER", help="Of --train: how far a number moves in a step, of the way to its next code.")
+@option("--batch", metavar="COUNT", help="Examples a step; 8 where not given.")
+@option("--minutes", metavar="COUNT", help="Minutes of computing at most.")
+@option("--heldout", metavar="FILE", help="Examples to measure on; --held-out of the others where not given.")
+@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
+@option("--resume", is_flag=True, help="Go on from the last state of a run that was stopped.")
 @option("--threads", metavar="COUNT", help="Threads that compute; one for each physical core where not given.")
 @option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -58,26 +68,38 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
     """The door."""
     from penjing.cli import local
     from penjing.cli.quantize.shown import document, tell
+    from penjing.cli.quantize.train import options as training_of
+    from penjing.cli.quantize.train import tell as tell_learned
+    from penjing.cli.quantize.train import train
     from penjing.cli.quantize.wish import wish
     from penjing.files import expanded
     from penjing.shrink.alone import alone
     from penjing.shrink.output import require_free
 
     wanted = wish(given["to"], given["bits"], given["preset"], given["types"])
-    name, source = source_of(model, local.care(given))
+    training, learned = training_of(given), None
+    care = local.care(given)
+    name, source = source_of(model, care)
     output = expanded(given["output"] or f"{name}-{wanted.label}.gguf")
     require_free(output)
     try:
         with alone(output):
-            done, fitted = _run(source, output, wanted, given)
+            if training is None:
+                done, fitted = _run(source, output, wanted, given)
+            else:
+                made = partial(_run, source, wanted=wanted, given=given)
+                done, fitted, learned = train(model, output, training, given, care, made)
     except KeyboardInterrupt:
         talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
         raise
     if as_json:
-        talk.data_json(document(source, done, fitted))
-    else:
-        tell(source, done, fitted)
-        talk.data(str(output))
+        page = document(source, done, fitted)
+        talk.data_json({**page, "training": learned.found} if learned else page)
+        return
+    tell(source, done, fitted)
+    if learned:
+        tell_learned(learned)
+    talk.data(str(output))
 
 
 def source_of(model: str, care: Care) -> tuple[str, Path]:

@@ -160,6 +160,7 @@ def carry_out(ordered: Ordered) -> Carried:
     """Do it, with a bar and a report; where it goes into the store it does so before the work is removed."""
     from penjing.cli.progress import shown
     from penjing.cli.shrink.pages import report as page
+    from penjing.export.gguf.convert import layout
 
     versions: list[Version] = []
 
@@ -172,7 +173,7 @@ def carry_out(ordered: Ordered) -> Carried:
             versions.append(_stored(result))
 
     with shown() as report:
-        result = run(ordered.order, ordered.kinds, convert, report, page(ordered, report), deliver)
+        result = run(ordered.order, ordered.kinds, convert, report, page(ordered, report), deliver, layout)
     version = versions[0] if versions else None
     return Carried(replace(result, model=version.path) if version else result, version)
 

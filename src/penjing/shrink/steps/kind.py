@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from penjing.plan.said import Said
 from penjing.probe.facts import Model
 from penjing.progress import Report
+from penjing.shrink.qat.layout import Layout
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -43,7 +44,8 @@ class Work:
     losses are measured against). `output` is a name for a folder that is not there yet: the step makes it, whole or not
     at all. `scratch` is a folder that outlives a kill: a step that finds its own checkpoints there goes on from them.
     `report` hears how far the step is, and cancels by raising. `gguf(model, report)` is a model as a GGUF file: the
-    file itself, or what a folder is converted to, once in a run."""
+    file itself, or what a folder is converted to, once in a run; `layout` tells where its tensors stand in
+    the folder."""
 
     model: Path
     origin: Path
@@ -51,6 +53,7 @@ class Work:
     scratch: Path
     report: Report
     gguf: Callable[[Path, Report], Path]
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)

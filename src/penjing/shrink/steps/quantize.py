@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from penjing import amounts
-from penjing.errors import InputError, SettingError
-from penjing.files import human
+from penjing.errors import InputError, ModelUnsupported, SettingError
+from penjing.files import human, write_whole
 from penjing.plan import mixes, quality
 from penjing.plan.said import Said, said
 from penjing.probe.facts import Model
@@ -33,8 +33,12 @@ if TYPE_CHECKING:
     from penjing.shrink.quantize.mix import Quantized
     from penjing.shrink.texts.windows import Windows
 
-CONVERTING, READING = 0.1, 0.2
-"""Of the time: a checkpoint folder has become a GGUF file; columns have been measured."""
+CONVERTING, READING, UNTRAINED = 0.1, 0.2, 0.4
+"""Of the time: a checkpoint folder has become a GGUF file; columns have been measured; what is trained is there."""
+LEARNING = 8.0 / 8000.0
+"""How long training takes for a weight and token, against coding the weight."""
+EXAMPLES, LENGTH = 8, 256
+"""Of a step of training, about."""
 HEADER_SHARE = 0.55
 """Bytes of a GGUF's header for a byte of tokenizer.json (the built-in model's)."""
 MODELS_DIFFER = 3.0
@@ -54,17 +58,28 @@ FINE, COARSE = 300_000_000, 12
 """Up to so many parameters each tensor is tried by itself; of larger models so many kinds of tensors."""
 
 
+class NoCheckpoint(ModelUnsupported):
+    """Facts: `path`."""
+
+    template = "{path} cannot be trained: that takes a checkpoint, config.json with .safetensors files."
+    hint = "Leave train out of the step, or begin with the model's checkpoint."
+    code = "checkpoint_needed"
+
+
 @dataclass(frozen=True)
 class Quantize:
     """One of `to` (bytes of the file: 1.5GB), `bits` a weight on average, and `preset`, a mixture of llama.cpp's; 4.5
     bits where nothing is said. `texts` are what columns are measured on: files or built-in ones, `windows`
-    windows of all together."""
+    windows of all together. `train` steps of quantization-aware training follow, on the examples in the files `data`
+    (none: the built-in calibration text): that takes a checkpoint."""
 
     to: str = ""
     bits: Annotated[float, msgspec.Meta(ge=1.5, le=16)] | None = None
     preset: str = ""
     texts: tuple[Named, ...] = ()
     windows: Annotated[int, msgspec.Meta(ge=4)] = 96
+    train: Annotated[int, msgspec.Meta(ge=0)] = 0
+    data: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         said = [name for name in ("to", "bits", "preset") if getattr(self, name)]
@@ -73,6 +88,8 @@ class Quantize:
             raise SettingError(name=said[1], value=getattr(self, said[1]), wanted=wanted, source="")
         if self.preset and self.preset not in PRESETS:
             raise SettingError(name="preset", value=self.preset, wanted=", ".join(PRESETS), source="")
+        if self.data and not self.train:
+            raise SettingError(name="data", value=list(map(str, self.data)), wanted="left out without train", source="")
         try:
             _ = self.bytes
         except InputError as error:
@@ -85,13 +102,43 @@ class Quantize:
 
 
 def run(work: Work, options: Quantize) -> Made:
-    """The file is `output/model.gguf`."""
+    """The file is `output/model.gguf`. A training goes on from the last state of a try that was stopped."""
     from penjing.shrink.output import whole_folder
 
     source = work.gguf(work.model, span(work.report, 0.0, CONVERTING))
+    if options.train:
+        return _trained(work, source, options)
     with whole_folder(work.output) as folder:
         found, data = _written(source, folder / "model.gguf", options, span(work.report, CONVERTING, 1.0))
     return Made(work.output / "model.gguf", found, data)
+
+
+def _trained(work: Work, source: Path, options: Quantize) -> Made:
+    from penjing.shrink import extra
+
+    extra.require()
+    from penjing.shrink.output import whole_folder
+    from penjing.shrink.qat.options import Refining
+    from penjing.shrink.qat.run import refine
+    from penjing.shrink.steps.training import begun, builtin
+
+    if not work.model.is_dir() or work.layout is None:
+        raise NoCheckpoint(path=str(work.model))
+    start, note = work.scratch / "start.gguf", work.scratch / "start.json"
+    if not note.is_file():
+        start.unlink(missing_ok=True)
+        written = _written(source, start, options, span(work.report, CONVERTING, UNTRAINED))
+        write_whole(note, msgspec.json.encode(written))
+    found, data = msgspec.json.decode(note.read_bytes())
+    learned = work.scratch / "learned.gguf"
+    learned.unlink(missing_ok=True)
+    done = refine(
+        work.model, start, options.data or (builtin(),), learned, Refining(steps=options.train), layout=work.layout,
+        resume=begun(learned), report=span(work.report, UNTRAINED, 1.0),
+    )  # fmt: skip
+    with whole_folder(work.output) as folder:
+        learned.rename(folder / "model.gguf")
+    return Made(work.output / "model.gguf", {**found, "training": done.found}, {**data, **done.data})
 
 
 def _written(source: Path, target: Path, options: Quantize, report: Report) -> tuple[Any, dict[str, str]]:
@@ -155,7 +202,7 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
         require_possible(before, tensors, size)
         after, exact, seen = _like(before.model, size, weights), False, tensors
         tried = TRIED * (len(tensors) if before.model.parameters <= FINE else COARSE)
-    effort = weights * (1.0 + tried * TOKENS * READ_SHARE)
+    effort = weights * (1.0 + tried * TOKENS * READ_SHARE + options.train * EXAMPLES * LENGTH * LEARNING)
     return before.then(
         model=after,
         form="gguf",
