@@ -93,7 +93,7 @@ def every_token(heard: Heard) -> Sample:
     if heard.error or heard.status != 200 or found.error not in ("", "an answer without a token"):
         return found
     told = [(moment, event) for moment, event in events(heard)]
-    counts = next((event["usage"] for _, event in reversed(told) if event.get("usage")), {})
+    counts: dict[str, Any] = next((event["usage"] for _, event in reversed(told) if event.get("usage")), {})
     moments = tuple(moment for moment, event in told if event.get("choices"))
     said = int(counts.get("completion_tokens") or len(moments))
     details = counts.get("prompt_tokens_details") or {}

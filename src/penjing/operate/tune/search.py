@@ -69,7 +69,7 @@ class Search:
         """Try `first`, the usual way before the others, then turn what can be turned. Raises what `report` raises."""
         for way in first:
             await self._round(self._new(way))
-        bases = {workload: base.way for workload in self.wanted if (base := self.best(workload))}
+        bases = {workload: best.way for workload in self.wanted if (best := self.best(workload))}
         for workload, base in bases.items():
             await self._turn(workload, base)
         finals = list({id(one): one for one in (self.tried[0], *self._finalists())}.values())
