@@ -1,6 +1,6 @@
 """penjing's scheduler against llama.cpp's own server, on the same library with the same settings.
 
-    python bench/engine.py [--rounds 3] [--rows decode,shared] [--write]
+    python bench/engine.py [--rounds 3] [--rows decode,shared] [--native DIR] [--write]
 
 Both workers are running, each in its turn is asked over its socket, the gateway left out; who begins changes with each
 round. The model has the shape of Qwen2.5 0.5B with the guide's words and random weights (Q4_0), so texts are sampled
@@ -9,7 +9,10 @@ Prompts are random tokens, new ones for each round.
 
 Rows: `decode` and `prefill` of one stream; the same while another program takes a core (`busy`); 8 chats at once with
 200 tokens in common (`shared`) and with nothing (`apart`); the longest wait between two tokens of 4 chats while a long
-prompt arrives (`arrival`); the first token of a long conversation after a restart of the worker (`restart`).
+prompt arrives (`arrival`); the first token of a long conversation after a restart of the worker (`restart`); an answer
+that a grammar binds to a text of its prompt (`repeat`), which must be the same; the worker's memory after eight chats
+with 2,048 tokens of context each (`memory`). With `--native` a third side computes with the newest library in DIR, a
+folder as penjing engine build makes it.
 """
 
 from __future__ import annotations
@@ -17,15 +20,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import page
 import shapes
@@ -36,10 +41,17 @@ from penjing.operate.measure.wire import Connection, events, request
 
 SHAPE, KIND, WORDS = "half", "Q4_0", 4096
 CHATS, COMMON, OWN, SAID = 8, 200, 26, 32
-PROMPT, STREAMED, LONG = 512, 64, 2048
+PROMPT, STREAMED, LONG = 512, 64, 4096
+ROOM = 2048
+"""Tokens of context of each chat whose memory is weighed."""
+TEXT = "The quick brown fox jumps over the lazy dog while it rains in the old town by the river. " * 3
 TALKING, TALK = 4, 160
 PATIENCE = 300.0
-SIDES = ("llama.cpp", "penjing")
+SIDES: dict[str, dict[str, Any]] = {
+    "llama.cpp": {"scheduler": "llama.cpp"},
+    "penjing": {"scheduler": "penjing", "library": "prebuilt"},
+}
+NATIVE: dict[str, dict[str, Any]] = {"penjing, native": {"scheduler": "penjing", "library": "native"}}
 Figures = dict[str, float]
 
 
@@ -47,16 +59,19 @@ Figures = dict[str, float]
 class Side:
     """One scheduler with the model."""
 
+    name: str
     engine: LlamaCpp
     dice: random.Random = dataclasses.field(default_factory=random.Random)
+    text: str = ""
+    """Of the last answer."""
 
     def tokens(self, count: int) -> list[int]:
         """A random prompt."""
         return [self.dice.randrange(300, WORDS) for _ in range(count)]
 
-    async def ask(self, prompt: list[int], said: int) -> Sample:
-        """The answer to `prompt`, of `said` tokens."""
-        body = {
+    async def ask(self, prompt: list[int], said: int, **more: object) -> Sample:
+        """The answer to `prompt`, of `said` tokens; `more` fields."""
+        body: dict[str, object] = {
             "prompt": prompt,
             "max_tokens": said,
             "ignore_eos": True,
@@ -64,15 +79,17 @@ class Side:
             "seed": self.dice.randrange(1 << 30),
             "stream": True,
             "stream_options": {"include_usage": True},
+            **more,
         }
         line = Connection(self.engine.address)
         heard = await line.ask(request(self.engine.address, "/v1/completions", body), PATIENCE)
         line.close()
         found = sample(heard)
         if not found.ended or heard.status != 200 or heard.error:
-            raise SystemExit(f"{self.engine.options.scheduler}: {found.error}")
+            raise SystemExit(f"{self.name}: {found.error}")
         # Random weights say tokens without a letter, which count as well.
         told = [(moment, event) for moment, event in events(heard) if event.get("choices")]
+        self.text = "".join(event["choices"][0].get("text") or "" for _, event in told)
         counts = next(event["usage"] for _, event in events(heard) if event.get("usage"))
         return dataclasses.replace(
             found,
@@ -91,6 +108,42 @@ async def decode(side: Side) -> Figures:
 async def prefill(side: Side) -> Figures:
     """The first token after a prompt."""
     return {f"prefill {PROMPT}, tok/s": (await side.ask(side.tokens(PROMPT), 1)).prefill}
+
+
+async def long(side: Side) -> Figures:
+    """The first token after a long prompt."""
+    return {f"prefill {LONG}, tok/s": (await side.ask(side.tokens(LONG), 1)).prefill}
+
+
+async def repeat(side: Side) -> Figures:
+    """An answer that says a text of its prompt again, whatever the weights would say."""
+    words = await tokenized(side, TEXT)
+    bound = f'root ::= "{TEXT}"'
+    found = await side.ask([*side.tokens(8), *words, *side.tokens(4)], 400, grammar=bound, ignore_eos=False)
+    if side.text.strip() != TEXT.strip():
+        raise SystemExit(f"{side.name}: another text: {side.text!r}")
+    return {"text that repeats its prompt, tok/s": found.decode}
+
+
+async def tokenized(side: Side, text: str) -> list[int]:
+    """`text` in the model's tokens."""
+    line = Connection(side.engine.address)
+    heard = await line.ask(request(side.engine.address, "/tokenize", {"content": text}), PATIENCE)
+    line.close()
+    return list(json.loads(heard.body)["tokens"])
+
+
+async def memory(side: Side) -> Figures:
+    """What the worker holds beside the file after chats that filled a part of their context."""
+    options = dataclasses.replace(side.engine.options, max_context=ROOM)
+    other = Side(side.name, LlamaCpp(side.engine.model, "memory", options), side.dice)
+    await other.engine.start()
+    try:
+        await asyncio.gather(*(other.ask(other.tokens(COMMON), 8) for _ in range(CHATS)))
+        weight = await other.engine.footprint()
+    finally:
+        await other.engine.stop()
+    return {f"resident memory at {CHATS} × {ROOM}, MiB": weight.resident / (1 << 20)}
 
 
 async def busy(side: Side) -> Figures:
@@ -151,6 +204,9 @@ Row = Callable[[Side], Awaitable[Figures]]
 ROWS: dict[str, Row] = {
     "decode": decode,
     "prefill": prefill,
+    "long": long,
+    "repeat": repeat,
+    "memory": memory,
     "busy": busy,
     "shared": shared,
     "apart": apart,
@@ -170,35 +226,42 @@ def spinning() -> Iterator[None]:
         child.wait()
 
 
-async def measured(path: Path, rows: list[str], rounds: int) -> dict[str, tuple[list[float], list[float]]]:
-    """Every figure of both sides, a pair for each round."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
+Found = dict[str, dict[str, list[float]]]
+"""Figure, side, and a number for each round."""
+
+
+async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str, Mapping[str, Any]]) -> Found:
+    """Every figure of all sides."""
+    found: Found = {}
     options = EngineOptions(max_context=LONG + 512, parallel=CHATS, threads=os.cpu_count())
-    sides = [Side(LlamaCpp(path, "bench", dataclasses.replace(options, scheduler=name))) for name in SIDES]
+    sides = [Side(name, LlamaCpp(path, "bench", dataclasses.replace(options, **own))) for name, own in wanted.items()]
     try:
         for side in sides:
             await side.engine.start()
             await side.ask(side.tokens(64), 8)
         for number in range(rounds):
             for row in rows:
-                for place in (0, 1) if number % 2 else (1, 0):
-                    sides[place].dice.seed(f"{number} {row}")
-                    for name, figure in (await ROWS[row](sides[place])).items():
-                        found.setdefault(name, ([], []))[place].append(figure)
-                        print(f"round {number + 1}: {SIDES[place]}: {name}: {figure:.4g}", file=sys.stderr, flush=True)
+                for side in sides[:: 1 if number % 2 else -1]:
+                    side.dice.seed(f"{number} {row}")
+                    for name, figure in (await ROWS[row](side)).items():
+                        found.setdefault(name, {}).setdefault(side.name, []).append(figure)
+                        print(f"round {number + 1}: {side.name}: {name}: {figure:.4g}", file=sys.stderr, flush=True)
     finally:
         for side in sides:
             await side.engine.stop()
     return found
 
 
-def table(found: dict[str, tuple[list[float], list[float]]]) -> str:
-    """Markdown, the same in both languages."""
-    lines = ["| | llama.cpp's server | penjing's scheduler | |", "|---|--:|--:|--:|"]
-    for name, (theirs, ours) in found.items():
-        pairs = ratio(ours, theirs)
-        shown = f"× {pairs.median:.2f} ({pairs.least:.2f} … {pairs.most:.2f})" if pairs else "-"
-        lines.append(f"| {name} | {median(theirs):.3g} | {median(ours):.3g} | {shown} |")
+def table(found: Found) -> str:
+    """Markdown, the same in both languages: ratios are to llama.cpp's server."""
+    sides = list(next(iter(found.values())))
+    ours = sides[1:]
+    lines = [f"| | {' | '.join(sides)} | {' | '.join('×' for _ in ours)} |", "|---|" + "--:|" * (2 * len(sides) - 1)]
+    for name, figures in found.items():
+        pairs = [ratio(figures[side], figures[sides[0]]) for side in ours]
+        shown = [f"× {each.median:.2f} ({each.least:.2f} … {each.most:.2f})" if each else "-" for each in pairs]
+        numbers = [f"{median(figures[side]):.3g}" for side in sides]
+        lines.append(f"| {name} | {' | '.join((*numbers, *shown))} |")
     return "\n".join(lines)
 
 
@@ -206,11 +269,11 @@ HEADINGS = {
     "en": "## penjing's scheduler\n\n`python bench/engine.py`: `--scheduler penjing` against llama.cpp's own server, "
     "both on the prebuilt library of xllamacpp {library} with {cores} threads, asked over the worker's socket; shape "
     "of Qwen2.5 0.5B, Q4_0, random weights, {words} words; {rounds} rounds in turns, {cpu}, {cores} cores, {memory}. "
-    "The last column is ours to theirs in each round (median, range). Not run: native builds, larger models, a GPU.",
+    "The last columns are ours to theirs in each round (median, range). Not run: larger models, a GPU.",
     "zh": "## penjing 的调度器\n\n`python bench/engine.py`：`--scheduler penjing` 对比 llama.cpp 自带的服务器，"
     "两者都使用 xllamacpp {library} 的预编译库与 {cores} 个线程，直接通过工作进程的套接字提问；Qwen2.5 0.5B 的形状，"
     "Q4_0，随机权重，{words} 个词；交替 {rounds} 轮，{cpu}，{cores} 核，{memory}。"
-    "最后一列是每一轮中我们与对方之比（中位数与范围）。尚未测量：本机编译的库、更大的模型、GPU。",
+    "最后几列是每一轮中我们与对方之比（中位数与范围）。尚未测量：更大的模型、GPU。",
 }
 
 
@@ -221,13 +284,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", default=",".join(ROWS), help="which, with commas between")
     parser.add_argument("--folder", type=Path, help="where the model is kept from one run to the next")
+    parser.add_argument("--native", type=Path, metavar="DIR", help="libraries compiled here, as in PENJING_HOME/native")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     given = parser.parse_args()
     shapes.SHAPES[SHAPE] = dataclasses.replace(shapes.SHAPES["qwen2.5-0.5b"], words=WORDS)
     with tempfile.TemporaryDirectory(prefix="penjing-bench-") as home:
         os.environ["PENJING_HOME"] = home
         path = shapes.write(SHAPE, KIND, given.folder or Path(home))
-        found = asyncio.run(measured(path, given.rows.split(","), given.rounds))
+        if given.native:
+            (Path(home) / "native").symlink_to(given.native.resolve())
+        sides = SIDES | NATIVE if given.native else SIDES
+        found = asyncio.run(measured(path, given.rows.split(","), given.rounds, sides))
     text = table(found)
     print(text)
     if given.write:

@@ -66,6 +66,7 @@ async def test_the_same_words_as_the_other_scheduler(guide: Path) -> None:
     bodies: list[dict[str, Any]] = [
         {"messages": QUESTION},
         {"messages": QUESTION, "max_tokens": 5},
+        {"messages": HELLO, "ignore_eos": True, "max_tokens": 40},
         {"messages": [{"role": "system", "content": "Be brief."}, *HELLO], "stop": ["e"]},
         {"messages": QUESTION, "chat_template_kwargs": {"enable_thinking": True}, "reasoning_format": "auto"},
         {"messages": QUESTION, "logprobs": True, "top_logprobs": 2, "max_tokens": 3},

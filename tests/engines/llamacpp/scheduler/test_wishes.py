@@ -53,6 +53,12 @@ def test_numbers_and_defaults(model: Model) -> None:
             wishes.sampling(body, usual, model)
 
 
+def test_ends_that_are_ignored_are_never_said(model: Model) -> None:
+    found = wishes.sampling({"ignore_eos": True}, Sampling(), model).bias
+    assert {token for token, _ in found} == model.ends
+    assert wishes.sampling({}, Sampling(), model).bias == ()
+
+
 def test_adapters_by_number() -> None:
     assert wishes.voice({}, (1.0, 0.0)) == (1.0, 0.0)
     assert wishes.voice({"lora": []}, (1.0, 0.0)) == (0.0, 0.0)

@@ -123,9 +123,14 @@ def sampling(body: Body, usual: Sampling, model: Model) -> Sampling:
         usual,
         **given,
         seed=None if seed is None or seed < 0 else int(seed),
-        bias=bias(body, model) + tuple((token, float("-inf")) for token in model.suppressed),
+        bias=bias(body, model) + tuple((token, float("-inf")) for token in never(body, model)),
         grammar=grammar(body),
     )
+
+
+def never(body: Body, model: Model) -> tuple[int, ...]:
+    """Tokens that are not said: those that the model must not, and its ends where they are to be ignored."""
+    return (*model.suppressed, *(sorted(model.ends) if body.get("ignore_eos") else ()))
 
 
 def voice(body: Body, usual: Voice) -> Voice:
