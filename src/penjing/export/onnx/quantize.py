@@ -10,6 +10,7 @@ Does not know: how the graph was made.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,8 +41,9 @@ def quantize(model: onnx.ModelProto, bits: int, *, tied: bool) -> onnx.ModelProt
 
 
 def _products(model: onnx.ModelProto, bits: int, leave: list[str]) -> onnx.ModelProto:
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer, logger
 
+    logger.setLevel(logging.ERROR)  # it tells of every node
     quantizer = MatMulNBitsQuantizer(
         model, bits=bits, block_size=BLOCK, is_symmetric=bits == 8, accuracy_level=INT8, nodes_to_exclude=leave
     )

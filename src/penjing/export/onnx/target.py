@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from penjing.export import manner, starters
+from penjing.export.foreign import translated
 from penjing.export.onnx import genai, names
 from penjing.export.onnx.runtime import OnnxRuntime
 from penjing.export.starters import Facts, State, Tensor
@@ -52,17 +53,19 @@ class Onnx:
         vocabulary, tied = decoder.vocabulary, decoder.tied
         heard(Progress(0.2, "converting"))
         whole = options.precision in ("fp16", "fp32")
-        graph = build(decoder, half=options.precision == "fp16", share=whole)
-        del decoder
-        if not whole:
-            heard(Progress(0.6, "quantizing"))
-            graph = quantize(graph, 4 if options.precision == "int4" else 8, tied=tied)
+        with translated(self.name, model):
+            graph = build(decoder, half=options.precision == "fp16", share=whole)
+            del decoder
+            if not whole:
+                heard(Progress(0.6, "quantizing"))
+                graph = quantize(graph, 4 if options.precision == "int4" else 8, tied=tied)
         heard(Progress(0.8, "writing"))
         _save(graph, output)
         spoken = manner.read(model)
         genai.write(model, output, MODEL, shape, config, spoken, context)
         if options.starter and (output / TOKENIZER).is_file():
-            starters.write(facts(options, shape, vocabulary, spoken, context), output)
+            beside = {"data": DATA} if (output / DATA).is_file() else {}
+            starters.write(facts(options, shape, vocabulary, spoken, context, beside), output)
         return sorted(path for path in output.rglob("*") if path.is_file())
 
     def reload(self, output: Path) -> OnnxRuntime:
@@ -77,8 +80,10 @@ def _context(shape: Shape, options: Options) -> int:
     return min(options.context or longest, shape.context)
 
 
-def facts(options: Options, shape: Shape, vocabulary: int, spoken: Manner, context: int) -> Facts:
-    """What the starters are filled with."""
+def facts(
+    options: Options, shape: Shape, vocabulary: int, spoken: Manner, context: int, beside: Mapping[str, str]
+) -> Facts:
+    """What the starters are filled with; `beside` are files besides the usual ones."""
     dtype = "float16" if options.precision == "fp16" else "float32"
     given = ("batch", shape.kv_heads, "past", shape.head)
     kept = ("batch", shape.kv_heads, "seen", shape.head)
@@ -86,7 +91,7 @@ def facts(options: Options, shape: Shape, vocabulary: int, spoken: Manner, conte
         target=Onnx.name,
         model=options.name,
         precision=options.precision,
-        files={"model": MODEL, "tokenizer": TOKENIZER, "genai": "."},
+        files={"model": MODEL, "tokenizer": TOKENIZER, "genai": ".", **beside},
         inputs={
             "ids": Tensor(names.IDS, (1, "sequence"), "int64"),
             "positions": Tensor(names.POSITIONS, (1, "sequence"), "int64"),
