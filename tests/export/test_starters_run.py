@@ -136,6 +136,24 @@ def test_onnx_in_javascript(dtype: str, tmp_path: Path) -> None:
     assert run([node, "answer.mjs", QUESTION], script) == SENTENCE + "\n"
 
 
+def test_the_guide_answers_from_its_own_starters(tmp_path: Path) -> None:
+    for package in ("torch", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="needs penjing[onnx]")
+    from penjing.export.onnx.target import Onnx
+    from penjing.export.target import Options
+
+    output = tmp_path / "out"
+    output.mkdir()
+    Onnx().write(guide().parent, output, Options("int4", name="guide"))
+    question = "What is a KV cache?"
+    for script in ("answer.py", "genai.py"):
+        said = run([sys.executable, str(output / "starter" / "python" / script), question])
+        assert "keys and values" in said, script
+    script_folder = output / "starter" / "javascript"
+    (script_folder / "node_modules").symlink_to(packages())
+    assert "keys and values" in run([program("node"), "answer.mjs", question], script_folder)
+
+
 def test_onnx_on_android_compiles(tmp_path: Path) -> None:
     variants = [
         facts("float16"),
