@@ -112,3 +112,19 @@ async def test_whoever_stops_it_is_heard() -> None:
     found = Search(MODEL, MACHINE, EngineOptions(), Told(), stop, lambda one: None)
     with pytest.raises(KeyboardInterrupt):
         await found.run((USUAL,))
+
+
+async def test_a_way_with_more_rounds_is_no_better_for_that() -> None:
+    found = search(Told())
+    found.tried = [
+        Tried(USUAL, [Round(100.0, 10.0, 20.0)]),
+        Tried(PENJING, [Round(50.0, 5.0, 10.0), Round(60.0, 6.0, 12.0)]),
+    ]
+    assert found.best("chat") is found.tried[0]
+
+
+async def test_one_lucky_round_does_not_win_over_several() -> None:
+    found = search(Told())
+    usual = [Round(100.0, 10.0, 20.0)] * 3
+    found.tried = [Tried(USUAL, usual), Tried(PENJING, [Round(900.0, 90.0, 90.0)])]
+    assert found.best("chat") is found.tried[0]
