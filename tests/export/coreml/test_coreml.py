@@ -81,7 +81,7 @@ def with_its_weights(model: Path, package: Path) -> Any:
     decoder = weights.load(model, CONTEXT)
     interpreter = Interpreter(read(package))
     for name, parameter in decoder.named_parameters(remove_duplicate=False):
-        found = [value for key, value in interpreter.fixed.items() if key.startswith(names.constant(name))]
+        found = [value for key, value in interpreter.fixed.items() if f"{key}_".startswith(f"{names.stem(name)}_")]
         if found and parameter.ndim == 2:
             parameter.data = torch.from_numpy(found[0].copy())
     return Growing(decoder)

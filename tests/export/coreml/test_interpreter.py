@@ -74,29 +74,14 @@ def test_what_one_array_becomes(x: np.ndarray) -> None:
     exact = x.astype(np.float64)
     for kind, wanted in {
         "silu": exact / (1 + np.exp(-exact)),
-        "sigmoid": 1 / (1 + np.exp(-exact)),
-        "rsqrt": None,
         "softmax": np.exp(exact) / np.exp(exact).sum(-1, keepdims=True),
         "tanh": np.tanh(exact),
         "gelu": exact * (1 + np.vectorize(erf)(exact / 2**0.5)) / 2,
     }.items():
-        if wanted is not None:
-            assert np.allclose(run(kind, x=x), wanted, atol=1e-5), kind
+        assert np.allclose(run(kind, x=x), wanted, atol=1e-5), kind
     assert np.allclose(run("rsqrt", x=np.abs(x) + 1, epsilon=np.float32(0)), (np.abs(exact) + 1) ** -0.5, atol=1e-5)
     assert run("reshape", x=x, shape=np.array([0] * (x.ndim - 1) + [-1])).shape == x.shape
-    assert np.array_equal(run("concat", values=run("split", x=x, num_splits=1, axis=0), axis=0), x)
-
-
-def test_attention_is_its_parts() -> None:
-    random = np.random.default_rng(0)
-    query, key, value = (random.normal(size=(1, 2, n, 4)).astype(np.float32) for n in (3, 5, 5))
-    mask = np.triu(np.full((3, 5), -3e4, np.float32), 3)
-    scores = run("matmul", x=query, y=key, transpose_y=True) / 2 + mask
-    wanted = run("matmul", x=run("softmax", x=scores, axis=-1), y=value)
-    fused = run("scaled_dot_product_attention", query=query, key=key, value=value, attn_mask=mask)
-    seen = run("scaled_dot_product_attention", query=query, key=key, value=value, attn_mask=mask == 0)
-    assert np.allclose(fused, wanted, atol=1e-6)
-    assert np.allclose(seen, wanted, atol=1e-6)
+    assert np.array_equal(run("concat", values=[x, x], axis=0), np.concatenate([x, x]))
 
 
 def program(*steps: Operation) -> Program:

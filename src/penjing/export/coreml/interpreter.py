@@ -80,8 +80,8 @@ class Interpreter:
                 made = TABLE[step.kind](given)
         except (ValueError, IndexError, KeyError) as error:
             raise self._refusal(f"{step.kind} for {step.outputs[0][0]}: {error}") from error
-        results = made if isinstance(made, list) else [made]
-        return {name: held(result, dtype) for (name, dtype), result in zip(step.outputs, results, strict=True)}
+        ((name, dtype),) = step.outputs
+        return {name: held(made, dtype)}
 
     def _given(self, step: Operation, parameter: str, names: tuple[str, ...], known: Mapping[str, Any]) -> Any:
         try:

@@ -13,11 +13,15 @@ MODEL_NAME, WINDOW = "co.huggingface.exporters.name", "co.huggingface.exporters.
 """In the metadata of a program: what the model is called, and how far layers with a window see."""
 
 
-def constant(parameter: str) -> str:
-    """What the converter calls the constant made of the decoder's `parameter`; what is made of that by quantizing adds
-    to it.
+def stem(parameter: str) -> str:
+    """What the names of all begin with that the converter makes of the decoder's `parameter`; more follows after `_`.
 
-    >>> constant("layers.0.attention.q.weight")
-    'decoder_layers_0_attention_q_weight_to_fp16'
+    >>> stem("layers.0.attention.q.weight")
+    'decoder_layers_0_attention_q_weight'
     """
-    return f"decoder_{parameter.replace('.', '_')}_to_fp16"
+    return f"decoder_{parameter.replace('.', '_')}"
+
+
+def constant(parameter: str) -> str:
+    """What it calls the constant in half precision."""
+    return f"{stem(parameter)}_to_fp16"

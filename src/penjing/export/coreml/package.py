@@ -24,6 +24,7 @@ from penjing.export.decoder import weights
 from penjing.export.decoder.model import Decoder
 from penjing.export.decoder.shape import Shape
 from penjing.export.decoder.shape import read as read_shape
+from penjing.export.foreign import translated
 from penjing.progress import Progress, Report, span
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def write(model: Path, package: Path, options: Options, report: Report) -> Writt
     wanted = matrices(decoder, options.precision)
     if LAYERS[options.precision].palette:
         _palettize(model, decoder, options, span(report, 0.1, 0.6))
-    report(Progress(0.6, "converting"))
-    program = _program(decoder, wanted, options, room, report)
-    report(Progress(0.9, "writing"))
-    with quiet():
-        program.save(str(package))
+    with translated("coreml", model):
+        program = _program(decoder, wanted, options, room, span(report, 0.6, 0.9))
+        report(Progress(0.9, "writing"))
+        with quiet():
+            program.save(str(package))
     vocabulary = decoder.vocabulary
     del decoder, program  # what is compared needs their memory
     report(Progress(0.95, "comparing"))
@@ -95,6 +96,7 @@ def matrices(decoder: Decoder, precision: str) -> dict[str, Matrix]:
 
 
 def _program(decoder: Decoder, wanted: Mapping[str, Matrix], options: Options, room: int, report: Report) -> Any:
+    report(Progress(0, "converting"))
     metadata = {names.MODEL_NAME: options.name}
     if decoder.shape.window:
         metadata[names.WINDOW] = str(decoder.shape.window)
@@ -102,10 +104,10 @@ def _program(decoder: Decoder, wanted: Mapping[str, Matrix], options: Options, r
     halve(decoder)
     program = convert(Stateful(decoder, room, options.sequence), metadata)
     bits = {names.constant(name): each.bits for name, each in wanted.items() if each.bits < 16 and not each.palette}
-    if bits:
-        report(Progress(0.8, "quantizing"))
-        program = quantize(program, bits, widths)
-    return program
+    if not bits:
+        return program
+    report(Progress(0.7, "quantizing"))
+    return quantize(program, bits, widths)
 
 
 def _palettize(model: Path, decoder: Decoder, options: Options, report: Report) -> None:

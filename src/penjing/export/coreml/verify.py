@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from penjing.export.coreml.faults import WrongProgram
 from penjing.export.coreml.interpreter import Interpreter
-from penjing.export.coreml.names import FULL, IDS, KEYS, LOGITS, POSITION, SLIDING, VALUES, constant
+from penjing.export.coreml.names import FULL, IDS, KEYS, LOGITS, POSITION, SLIDING, VALUES, stem
 from penjing.export.coreml.program import Feature, Program
 from penjing.export.decoder.shape import Shape
 
@@ -85,7 +85,7 @@ def weights(
     used = {each.inputs[USES[each.kind]][0] for each in program.operations if each.kind in USES}
     errors = {}
     for name, parent in parents.items():
-        found = [each for each in used if each.startswith(constant(name))]
+        found = [each for each in used if f"{each}_".startswith(f"{stem(name)}_")]
         if not found:
             _refuse(program, f"nothing in it uses {name}")
         for each in found:
