@@ -106,7 +106,9 @@ def build(decoder: Decoder, *, half: bool = False, share: bool = False) -> onnx.
 
 
 def _name(model: onnx.ModelProto) -> None:
-    """Weights without the way to the decoder, products by their weights: what a message about one can be read by."""
+    """Weights without the way to the decoder, products by their weights: what a message about one can be read by. What
+    the tracer noted of its own source, with this machine's paths, goes."""
+    _forget(model)
     for weight in model.graph.initializer:
         weight.name = weight.name.removeprefix(PREFIX)
     for node in model.graph.node:
@@ -114,6 +116,15 @@ def _name(model: onnx.ModelProto) -> None:
             node.input[place] = name.removeprefix(PREFIX)
         if node.op_type == "MatMul" and node.input[1].endswith(".weight"):
             node.name = node.input[1]
+
+
+def _forget(model: onnx.ModelProto) -> None:
+    """Without the tracer's notes."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for part in (*model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
 
 
 @contextmanager
