@@ -39,6 +39,9 @@ endef
 .venv-all/.dev: pyproject.toml constraints.txt
 	$(call install,.venv-all,.[test$(comma)check$(comma)extras-test],.dev,constraints.txt)
 
+.venv-exports/.dev: pyproject.toml constraints-exports.txt
+	$(call install,.venv-exports,.[test$(comma)exports-test],.dev,constraints-exports.txt)
+
 .venv-clients/.dev: pyproject.toml constraints-clients.txt
 	$(call install,.venv-clients,.[test$(comma)clients-test],.dev,constraints-clients.txt)
 
@@ -51,17 +54,18 @@ serve: .venv/.light
 	@.venv/bin/penjing serve $(MODEL) $(ARGS)
 
 test: .venv/.dev
-	.venv/bin/python -m pytest -m "not extras and not clients" -q -n 2 --dist loadfile $(ARGS)
+	.venv/bin/python -m pytest -m "not extras and not exports and not clients" -q -n 2 --dist loadfile $(ARGS)
 
-test-all: .venv-all/.dev .venv-clients/.dev
-	.venv-all/bin/python -m pytest -m extras -q $(ARGS)
+test-all: .venv-all/.dev .venv-exports/.dev .venv-clients/.dev
+	.venv-all/bin/python -m pytest -m extras -q -n 2 --dist loadfile $(ARGS)
+	.venv-exports/bin/python -m pytest -m exports -q $(ARGS)
 	.venv-clients/bin/python -m pytest -m clients -q $(ARGS)
 
 check: .venv/.dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/python -m pytest -m "not extras and not clients" -q tests/test_layering.py tests/docs
+	.venv/bin/python -m pytest -m "not extras and not exports and not clients" -q tests/test_layering.py tests/docs
 
 format: .venv/.dev
 	.venv/bin/ruff check --fix

@@ -86,7 +86,7 @@ def test_tables_name_no_operator_twice() -> None:
         assert len(taken) == len(set(taken))
 
 
-@pytest.mark.extras
+@pytest.mark.exports
 def test_a_damaged_onnx_file_is_told(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="needs penjing[onnx]")
     for content in (b"", b"no protobuf \xff\xff\xff"):

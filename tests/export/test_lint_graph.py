@@ -11,7 +11,7 @@ import pytest
 from penjing.export.lint.run import lint
 from penjing.export.lint.table import table
 
-pytestmark = pytest.mark.extras
+pytestmark = pytest.mark.exports
 
 
 def written(path: Path, nodes: Sequence[Any], given: dict[str, int], opset: int = 18, **numbers: Sequence[int]) -> Path:

@@ -18,7 +18,7 @@ from penjing.export import manner, starters
 from penjing.export.starters import Facts, State, Tensor
 from penjing.store.resolve import guide
 
-pytestmark = pytest.mark.extras
+pytestmark = pytest.mark.exports
 
 QUESTION = "What is 缓存?"
 SENTENCE = "It keeps keys — 键和值 — of all tokens."

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.extras
+pytestmark = pytest.mark.exports
 torch = pytest.importorskip("torch")  # the light environment has none
 pytest.importorskip("coremltools")
 

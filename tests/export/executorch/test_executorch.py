@@ -11,7 +11,7 @@ import pytest
 
 from export.compilers import kotlin, program, run
 
-pytestmark = pytest.mark.extras
+pytestmark = pytest.mark.exports
 torch = pytest.importorskip("torch")  # the light environment has none
 executorch = pytest.importorskip("executorch", reason="needs penjing[executorch]")
 

@@ -13,7 +13,7 @@ import pytest
 
 from export.compilers import kotlin, run
 
-pytestmark = pytest.mark.extras
+pytestmark = pytest.mark.exports
 torch = pytest.importorskip("torch")  # the light environment has none
 pytest.importorskip("litert_torch", reason="needs penjing[litert]")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore")]  # of torch and onnx, not ours
+pytestmark = [pytest.mark.exports, pytest.mark.filterwarnings("ignore")]  # of torch and onnx, not ours
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
