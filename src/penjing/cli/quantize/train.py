@@ -99,7 +99,7 @@ def _goes_on(folder: Path, output: Path, given: dict[str, Any]) -> bool:
     if given["resume"]:
         Checkpoints(folder).newest()
         before = msgspec.json.decode(page.read_bytes())
-        for name, value in msgspec.to_builtins(now).items():
+        for name, value in msgspec.json.decode(msgspec.json.encode(now)).items():
             if before.get(name) != value:
                 raise AnotherRun(path=str(folder), name=name, before=before.get(name), now=value)
         return True
