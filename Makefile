@@ -40,7 +40,7 @@ endef
 	$(call install,.venv-all,.[test$(comma)check$(comma)extras-test],.dev,constraints.txt)
 
 .venv-exports/.dev: pyproject.toml constraints-exports.txt
-	$(call install,.venv-exports,.[test$(comma)exports-test],.dev,constraints-exports.txt)
+	$(call install,.venv-exports,.[exports-test],.dev,constraints-exports.txt)
 
 .venv-clients/.dev: pyproject.toml constraints-clients.txt
 	$(call install,.venv-clients,.[test$(comma)clients-test],.dev,constraints-clients.txt)
@@ -56,9 +56,10 @@ serve: .venv/.light
 test: .venv/.dev
 	.venv/bin/python -m pytest -m "not extras and not exports and not clients" -q -n 2 --dist loadfile $(ARGS)
 
+# no:anyio: the LiteRT converter holds anyio at a release whose plugin this pytest does not take; nothing here uses it.
 test-all: .venv-all/.dev .venv-exports/.dev .venv-clients/.dev
 	.venv-all/bin/python -m pytest -m extras -q -n 2 --dist loadfile $(ARGS)
-	.venv-exports/bin/python -m pytest -m exports -q $(ARGS)
+	.venv-exports/bin/python -m pytest -m exports -q -p no:anyio $(ARGS)
 	.venv-clients/bin/python -m pytest -m clients -q $(ARGS)
 
 check: .venv/.dev

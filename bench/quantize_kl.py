@@ -2,11 +2,12 @@
 
     python bench/quantize_kl.py [CHECKPOINT ...] [--folder DIR] [--autoround] [--write]
 
-Without a CHECKPOINT, and for the word `guide`, the built-in guide; a folder of `second_model.py` brings its own held-out text. All sides are
-calibrated on the same text, all are judged by KL(16-bit model || file) on the engine, over held-out text that nobody
-was calibrated on. Peers: llama-quantize's mixtures (the same types, and ggml's own rounding with the importance matrix)
-and AutoRound at 200 iterations (`autoround_peer.py`, which needs torch; its files in --folder are used again). At each
-level the best peer that is no larger than the mixture nearest to it counts; penjing gets exactly that many bytes.
+Without a CHECKPOINT, and for the word `guide`, the built-in guide; a folder of `second_model.py` brings its own held-
+out text. All sides are calibrated on the same text, all are judged by KL(16-bit model || file) on the engine, over
+held-out text that nobody was calibrated on. Peers: llama-quantize's mixtures (the same types, and ggml's own rounding
+with the importance matrix) and AutoRound at 200 iterations (`autoround_peer.py`, which needs torch; its files in
+--folder are used again). At each level the best peer that is no larger than the mixture nearest to it counts; penjing
+gets exactly that many bytes.
 
 Figures are means over five folds of the held-out text; the ratio is told with its smallest and largest fold.
 """

@@ -35,8 +35,9 @@ NAMES_SHOWN = 4
 
 def load(folder: Path, context: int = 0, *, rows: int = 0, report: Report | None = None) -> Decoder:
     """The checkpoint in `folder` as a decoder in float32, in evaluation mode. `context` (tokens) is what it will be
-    used for, 0 for what it was trained for before its rotation was stretched; with `rows`, rotations are tables of so many positions. Raises NoDecoder,
-    DecoderOption, DecoderWeightsMissing, DecoderWeightUnknown, ModelCorrupt, and what `report` raises."""
+    used for, 0 for what it was trained for before its rotation was stretched; with `rows`, rotations are tables of so
+    many positions. Raises NoDecoder, DecoderOption, DecoderWeightsMissing, DecoderWeightUnknown, ModelCorrupt, and what
+    `report` raises."""
     shape, config = read_shape(folder)
     tensors = read(folder, shape, report)
     if config.tied or "head.weight" not in tensors:

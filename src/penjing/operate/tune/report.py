@@ -44,7 +44,7 @@ def page(about: About, tuned: Tuned, language: str = "en") -> str:
         "language": language,
         "verb": "tune",
         "eyebrow": both(said(TITLES["tune"])),
-        "place": both(said("{machine}", machine=tuned.machine)),
+        "place": tuned.machine,
         "titles": {name: both(said(title)) for name, title in TITLES.items()},
         "legend": both(said(LEGEND)),
         "heads": [both(said(head)) for head in HEADS],
