@@ -59,7 +59,7 @@ test: .venv/.dev
 # no:anyio: the LiteRT converter holds anyio at a release whose plugin this pytest does not take; nothing here uses it.
 test-all: .venv-all/.dev .venv-exports/.dev .venv-clients/.dev
 	.venv-all/bin/python -m pytest -m extras -q -n 2 --dist loadfile $(ARGS)
-	.venv-exports/bin/python -m pytest -m exports -q -p no:anyio $(ARGS)
+	.venv-exports/bin/python -m pytest tests/export -m exports -q -p no:anyio $(ARGS)
 	.venv-clients/bin/python -m pytest -m clients -q $(ARGS)
 
 check: .venv/.dev
