@@ -29,7 +29,7 @@ TOWARDS = 0.5
 """How far numbers begin from the middle of their code, towards what they were before rounding."""
 EDGE = 0.49
 """Of a step: beyond it a number would have another code."""
-BOOKS = ("IQ1_S", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S")
+BOOKS = ("IQ2_XXS", "IQ2_XS", "IQ3_XXS")
 """Types with a codebook whose blocks begin with their scale (ggml-common.h, `block_iq2_xxs` ...)."""
 
 
