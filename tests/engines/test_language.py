@@ -5,7 +5,7 @@ import string
 import pytest
 
 from penjing.engines import remote
-from penjing.engines.llamacpp import derive, devices, room, stretch
+from penjing.engines.llamacpp import derive, devices, room, sheet, stretch
 from penjing.errors import PenjingError
 from penjing.language import catalogue
 from penjing.operate import supervise
@@ -17,7 +17,7 @@ ERRORS = [
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, PenjingError) and kind.__module__ == module.__name__
 ]
-REASONS = [derive.ASKED, *derive.REASONS.values()] + [
+REASONS = [sheet.ASKED, *derive.REASONS.values()] + [
     value for name, value in vars(room).items() if name.isupper() and isinstance(value, str)
 ]
 TEMPLATES = REASONS + [text for kind in ERRORS for text in (kind.template, kind.hint) if text]

@@ -76,7 +76,7 @@ def write(model: Path, package: Path, options: Options, report: Report) -> Writt
             program.save(str(package))
     vocabulary = decoder.vocabulary
     del decoder, program  # what is compared needs their memory
-    report(Progress(0.95, "comparing"))
+    report(Progress(0.95, "checking"))
     written = read(package)
     verify.structure(written, shape, room, options.sequence)
     parents = {name: each.numpy() for name, each in weights.read(model, shape).items() if name in wanted}
