@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.engines.engine import Address, Capabilities, Progress
+from penjing.engines.known import Known
 from penjing.engines.never import never
-from penjing.errors import EngineLoading
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -65,38 +65,24 @@ class Received:
     tokens: int = 0
 
 
-class Fake:
+class Fake(Known):
     """An engine that says what `script` says. `script` may be replaced between requests; `requests` grows."""
 
     def __init__(self, script: Script | None = None, name: str = "fake", local: bool = True) -> None:
+        super().__init__(name)
         self.script = script or Script()
         self.requests: list[Received] = []
         self.starts = 0
-        self._name = name
         self._local = local
-        self._progress = Progress(0.0, "reading")
-        self._address: Address | None = None
         self._runner: web.AppRunner | None = None
         self._folder: Path | None = None
         self._death: asyncio.Future[str] | None = None
 
     @property
-    def name(self) -> str:
-        """The name clients ask for."""
-        return self._name
-
-    @property
-    def address(self) -> Address:
-        """Its socket, or its port on Windows. Raises EngineLoading before it is ready."""
-        if self._address is None:
-            raise EngineLoading(model=self._name, percent=round(self._progress.fraction * 100))
-        return self._address
-
-    @property
     def capabilities(self) -> Capabilities:
         """As scripted. Raises EngineLoading before it is ready."""
         if self._address is None:
-            raise EngineLoading(model=self._name, percent=round(self._progress.fraction * 100))
+            self._not_yet()
         script = self.script
         return Capabilities(
             self._name,
@@ -111,11 +97,6 @@ class Fake:
     def local(self) -> bool:
         """As it was made: it may play a cloud."""
         return self._local
-
-    @property
-    def progress(self) -> Progress:
-        """In STEPS steps over the scripted loading time."""
-        return self._progress
 
     @property
     def left(self) -> int:

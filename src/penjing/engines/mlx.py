@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.engines.engine import Address, Capabilities, Progress
+from penjing.engines.known import Known
 from penjing.engines.llamacpp.options import EngineOptions
-from penjing.engines.llamacpp.process import ending
+from penjing.engines.llamacpp.process import end, ending
 from penjing.engines.never import never
-from penjing.errors import EngineLoading, EngineStartFailed, InputError, ModelUnsupported, SettingError
+from penjing.errors import EngineStartFailed, InputError, ModelUnsupported, SettingError
 from penjing.files import home
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class MlxMissing(InputError):
     code = "extra_missing"
 
 
-class Mlx:
+class Mlx(Known):
     """The checkpoint folder `model`, served under `name`. `command` is what is started, mlx-lm's server where it is
     None, with the server's own options behind it."""
 
@@ -64,45 +65,14 @@ class Mlx:
         command: Sequence[str] | None = None,
         patience: float = PATIENCE,
     ) -> None:
+        super().__init__(name)
         self.model, self.options = model, options or EngineOptions()
-        self._name, self._command, self._patience = name, command, patience
+        self._command, self._patience = command, patience
         self._child: asyncio.subprocess.Process | None = None
-        self._address: Address | None = None
-        self._capabilities: Capabilities | None = None
-        self._progress = Progress(0.0, "reading")
         self._stopping = False
 
     def __repr__(self) -> str:
         return f"Mlx({str(self.model)!r}, {self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The name clients ask for."""
-        return self._name
-
-    @property
-    def address(self) -> Address:
-        """Where its server listens. Raises EngineLoading before it is ready."""
-        if self._address is None or self._capabilities is None:
-            raise EngineLoading(model=self._name, percent=round(self._progress.fraction * 100))
-        return self._address
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """`model` is what its server calls it. Raises EngineLoading before it is ready."""
-        if self._capabilities is None:
-            raise EngineLoading(model=self._name, percent=round(self._progress.fraction * 100))
-        return self._capabilities
-
-    @property
-    def local(self) -> bool:
-        """Its server is a process of this machine."""
-        return True
-
-    @property
-    def progress(self) -> Progress:
-        """Its server does not tell how far it is."""
-        return self._progress
 
     @property
     def log(self) -> Path:
@@ -129,16 +99,19 @@ class Mlx:
                     stdout=log,
                     stderr=log,
                 )
-            self._address = Address(f"http://127.0.0.1:{port}")
-            await self._answering(self._address.url)
+            address = Address(f"http://127.0.0.1:{port}")
+            await self._answering(address.url)
         except OSError as error:
             await self.stop()
             raise EngineStartFailed(model=self._name, detail=str(error)) from error
         except BaseException:
             await self.stop()
             raise
-        self._capabilities = Capabilities(
-            MODEL, context=trained_context(self.model), slots=0, hears_leaving=False, metadata={"engine": "mlx"}
+        self._address, self._capabilities = (
+            address,
+            Capabilities(
+                MODEL, context=trained_context(self.model), slots=0, hears_leaving=False, metadata={"engine": "mlx"}
+            ),
         )
         self._progress = Progress(1.0, "ready")
 
@@ -227,16 +200,8 @@ class Mlx:
         child, self._child = self._child, None
         self._address = self._capabilities = None
         self._progress = Progress(0.0, "stopped")
-        if child is None or child.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            child.terminate()
-        try:
-            await asyncio.wait_for(child.wait(), GRACE)
-        except asyncio.TimeoutError:
-            with suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+        if child is not None:
+            await end(child, GRACE)
 
 
 def present() -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from penjing.engines.llamacpp.scheduler import loading
 from penjing.engines.llamacpp.settings import Settings
 from penjing.errors import EngineStartFailed
 from penjing.native import context
@@ -48,19 +49,7 @@ class Loaded:
 
 def context_of(loaded: Loaded, tokens: int, sequences: int = 1, **others: Any) -> context.Context:
     """A context for so many `tokens`, made as the worker makes its own; `others` go to `native.context.Context`."""
-    settings = loaded.settings
-    made = context.Context(
-        loaded.model,
-        tokens,
-        sequences,
-        threads=settings.threads,
-        batch=settings.batch,
-        ubatch=settings.ubatch,
-        kv_type=settings.kv_type,
-        flash=settings.flash_attention,
-        rope_scale=settings.rope_scale,
-        **others,
-    )
+    made = loading.context_of(loaded.model, loaded.settings, tokens, sequences, **others)
     if loaded.adapters:
         made.adapt(loaded.adapters)
     return made

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from penjing.engines.engine import Address, Capabilities, Progress
+from penjing.engines.known import Known
 from penjing.engines.llamacpp.derive import Derived
 from penjing.engines.llamacpp.footprint import Footprint, resident, weigh
 from penjing.engines.llamacpp.options import EngineOptions
@@ -27,7 +28,7 @@ from penjing.engines.llamacpp.stretch import stretched
 from penjing.engines.llamacpp.version import version
 from penjing.engines.never import never
 from penjing.engines.starved import kills, starved
-from penjing.errors import EngineLoading, EngineStartFailed
+from penjing.errors import EngineStartFailed
 from penjing.progress import Report
 from penjing.store.lease import Lease
 
@@ -49,7 +50,7 @@ class Left(Exception):
     """Nobody waits any more for a file that is being made."""
 
 
-class LlamaCpp:
+class LlamaCpp(Known):
     """The GGUF at `model`, served under `name`. `derived` holds the settings and their reasons once `start` was called;
     the file is closed and the worker gone after `stop`. Where `model` is a checkpoint, `make` makes the GGUF of it
     at the first start, in another thread, and says where it is; what its report raises cancels it. Where it is `sealed`
@@ -63,16 +64,13 @@ class LlamaCpp:
         make: Callable[[Report], Path] | None = None,
         sealed: Opened | None = None,
     ) -> None:
+        super().__init__(name)
         self.model = model
         self.options = options or EngineOptions()
         self.derived: Derived | None = None
-        self._name = name
         self._make = make
         self._sealed = unsealed(sealed) if sealed else None
         self._process: Process | None = None
-        self._address: Address | None = None
-        self._capabilities: Capabilities | None = None
-        self._progress = Progress(0.0, "reading")
         self._client: aiohttp.ClientSession | None = None
         self._stopping = False
         self._is_made = False
@@ -85,30 +83,6 @@ class LlamaCpp:
 
     def __repr__(self) -> str:
         return f"LlamaCpp({str(self.model)!r}, {self._name!r})"
-
-    @property
-    def name(self) -> str:
-        """The name clients ask for."""
-        return self._name
-
-    @property
-    def address(self) -> Address:
-        """The worker's socket. Raises EngineLoading before it is ready."""
-        if self._address is None:
-            raise EngineLoading(model=self._name, percent=round(self.progress.fraction * 100))
-        return self._address
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the loaded model can do. Raises EngineLoading before it is ready."""
-        if self._capabilities is None:
-            raise EngineLoading(model=self._name, percent=round(self.progress.fraction * 100))
-        return self._capabilities
-
-    @property
-    def local(self) -> bool:
-        """Its worker is a process of this machine."""
-        return True
 
     @property
     def progress(self) -> Progress:

@@ -101,15 +101,8 @@ class Process:
     async def stop(self) -> None:
         """SIGTERM, after GRACE seconds SIGKILL; then its folder is removed."""
         child, self._child = self._child, None
-        if child is not None and child.returncode is None:
-            with suppress(ProcessLookupError):
-                child.terminate()
-            try:
-                await asyncio.wait_for(child.wait(), GRACE)
-            except asyncio.TimeoutError:
-                with suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
+        if child is not None:
+            await end(child, GRACE)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def trim(self) -> None:
@@ -153,6 +146,20 @@ def telling(lines: list[str]) -> str:
     errors = [match[1] or match[2] for line in lines if (match := re.match(r"[\d.]+ E (.*)|\S+\.\w+:\d+: (.*)", line))]
     chosen = errors[:1] or [line for line in lines if line.strip()][-5:]  # the first is the cause, the rest its echo
     return "; ".join(" ".join(line.split()) for line in chosen)[-TAIL:]
+
+
+async def end(child: asyncio.subprocess.Process, grace: float) -> None:
+    """SIGTERM, after `grace` seconds SIGKILL; nothing where it has ended."""
+    if child.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        await asyncio.wait_for(child.wait(), grace)
+    except asyncio.TimeoutError:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
 
 
 def ending(status: int) -> str:
