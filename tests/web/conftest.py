@@ -30,7 +30,7 @@ PATIENCE = 60.0
 ANSWERED = ".message.assistant[aria-busy=false]"
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def home_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """API keys that whoever runs the tests has made would close every gateway here."""
     with pytest.MonkeyPatch.context() as patch:
@@ -38,8 +38,9 @@ def home_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
+    """One module long: its loop runs while it is there, and nobody else in this process could run one."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -109,7 +110,7 @@ def visit(playwright: Playwright, tmp_path: Path) -> Iterator[Visit]:
         assert visitor.complaints == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def guide() -> Iterator[Process]:
     """A real server with the built-in model."""
     server = launch("--parallel", "2")

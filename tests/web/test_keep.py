@@ -261,7 +261,7 @@ def test_search_finds_words_in_any_order_and_language(visit: Visit) -> None:
             page.keyboard.press("Control+Shift+O")
             ask(page, question)
         page.keyboard.press("Control+k")
-        assert page.evaluate("document.activeElement.type") == "search"
+        page.wait_for_function("document.activeElement.type === 'search'")
         for sought, expected in (("SPRING juniper", "Pruning a Juniper in spring"), ("浇水", "盆景怎么浇水？")):
             page.keyboard.press("Control+a")
             page.keyboard.type(sought)
