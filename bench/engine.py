@@ -290,7 +290,9 @@ def main() -> int:
     shapes.SHAPES[SHAPE] = dataclasses.replace(shapes.SHAPES["qwen2.5-0.5b"], words=WORDS)
     with tempfile.TemporaryDirectory(prefix="penjing-bench-") as home:
         os.environ["PENJING_HOME"] = home
-        path = shapes.write(SHAPE, KIND, given.folder or Path(home))
+        folder = given.folder or Path(home)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = shapes.write(SHAPE, KIND, folder)
         if given.native:
             (Path(home) / "native").symlink_to(given.native.resolve())
         sides = SIDES | NATIVE if given.native else SIDES
