@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penjing.gateway.audit import log as module
-from penjing.gateway.audit.files import HEAD, numbered
+from penjing.gateway.audit.files import HEAD, numbered, path_of
 from penjing.gateway.audit.log import AuditInUse, Log, Rotation
 from penjing.gateway.audit.verify import verify
 
@@ -191,6 +191,13 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
     assert found.faults == []
     (repaired,) = [json.loads(line) for line in lines(tmp_path) if b'"repaired"' in line]
     assert repaired["bytes"] == 21
+
+
+def test_killed_when_a_new_file_had_only_just_begun(tmp_path: Path) -> None:
+    written(tmp_path, 3)
+    path_of(tmp_path, 2).write_bytes(b'{"n": 9, "what": "ans')
+    written(tmp_path, 3)
+    assert verify(tmp_path).faults == []
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

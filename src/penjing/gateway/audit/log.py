@@ -144,7 +144,8 @@ class Log:
         self._number, path = files[-1] if files else (1, path_of(self._folder, 1))
         torn = b""
         for _, older in reversed(files):  # the newest may be empty
-            torn = torn or _resume(self._chain, older)
+            cut = _resume(self._chain, older)
+            torn = torn or cut
             if self._chain.number:
                 break
         self._stream = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115  # open as long as the log is
