@@ -279,8 +279,13 @@ def serving(repositories: dict[str, Repository], page: int = 1000) -> Iterator[H
         return f"http://{host}:{runner.addresses[0][1]}"
 
     async def end() -> None:
+        servers = [runner.server for runner in runners if runner.server is not None]
+        open_ones = [each.transport for server in servers for each in server.connections if each.transport is not None]
         for runner in runners:
             await runner.cleanup()
+        for transport in open_ones:  # one whose client left with half an answer unread would wait for ever to be closed
+            transport.abort()
+        await asyncio.sleep(0.01)
 
     try:
         asyncio.run_coroutine_threadsafe(begin(), loop).result()
