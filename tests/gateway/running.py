@@ -78,7 +78,7 @@ def user(content: Any) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
     """Wait for `condition`; fails with `what` when it never comes."""
     for _ in range(int(seconds / 0.01)):
         if condition():
