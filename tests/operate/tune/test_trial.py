@@ -25,7 +25,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.extras  # two engines are started
 async def test_a_round_has_figures_and_ways_agree() -> None:
-    trials = Trials(make, Size(prompt=32, said=4))
+    trials = Trials(make, Size(prompt=32, said=16))
     usual, other = (Tried(Way("llamacpp", scheduler, "prebuilt")) for scheduler in ("llama.cpp", "penjing"))
     await trials.round(usual)
     await trials.round(other)
