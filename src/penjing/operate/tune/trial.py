@@ -134,7 +134,7 @@ class Asker:
         said = await self.say(SHORT, size.said)
         together = await asyncio.gather(*(self.say(size.prompt // 4, size.said) for _ in range(CLIENTS)))
         seconds = max(each.ended for each in together) - min(each.asked for each in together)
-        # Where a busy machine lets all tokens be read at one moment, there is no time between them: then the whole answer.
+        # A busy machine may let all tokens be read at one moment, with no time between them: then the whole answer.
         decode = said.decode or said.completion_tokens / said.whole
         return Round(read.prefill, decode, sum(each.completion_tokens for each in together) / seconds)
 
