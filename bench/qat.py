@@ -55,12 +55,12 @@ SAID = {
     "points of the yardstick against the 16-bit model; the last column is what training brought, paired, with its "
     "95 % interval.\n\n"
     "| model | bits a weight | file | KL rounded | KL trained | ratio | points lost rounded | trained | won back "
-    "| minutes |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    "| core minutes |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     "zh": "### 训练与舍入的对比\n\n`bench/qat.py`，{cpu}，{cores} 核：舍入所能得到的该大小的最佳文件"
     "（按预算选类型、重要性矩阵、误差补偿），以及同一文件经过 {steps} 步量化感知训练（每步 {batch} 段文本）之后的结果。"
     "KL 为在保留文本上与 16 位模型的差距，单位为每词元奈特；分数为标尺问题上相对 16 位模型损失的百分点；"
     "“挽回”一列是训练带来的提升，配对比较，附 95 % 区间。\n\n"
-    "| 模型 | 每权重位数 | 文件 | 舍入后 KL | 训练后 KL | 比值 | 舍入损失的百分点 | 训练后损失 | 挽回 | 分钟 |\n"
+    "| 模型 | 每权重位数 | 文件 | 舍入后 KL | 训练后 KL | 比值 | 舍入损失的百分点 | 训练后损失 | 挽回 | 核分钟 |\n"
     "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
 }
 
@@ -113,11 +113,11 @@ def rounded(one: Subject, bits: float, folder: Path) -> Path:
 
 
 def trained(one: Subject, start: Path, options: Refining, layers: str) -> Path:
-    """The same file, trained; how long that took is kept beside it."""
+    """The same file, trained; the processor time that took is kept beside it."""
     target = start.with_name(f"{start.stem}-{layers}.gguf")
     if target.exists():
         return target
-    begun, shown = time.monotonic(), -1
+    begun, shown = time.process_time(), -1
 
     def tell(progress: object) -> None:
         nonlocal shown
@@ -129,8 +129,8 @@ def trained(one: Subject, start: Path, options: Refining, layers: str) -> Path:
         one.checkpoint, start, [one.learned], target, options, layout=layout,
         resume=states(target).is_dir(), report=tell,
     )  # fmt: skip
-    print(f"{target.name}: {done.before} -> {done.after}, {time.monotonic() - begun:.0f} s", flush=True)
-    target.with_suffix(".json").write_text(json.dumps({**done.found, "options": repr(options)}) + "\n")
+    print(f"{target.name}: {done.before} -> {done.after}, {(spent := time.process_time() - begun):.0f} s of a core", flush=True)
+    target.with_suffix(".json").write_text(json.dumps({**done.found, "core_seconds": spent, "options": repr(options)}) + "\n")
     return target
 
 
@@ -154,7 +154,7 @@ def row(one: Subject, judge: Judge, start: Path, after: Path) -> str:
     won = estimate(now - before)
     model = single.read(after)
     bits = model.bytes * 8 / sum(tensor.elements for tensor in model.tensors)
-    minutes = json.loads(after.with_suffix(".json").read_text())["seconds"] / 60
+    minutes = json.loads(after.with_suffix(".json").read_text())["core_seconds"] / 60
     return (
         f"| {one.name} | {bits:.2f} | {human(after.stat().st_size)} | {kl[0].mean():.4f} | {kl[1].mean():.4f} "
         f"| {ratio:.2f} ({1 + shares.low:.2f}–{1 + shares.high:.2f}) | {100 * (parent - before).mean():.1f} "
