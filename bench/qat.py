@@ -129,8 +129,10 @@ def trained(one: Subject, start: Path, options: Refining, layers: str) -> Path:
         one.checkpoint, start, [one.learned], target, options, layout=layout,
         resume=states(target).is_dir(), report=tell,
     )  # fmt: skip
-    print(f"{target.name}: {done.before} -> {done.after}, {(spent := time.process_time() - begun):.0f} s of a core", flush=True)
-    target.with_suffix(".json").write_text(json.dumps({**done.found, "core_seconds": spent, "options": repr(options)}) + "\n")
+    spent = time.process_time() - begun
+    print(f"{target.name}: {done.before} -> {done.after}, {spent:.0f} s of a core", flush=True)
+    found = {**done.found, "core_seconds": spent, "options": repr(options)}
+    target.with_suffix(".json").write_text(json.dumps(found) + "\n")
     return target
 
 
