@@ -94,9 +94,13 @@ def mark(model: Model, name: str) -> str:
 
 
 def plain(message: Message) -> Message:
-    """`message` with its text as one string, and the arguments of calls as objects."""
+    """`message` with its text as one string, and the arguments of calls as objects. Raises InvalidRequest for pictures
+    and sounds."""
     found = dict(message)
     if isinstance(found.get("content"), list):
+        kinds = {str(part.get("type", "text")) for part in found["content"]} - {"text", "refusal"}
+        if kinds:
+            raise InvalidRequest(detail=f"messages: {', '.join(sorted(kinds))} is not read by the scheduler penjing.")
         found["content"] = "\n".join(str(part.get("text", "")) for part in found["content"])
     found["content"] = found.get("content") or ""
     if found.get("tool_calls"):

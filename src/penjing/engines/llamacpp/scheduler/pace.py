@@ -21,8 +21,10 @@ BETTER = 0.94
 RECENT = 9
 """Steps that say what is usual."""
 
-PATIENCE = 0.1
-"""Seconds that a step may take while answers are running: what a reader waits between two tokens at most."""
+PATIENCE, LONGEST = 0.15, 0.5
+"""Seconds that a step may take while answers are running, which is what their readers wait between two tokens: the
+first where one prompt is read beside many answers, the other where as many wait for their first token as read on.
+Larger steps take less time for each token of a prompt."""
 LEAST = 16
 """Tokens of a prompt that are computed in a step at least."""
 SHARE = 0.3
@@ -50,8 +52,10 @@ class Threads:
     def learn(self, used: int, seconds: float) -> None:
         """A step with `used` threads took so many seconds, per unit of its work."""
         if self._other:
-            self._times[0 if used == self.count else 1].append(seconds)
-            if min(map(len, self._times)) == TRIES:
+            mine, others = self._times
+            (mine if used == self.count else others).append(seconds)
+            lost = bool(others) and others[-1] > ODD * mine[-1]
+            if lost or min(map(len, self._times)) == TRIES:
                 self._decide()
             return
         usual = median(self._recent) if self._recent else seconds
@@ -97,13 +101,14 @@ class Chunk:
         self._token = 0.0
         self._decode = 0.0
 
-    def size(self, answers: int) -> int:
-        """For the next step, with so many answers running."""
+    def size(self, answers: int, prompts: int = 1) -> int:
+        """For the next step, with so many answers running and so many prompts being read."""
         if not answers:
             return self.most
         if not self._token:
             return min(self.most, 8 * LEAST)
-        return int(min(self.most, max(LEAST, (PATIENCE - self._decode) / self._token)))
+        patience = PATIENCE + (LONGEST - PATIENCE) * min(1.0, prompts / answers)
+        return int(min(self.most, max(LEAST, (patience - self._decode) / self._token)))
 
     def learn(self, prompt: int, answers: int, seconds: float) -> None:
         """A step with `prompt` tokens of prompts, and of `answers`, took so many seconds."""

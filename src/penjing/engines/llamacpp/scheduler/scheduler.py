@@ -192,7 +192,7 @@ class Scheduler:
             self._shift_one(stream)
         answering = [stream for stream in taking if stream.answering]
         reading = [stream for stream in taking if not stream.answering]
-        chunk = min(self.pace.chunk.size(len(answering)), sum(stream.pending for stream in reading))
+        chunk = min(self.pace.chunk.size(len(answering), len(reading)), sum(stream.pending for stream in reading))
         self.cache.room(len(answering) + chunk, sequence=False)
         work: list[tuple[Stream, int]] = []
         for stream in answering:
