@@ -27,16 +27,19 @@ def home_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def serving() -> Serving:
-    """`async with serving(Script(...), options) as running`: a gateway in front of a fake, all started."""
+    """`async with serving(Script(...), options) as running`: a gateway in front of a fake, all started. The fake itself
+    may be given in the place of its script."""
 
     @asynccontextmanager
     async def run(
-        script: Script | None = None, options: GatewayOptions | None = None, engines: dict[str, Any] | None = None
+        fake: Script | Fake | None = None,
+        options: GatewayOptions | None = None,
+        engines: dict[str, Any] | None = None,
     ) -> AsyncIterator[Running]:
-        gateway = Gateway(engines or {"fake": Fake(script)}, options)
+        gateway = Gateway(engines or {"fake": fake if isinstance(fake, Fake) else Fake(fake)}, options)
         said: list[Said] = []
         listener = bind("127.0.0.1", 0)
-        task = asyncio.create_task(serve(gateway, listener, announce=said.append, drain_seconds=5))
+        task = asyncio.create_task(serve(gateway, listener, announce=said.append, drain_seconds=60))
         await until(lambda: bool(said) or task.done(), "listening")
         async with aiohttp.ClientSession(said[0].url) as client:
             running = Running(gateway, said[0].url, client, task, said)

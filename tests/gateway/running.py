@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +20,9 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
+from aiohttp import web
 
-from penjing.engines.fake import Fake
+from penjing.engines.fake import Fake, Received, Script
 from penjing.gateway.app import Gateway
 from penjing.gateway.serve import Said
 
@@ -72,6 +73,19 @@ class Running:
 
 
 Serving = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+class Held(Fake):
+    """Its answers begin when `go_on` is set: what is tested before needs no time to be enough."""
+
+    def __init__(self, script: Script | None = None, name: str = "fake") -> None:
+        super().__init__(script, name)
+        self.go_on = asyncio.Event()
+
+    async def _tokens(self, request: web.Request, received: Received, script: Script) -> AsyncIterator[str]:
+        await self.go_on.wait()
+        async for token in super()._tokens(request, received, script):
+            yield token
 
 
 def user(content: Any) -> dict[str, Any]:

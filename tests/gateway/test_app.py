@@ -118,9 +118,21 @@ async def test_a_mistyped_path_is_told_the_right_one(serving: Serving) -> None:
     assert "/v1/chat/completions" in body["error"]["message"]
 
 
+class Slow(Fake):
+    """Is loaded when `go_on` is set."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.go_on = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.go_on.wait()
+        await super().start()
+
+
 async def test_loading_is_503_with_progress_then_ready(serving: Serving) -> None:
-    engines = {"slow": Fake(Script(load=0.5), "slow")}
-    async with serving(engines=engines) as running:
+    slow = Slow(name="slow")
+    async with serving(engines={"slow": slow}) as running:
         assert (await running.get("/health?live"))[0] == 200
         status, body = await running.get("/health")
         assert (status, body["status"]) == (503, "loading")
@@ -130,6 +142,7 @@ async def test_loading_is_503_with_progress_then_ready(serving: Serving) -> None
             assert answer.headers["Retry-After"]
             assert (await answer.json())["error"]["code"] == "engine_loading"
         assert (await running.get("/v1/models"))[1]["data"][0]["ready"] is False
+        slow.go_on.set()
         await until(lambda: len(running.said) > 1, "ready")
         assert (await running.get("/health"))[0] == 200
         assert (await running.chat())[0] == 200
@@ -171,7 +184,7 @@ async def test_an_engine_that_dies_before_it_says_anything_is_a_502(serving: Ser
 @pytest.mark.parametrize("after", [1, 3])
 async def test_an_engine_that_dies_in_a_stream_ends_it_with_an_error_event(serving: Serving, after: int) -> None:
     async with serving(Script(die_after=after)) as running:
-        stream = await asyncio.wait_for(running.stream({"messages": [user("hi")]}), 5)
+        stream = await asyncio.wait_for(running.stream({"messages": [user("hi")]}), 60)
     assert "[DONE]" not in stream
     assert events(stream)[-1]["error"]["code"] == "engine_died"
     assert text_of(stream) == "".join(("Hello", ",", " world", "!")[:after])

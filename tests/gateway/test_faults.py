@@ -27,6 +27,7 @@ END = b"0\r\n\r\n"
 READY = Progress(1.0, "ready")
 ABLE = Capabilities("raw", slots=4)
 QUICK = GatewayOptions(silence={"raw": Silence(first=0.2, between=0.2)})
+BETWEEN = GatewayOptions(silence={"raw": Silence(first=60, between=0.2)})
 
 
 def chunk(data: bytes) -> bytes:
@@ -159,7 +160,7 @@ async def test_a_stream_that_ends_with_its_connection(against: Any) -> None:
 
 
 async def test_an_engine_that_hangs_between_tokens(against: Any) -> None:
-    async with against(EVENTS, chunk(TOKEN), after="hang", options=QUICK) as running:
+    async with against(EVENTS, chunk(TOKEN), after="hang", options=BETWEEN) as running:
         first, error = await told(running)
         assert first["choices"][0]["delta"]["content"] == "hi"
         assert error["error"]["code"] == "engine_silent"

@@ -61,7 +61,7 @@ async def test_who_has_a_connection_is_told_that_it_ends() -> None:
         assert b"Connection: close" in await head(reader)
         assert await reader.read() == b""
         writer.close()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
 
 async def test_who_says_nothing_is_let_go_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,9 +71,9 @@ async def test_who_says_nothing_is_let_go_after_a_while(monkeypatch: pytest.Monk
         writer.write(REQUEST)
         await head(reader)
         await hold.leave()
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
         writer.close()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
 
 async def test_who_comes_while_the_door_is_shut_waits(monkeypatch: pytest.MonkeyPatch) -> None:

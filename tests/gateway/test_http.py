@@ -41,7 +41,7 @@ class Listening:
         """Everything the server says to `request` on a connection that it closes."""
         reader, writer = await self.connect()
         writer.write(request)
-        said = await asyncio.wait_for(reader.read(), 10)
+        said = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         await writer.wait_closed()
         return said
@@ -79,7 +79,7 @@ def post(body: bytes, *headers: bytes, path: bytes = b"/x") -> bytes:
 
 async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Head and body of one answer with a length."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
     return head, await reader.readexactly(length)
 
@@ -129,7 +129,7 @@ async def test_expect_continue() -> None:
     async with listening() as made:
         reader, writer = await made.connect()
         writer.write(b"POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60) == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"ok")
         assert (await answer(reader))[1] == b"POST /x ok"
 
@@ -158,7 +158,7 @@ async def test_a_stream_is_chunked() -> None:
     async with listening(stream) as made:
         reader, writer = await made.connect()
         writer.write(post(b""))
-        said = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
+        said = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 60)
         assert said.endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n")
 
 
@@ -245,7 +245,7 @@ async def test_too_many_pipelined_requests_break_the_connection() -> None:
     async with listening(never) as made:
         reader, writer = await made.connect()
         writer.write(post(b"x") * 50)
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
 
 
 async def test_a_handler_that_fails_breaks_the_connection_and_is_told() -> None:
@@ -255,7 +255,7 @@ async def test_a_handler_that_fails_breaks_the_connection_and_is_told() -> None:
     async with listening(fails) as made:
         reader, writer = await made.connect()
         writer.write(post(b"x"))
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
         assert [str(error) for error in made.broken] == ["ours"]
 
 
@@ -274,7 +274,7 @@ async def test_a_client_that_leaves_cancels_its_handler() -> None:
         writer.write(post(b"x") * 3)
         await until(lambda: bool(made.seen), "the request")
         writer.close()
-        await asyncio.wait_for(cancelled.wait(), 10)
+        await asyncio.wait_for(cancelled.wait(), 60)
         await until(lambda: not made.server.connections, "nothing left")
     assert len(made.seen) == 1
 
@@ -319,7 +319,7 @@ async def test_a_reader_that_never_reads_is_cut() -> None:
     async with listening(endless, Limits(stall_seconds=0.2)) as made:
         _, writer = await made.connect()
         writer.write(post(b""))
-        await asyncio.wait_for(cancelled.wait(), 10)
+        await asyncio.wait_for(cancelled.wait(), 60)
         await until(lambda: not made.server.connections, "nothing left")
 
 
@@ -339,13 +339,13 @@ async def test_drain_waits_then_cuts() -> None:
         two.write(post(b"never"))
         await until(lambda: len(made.seen) == 2, "both are here")
         draining = asyncio.create_task(made.server.drain(0.3))
-        assert await asyncio.wait_for(idle.read(), 10) == b""
+        assert await asyncio.wait_for(idle.read(), 60) == b""
         release.set()
         head, body = await answer(waiting)
         assert body == b"POST /x wait"
         assert b"Connection: close" in head
         assert await draining == 1
-        assert await asyncio.wait_for(never.read(), 10) == b""
+        assert await asyncio.wait_for(never.read(), 60) == b""
 
 
 def test_every_status_we_send_has_words() -> None:
@@ -370,7 +370,7 @@ async def test_trailers_are_no_headers_and_end_somewhere() -> None:
         for number in range(100):
             writer.write(b"X-%d: %b\r\n" % (number, b"y" * 50))
             await asyncio.sleep(0)
-        assert b" 431 " in await asyncio.wait_for(reader.readline(), 10)
+        assert b" 431 " in await asyncio.wait_for(reader.readline(), 60)
 
 
 async def test_expect_continue_is_not_said_into_a_running_answer() -> None:
@@ -395,7 +395,7 @@ async def test_bodies_that_wait_in_line_are_bounded() -> None:
     async with listening(never, Limits(body=1000)) as made:
         reader, writer = await made.connect()
         writer.write(post(b"x" * 900) * 3)
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
 
 
 async def test_a_reader_that_never_takes_the_end_is_cut() -> None:
@@ -442,6 +442,6 @@ async def test_answers_tell_the_time() -> None:
         told = parsedate_to_datetime(dates[0].decode())
         assert len(dates) == 1
         assert dates[0].endswith(b" GMT")
-        assert abs((datetime.now(timezone.utc) - told).total_seconds()) < 5
+        assert abs((datetime.now(timezone.utc) - told).total_seconds()) < 600  # of the same clock
         made.server.date = b"long ago"
         await until(lambda: made.server.date != b"long ago", "the clock goes on")

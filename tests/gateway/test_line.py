@@ -243,7 +243,7 @@ async def test_a_wide_one_waits_for_all_its_places_and_is_not_passed() -> None:
     await asyncio.sleep(0)
     wide.cancel()  # then the others need not wait for it
     await asyncio.gather(wide, return_exceptions=True)
-    await asyncio.wait_for(small, 5)
+    await asyncio.wait_for(small, 60)
     assert line.active == 3
 
 

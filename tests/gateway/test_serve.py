@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.running import Serving, until, user
+from gateway.running import Held, Serving, until, user
 from penjing.engines.fake import Fake, Script
 from penjing.errors import PortInUse
 from penjing.gateway.app import Gateway
@@ -61,15 +61,17 @@ async def test_being_open_to_everybody_is_told(host: str, keys: tuple[str, ...],
 
 
 async def test_the_first_signal_drains_and_engines_are_stopped(serving: Serving) -> None:
-    async with serving(Script(tokens=("x ",) * 30, delay=0.02)) as running:
+    engine = Held()
+    async with serving(engine) as running:
         streaming = asyncio.create_task(running.stream({"messages": [user("hi")]}))
-        await until(lambda: any(one.tokens for one in running.engine.requests), "a stream")
+        await until(lambda: bool(engine.requests), "a stream")
         os.kill(os.getpid(), signal.SIGTERM)
         await until(lambda: len(running.said) > 2, "draining")
         with pytest.raises(ConnectionRefusedError):
             await running.connect()
+        engine.go_on.set()
         assert (await streaming).endswith("data: [DONE]\n\n")
-        await asyncio.wait_for(running.task, 10)
+        await asyncio.wait_for(running.task, 60)
         assert not await running.engine.ready()
         assert running.said[2] == Said("draining", running.url, left=1)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -82,7 +84,7 @@ async def test_the_second_signal_cuts(serving: Serving) -> None:
         for count in (3, 4):
             os.kill(os.getpid(), signal.SIGINT)
             await until(lambda count=count: len(running.said) >= count, "told")  # type: ignore[misc]
-        await asyncio.wait_for(running.task, 10)
+        await asyncio.wait_for(running.task, 60)
         assert running.said[-1].event == "cut"
         with pytest.raises(Exception, match="payload"):
             await streaming

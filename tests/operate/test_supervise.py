@@ -187,7 +187,7 @@ async def test_an_error_nobody_foresaw_is_one_more_failed_start() -> None:
     await one.start()
     fake.script = Script(start_error=KeyError("default_generation_settings"))
     await fake.die()
-    assert "default_generation_settings" in await asyncio.wait_for(one.ended(), 5)
+    assert "default_generation_settings" in await asyncio.wait_for(one.ended(), 60)
     assert one.state == "failed"
     await one.stop()
 

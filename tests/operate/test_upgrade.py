@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.running import until
 from operate.living import ask, living
 from penjing.engines.engine import Address
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
@@ -61,8 +62,8 @@ async def test_nobody_notices_but_by_the_words(second: Path, beside: Any, many: 
         heard: list[list[str]] = [[] for _ in range(many)]
         clients = [asyncio.create_task(asking(client, stop, each)) for each in heard]
         for number in range(times):
-            until = [len(each) + 1 for each in heard]
-            while any(len(each) < least for each, least in zip(heard, until, strict=True)):
+            enough = [len(each) + 1 for each in heard]
+            while any(len(each) < least for each, least in zip(heard, enough, strict=True)):
                 await asyncio.sleep(0.01)
                 assert not any(task.done() for task in clients)
             done = await turn("m", version(second if number % 2 == 0 else guide()), f"m@{number}")
@@ -115,10 +116,13 @@ async def test_where_both_do_not_fit_questions_wait(second: Path, monkeypatch: p
 
     async with running() as (gateway, client):
         monkeypatch.setattr(upgrade, "fits", full)
+        kept = gateway.engines["m"]
+        assert isinstance(kept, Supervised)
+        old: Address = kept.address
         long = asyncio.create_task(ask(client, max_tokens=150, ignore_eos=True))
-        await asyncio.sleep(0.05)
+        await until(lambda: gateway.house.at_work(old) == 1, "a question")
         turning = asyncio.create_task(Upgrade(gateway.house)("m", version(second), "m@2"))
-        await asyncio.sleep(0.02)
+        await until(lambda: kept.state == "resting", "the turn")
         later = [asyncio.create_task(ask(client)) for _ in range(3)]
         done = await turning
         assert not done.beside

@@ -10,7 +10,7 @@ import aiohttp
 import openai
 import pytest
 
-from gateway.running import Running, Serving, finish, launch, until, user
+from gateway.running import Held, Running, Serving, finish, launch, until, user
 from penjing.engines.fake import Fake, Script
 from penjing.gateway.ask import Ask
 from penjing.gateway.dialects.table import Table
@@ -46,7 +46,8 @@ async def asked(running: Running, secret: str = "", **headers: str) -> tuple[int
 
 
 async def test_an_engine_gets_as_many_as_it_has_slots_and_one_more(serving: Serving) -> None:
-    async with serving(Script(slots=2, first_delay=0.02)) as running:
+    engine = Held(Script(slots=2, first_delay=0.02))
+    async with serving(engine) as running:
         most = 0
 
         async def watch() -> None:
@@ -56,7 +57,10 @@ async def test_an_engine_gets_as_many_as_it_has_slots_and_one_more(serving: Serv
                 await asyncio.sleep(0.001)
 
         watching = asyncio.create_task(watch())
-        answers = await asyncio.gather(*(asked(running) for _ in range(30)))
+        asking = [asyncio.create_task(asked(running)) for _ in range(30)]
+        await until(lambda: in_line(running) == 27, "a line")
+        engine.go_on.set()
+        answers = await asyncio.gather(*asking)
         watching.cancel()
         assert [status for status, _, _ in answers] == [200] * 30
         assert most <= 3
@@ -74,7 +78,8 @@ async def test_fair_between_keys(serving: Serving, tmp_path: Path, monkeypatch: 
     (_, greedy), (_, modest), (_, urgent) = (
         Book().add(name, Rights(priority=priority)) for name, priority in (("greedy", 0), ("modest", 0), ("urgent", 1))
     )
-    async with serving(Script(slots=1, first_delay=0.02)) as running:
+    engine = Held(Script(slots=1, first_delay=0.02))
+    async with serving(engine) as running:
         done: list[str] = []
 
         async def ask(name: str, secret: str) -> None:
@@ -84,6 +89,8 @@ async def test_fair_between_keys(serving: Serving, tmp_path: Path, monkeypatch: 
         many = [asyncio.create_task(ask("greedy", greedy)) for _ in range(20)]
         await until(lambda: in_line(running) == 18, "a line")
         few = [asyncio.create_task(ask(name, key)) for name, key in (("modest", modest), ("urgent", urgent))]
+        await until(lambda: in_line(running) == 20, "all of them")
+        engine.go_on.set()
         await asyncio.gather(*many, *few)
         assert done.index("urgent") < done.index("modest") < 8
 
@@ -99,8 +106,11 @@ def test_deadlines(given: str, seconds: float) -> None:
 
 
 async def test_a_deadline_that_cannot_be_kept_is_told_at_once(serving: Serving) -> None:
-    async with serving(Script(slots=1, first_delay=0.5), admitting(lookahead=0)) as running:
+    engine = Held(Script(slots=1, first_delay=0.5))
+    engine.go_on.set()
+    async with serving(engine, admitting(lookahead=0)) as running:
         assert (await asked(running))[0] == 200  # so that it is known how long an answer takes
+        engine.go_on.clear()
         waiting = [asyncio.create_task(asked(running)) for _ in range(5)]
         await until(lambda: in_line(running) == 4, "a line")
         status, said, body = await asked(running, **{"x-penjing-deadline": "600ms"})
@@ -109,34 +119,40 @@ async def test_a_deadline_that_cannot_be_kept_is_told_at_once(serving: Serving) 
         assert int(said["retry-after"]) >= 2  # its turn comes after five answers of 0.5 s
         assert "would come in about" in body["error"]["message"]
         assert (await asked(running, **{"x-penjing-deadline": "soon"}))[0] == 400
+        engine.go_on.set()
         assert [status for status, _, _ in await asyncio.gather(*waiting)] == [200] * 5
 
 
 async def test_patience_has_an_end(serving: Serving) -> None:
-    async with serving(Script(slots=1, first_delay=0.6), admitting(max_wait=0.1, lookahead=0)) as running:
+    engine = Held(Script(slots=1))
+    async with serving(engine, admitting(max_wait=0.1, lookahead=0)) as running:
         first = asyncio.create_task(asked(running))
         await until(lambda: at_work(running) == 1, "at work")
         status, said, body = await asked(running)
         assert (status, body["error"]["code"], said["retry-after"]) == (429, "deadline_exceeded", "1")
         assert "after 0.1 s" in body["error"]["message"]
+        engine.go_on.set()
         assert (await first)[0] == 200
         assert len(running.engine.requests) == 1
 
 
 async def test_a_full_line(serving: Serving) -> None:
-    async with serving(Script(slots=1, first_delay=0.3), admitting(queue=2, lookahead=0)) as running:
+    engine = Held(Script(slots=1))
+    async with serving(engine, admitting(queue=2, lookahead=0)) as running:
         waiting = [asyncio.create_task(asked(running)) for _ in range(3)]
         await until(lambda: in_line(running) == 2, "a line")
         status, said, body = await asked(running)
         assert (status, body["error"]["code"], body["error"]["type"]) == (429, "queue_full", "rate_limit_error")
         assert int(said["retry-after"]) >= 1
+        engine.go_on.set()
         assert [status for status, _, _ in await asyncio.gather(*waiting)] == [200] * 3
         page = await (await running.client.get("/metrics")).text()
         assert 'penjing_queue_refused_total{model="fake",code="queue_full"} 1' in page
 
 
 async def test_clients_that_leave_the_line(serving: Serving) -> None:
-    async with serving(Script(slots=1, first_delay=0.5), admitting(lookahead=0)) as running:
+    engine = Held(Script(slots=1))
+    async with serving(engine, admitting(lookahead=0)) as running:
         first = asyncio.create_task(asked(running))
         await until(lambda: at_work(running) == 1, "at work")
         links = [await running.connect() for _ in range(20)]
@@ -148,6 +164,7 @@ async def test_clients_that_leave_the_line(serving: Serving) -> None:
         for _, writer in links:
             writer.transport.abort()
         await until(lambda: in_line(running) == 0, "all left")
+        engine.go_on.set()
         assert (await first)[0] == 200
         assert (await asked(running))[0] == 200
         assert len(running.engine.requests) == 2  # the engine never heard of the others
@@ -186,18 +203,12 @@ async def test_an_engine_that_died_gives_its_places_back(serving: Serving) -> No
         assert in_line(running) == 0
 
 
-class Cloud(Fake):
-    """Does not say how many requests it works on at once."""
-
-    def __init__(self) -> None:
-        super().__init__(Script(slots=0, first_delay=0.3))
-
-
 async def test_who_does_not_tell_its_slots_is_not_limited(serving: Serving) -> None:
-    async with serving(engines={"fake": Cloud()}) as running:
-        await until(lambda: len(running.said) > 1, "ready")
+    engine = Held(Script(slots=0))
+    async with serving(engine) as running:
         asking = [asyncio.create_task(asked(running)) for _ in range(40)]
         await until(lambda: at_work(running) == 40, "all at work")
+        engine.go_on.set()
         assert [status for status, _, _ in await asyncio.gather(*asking)] == [200] * 40
 
 
@@ -235,16 +246,18 @@ def test_a_real_server_under_more_than_it_takes() -> None:
 
 async def test_who_finds_the_line_full_may_go_elsewhere(serving: Serving) -> None:
     """A line that is full says nothing about its engine, which is asked again as soon as it has room."""
-    engines = {name: Fake(Script(slots=1, first_delay=0.2), name=name) for name in ("near", "far")}
+    near = Held(Script(slots=1), "near")
+    engines = {"near": near, "far": Fake(Script(slots=1), name="far")}
     route = RouteOptions(fallback=("far",), failures=1, pause=60)
     options = GatewayOptions(policies={"route": route, "admission": AdmissionOptions(queue=1, lookahead=0)})
     async with serving(options=options, engines=engines) as running:
         await until(lambda: len(running.said) > 1, "ready")
-        near = [asyncio.create_task(asked(running)) for _ in range(2)]
+        first = [asyncio.create_task(asked(running)) for _ in range(2)]
         await until(lambda: running.gateway.house.waiting("near") == 1, "a line")
         status, said, _ = await asked(running)
         assert (status, said["x-penjing-route"]) == (200, "far; tried=near:queue_full")
-        assert [status for status, _, _ in await asyncio.gather(*near)] == [200, 200]
+        near.go_on.set()
+        assert [status for status, _, _ in await asyncio.gather(*first)] == [200, 200]
         _, said, _ = await asked(running)
         assert said["x-penjing-route"] == "near"
 

@@ -13,7 +13,7 @@ import anthropic
 import openai
 import pytest
 
-from gateway.running import Running, Serving, eventually, finish, launch, until, user
+from gateway.running import Held, Running, Serving, eventually, finish, launch, until, user
 from penjing.engines.fake import Fake, Script
 from penjing.errors import AccessError
 from penjing.gateway.app import Gateway
@@ -208,12 +208,14 @@ async def test_tokens_a_minute_are_estimated_then_counted(serving: Serving) -> N
 
 async def test_requests_at_once(serving: Serving) -> None:
     _, secret = Book().add("one", Rights(concurrency=1))
-    async with serving(Script(first_delay=0.3)) as running:
+    engine = Held()
+    async with serving(engine) as running:
         first = asyncio.create_task(head(running, secret))
         await until(lambda: bool(running.engine.requests), "asked")
         status, said, body = await head(running, secret)
         assert (status, said["retry-after"]) == (429, "1")
         assert "1 requests at once" in body["error"]["message"]
+        engine.go_on.set()
         assert (await first)[0] == 200
         assert (await head(running, secret))[0] == 200
 

@@ -98,7 +98,7 @@ async def test_a_beginning_without_an_end_is_not_waited_for_for_ever() -> None:
     answer = Answer(source, 200, b"text/event-stream")
     waiting = asyncio.create_task(answer.begun(lambda data: False))
     answer.feed([b"x" * (BUFFER_HIGH + 1)])
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_events_of_policies_are_all_passed_on() -> None:

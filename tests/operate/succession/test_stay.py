@@ -45,7 +45,7 @@ def test_signals_are_passed_on_and_it_ends_as_the_server_does(status: int) -> No
         assert process.stdout.readline() == "SIGHUP\n"
         os.kill(process.pid, signal.SIGTERM)
         assert process.stdout.readline() == "SIGTERM\n"
-        assert process.wait(10) == status
+        assert process.wait(60) == status
 
 
 def until_it_stays(pid: int) -> None:
