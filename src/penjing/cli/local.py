@@ -139,7 +139,7 @@ def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Deriv
     with shown() as report:
         path = found.make(report)
     if usual(options):
-        return prepare(path, name, options)
+        return prepare(path, name, options, near=found.source)
     foreseen = other(found, name, options, path)
     if not hasattr(foreseen, "foresee"):
         raise Unsupported(feature=f"--explain with --engine {options.engine}", model=name)
@@ -148,9 +148,13 @@ def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Deriv
 
 
 def _require_adapters(found: Found, options: EngineOptions, care: Care) -> None:
-    """They change a model as much as its weights do."""
+    """They change a model as much as its weights do, and so does what gives it eyes."""
     from pathlib import Path
 
+    from penjing.engines.llamacpp.options import NO_PROJECTOR
+
+    if options.mmproj not in (None, NO_PROJECTOR) and Path(str(options.mmproj)).exists():
+        require_admitted(Path(str(options.mmproj)), care.allow)
     for each in options.adapters:
         if Path(each.path).exists():  # else the engine says what is wrong
             require_admitted(Path(each.path), care.allow)

@@ -28,7 +28,7 @@ def tuned(found: Found, options: EngineOptions, file: Path | Callable[[Report], 
     is not here any more, or `options` choose an engine themselves."""
     from penjing.operate.tune import kept
 
-    if found.kind == "sealed" or options.embeddings or options.lora or not kept.any_kept():
+    if found.kind == "sealed" or options.embeddings or options.lora or not kept.any_kept() or sees(found, options):
         return options
     if any(value is not None for value in (options.engine, options.scheduler, options.library)):
         return options
@@ -46,6 +46,17 @@ def tuned(found: Found, options: EngineOptions, file: Path | Callable[[Report], 
     label = ", ".join(filter(None, (way.computes, way.turned)))
     _tell(source, workload, "{model} is computed as penjing tune chose ({detail}).", found, f"{workload}: {label}")
     return as_wanted(way, known, options)
+
+
+def sees(found: Found, options: EngineOptions) -> bool:
+    """Whether it may have a projector: llama.cpp's own server alone computes pictures, so that there is no choice."""
+    from penjing.engines.llamacpp import projector
+    from penjing.engines.llamacpp.options import NO_PROJECTOR
+
+    if options.mmproj is not None:
+        return options.mmproj != NO_PROJECTOR
+    kept = found.version.manifest.files if found.version else ()
+    return any(projector.MARK in each.path.lower() for each in kept) or bool(projector.beside(found.source))
 
 
 def as_wanted(way: Way, known: Tuned, options: EngineOptions) -> EngineOptions:

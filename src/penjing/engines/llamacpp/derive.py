@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from penjing.engines.llamacpp import room
 from penjing.engines.llamacpp.devices import SPARE, Device, NoGpu, choose
 from penjing.engines.llamacpp.options import SOURCE, Beside, EngineOptions
-from penjing.engines.llamacpp.own import own, scheduling
+from penjing.engines.llamacpp.own import own, scheduling, seeing
+from penjing.engines.llamacpp.projector import Projector
 from penjing.engines.llamacpp.settings import RANK, Settings
 from penjing.engines.llamacpp.sheet import Choice as Choice
 from penjing.engines.llamacpp.sheet import Sheet
@@ -58,13 +59,14 @@ REASONS = {
 @dataclass(frozen=True)
 class Derived:
     """The worker's `settings`, the `choices` that led to them in reading order, the memory they need, the LoRA
-    `adapters`, and the model's chat template."""
+    `adapters`, the model's chat template, and what gives it eyes."""
 
     settings: Settings
     choices: tuple[Choice, ...]
     need: memory.Need
     adapters: tuple[Beside, ...] = ()
     template: str = field(default="", repr=False)
+    projector: Projector | None = None
 
     @property
     def unheeded(self) -> tuple[Choice, ...]:
@@ -81,21 +83,25 @@ def derive(
     devices: tuple[Device, ...] = (),
     library: Library | None = None,
     draft: Model | None = None,
+    projector: Projector | None = None,
 ) -> Derived:
     """Settings for `model` on `machine`; `devices` are those the installed library can use, `library` is the one in use
-    (None: the wheel's), `draft` a smaller model that guesses for it.
+    (None: the wheel's), `draft` a smaller model that guesses for it, `projector` what gives it eyes.
 
     Raises ModelTooBig where it does not fit, DeviceUnavailable where the device asked for is not there, SettingError
     where two options exclude each other.
     """
     sheet = Sheet()
     gpus = _gpus(sheet, options, devices)
-    settings = scheduling(sheet, options, library, _computing(sheet, model, machine, options))
+    eyes = seeing(sheet, options, projector)
+    computing = _computing(sheet, model, machine, options)
+    settings = scheduling(sheet, options, library, computing, sees=eyes is not None)
     settings = own(sheet, machine, options, settings, draft)
     names = ", ".join(each.name for each in options.adapters if each.name)
     if names:
         sheet.choose("lora", None, names, REASONS["adapters"])
     free = machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
+    free -= eyes.total if eyes else 0
     terms = memory.Terms(settings.kv_type, settings.ubatch, settings.flash_attention != "off")
     fit = room.fit(model, free, options, terms, draft)
     for found in fit.choices:
@@ -108,8 +114,12 @@ def derive(
         slots=fit.slots,
         gpu_layers=_gpu_layers(sheet, model, options, gpus, fit, terms),
         cache_ram=_cache_ram(sheet, free - fit.need.total, options),
+        mmproj=str(eyes.path) if eyes else "",
     )
-    return Derived(settings, tuple(sheet.choices), fit.need, options.adapters, model.chat_template)
+    need = fit.need
+    if eyes is not None:
+        need = replace(need, weights=need.weights + eyes.bytes, compute=need.compute + eyes.compute)
+    return Derived(settings, tuple(sheet.choices), need, options.adapters, model.chat_template, eyes)
 
 
 def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOptions) -> Settings:

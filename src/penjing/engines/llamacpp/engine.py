@@ -68,7 +68,7 @@ class LlamaCpp(Known):
         self.model = model
         self.options = options or EngineOptions()
         self.derived: Derived | None = None
-        self._make = make
+        self._make, self._near = make, model
         self._sealed = unsealed(sealed) if sealed else None
         self._process: Process | None = None
         self._client: aiohttp.ClientSession | None = None
@@ -134,7 +134,7 @@ class LlamaCpp(Known):
         """How it would be started now. Raises ModelError (ModelTooBig where it does not fit), SettingError,
         DeviceUnavailable."""
         await self._made()
-        ready = self._sealed.prepare if self._sealed else partial(prepare, self.model)
+        ready = self._sealed.prepare if self._sealed else partial(prepare, self.model, near=self._near)
         return await asyncio.to_thread(ready, self._name, self.options, most=self.budget)
 
     async def expected(self) -> Capabilities:
@@ -294,6 +294,8 @@ def foreseen(name: str, derived: Derived) -> Capabilities:
         schema_gaps=GAPS,
         embeddings=settings.embeddings and settings.pooling != RANK,
         rerank=settings.pooling == RANK,
+        vision=bool(derived.projector and derived.projector.vision),
+        audio=bool(derived.projector and derived.projector.audio),
         reasoning="enable_thinking" in template or "<think>" in template,
         hears_leaving=False,
         adapters=adapters(derived),

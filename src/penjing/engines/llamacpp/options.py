@@ -19,6 +19,8 @@ LOG_LEVELS = ("error", "warning", "info", "debug")
 POSITIVE = ("max_context", "parallel", "threads", "batch", "ubatch")
 SWITCHES = ("flash_attention", "embeddings", "mmap", "context_shift", "keep_conversations")
 SOURCE = "the engine options"
+NO_PROJECTOR = "none"
+"""For `mmproj`: also where one lies beside the model."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
@@ -49,6 +51,7 @@ class EngineOptions:
     of engine, of ENGINES. `scheduler` decides what is computed when: llama.cpp's own server, or penjing's scheduler on
     its kernels; `library` is the name of one of `native.libraries`, for the second. That alone knows `max_cpu` (percent
     of the cores' time), `power` (of POWERS), `draft` (a MODEL that guesses) and `keep_conversations` (on disk).
+    `mmproj` is the file that gives a model eyes (NO_PROJECTOR for none; else what lies beside the model).
     `context_shift`: a conversation that is full forgets its oldest tokens. Raises SettingError for a value that cannot
     be."""
 
@@ -64,6 +67,7 @@ class EngineOptions:
     gpu_layers: int | None = None
     embeddings: bool = False
     lora: tuple[str, ...] = ()
+    mmproj: str | None = None
     mmap: bool = True
     engine: str | None = None
     scheduler: str | None = None
@@ -95,6 +99,9 @@ class EngineOptions:
             value = getattr(self, name)
             if not isinstance(value, bool) and not (name not in ("embeddings", "mmap") and value is None):
                 raise SettingError(name=name, value=value, wanted="true or false", source=SOURCE)
+        mmproj: object = self.mmproj
+        if mmproj is not None and not (isinstance(mmproj, str) and mmproj):
+            raise SettingError(name="mmproj", value=mmproj, wanted="a .gguf file, or none", source=SOURCE)
         lora: object = self.lora
         if not isinstance(lora, tuple) or not all(isinstance(entry, str) for entry in lora):
             raise SettingError(

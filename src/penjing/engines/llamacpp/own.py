@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from penjing.engines.llamacpp.options import SCHEDULERS, SOURCE, EngineOptions
+from penjing.engines.llamacpp.projector import Projector
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.sheet import Sheet
 from penjing.errors import SettingError
@@ -18,8 +19,13 @@ from penjing.probe.machine import Machine
 
 OWN = ("max_cpu", "power", "draft", "keep_conversations")
 """Options that llama.cpp's server has nothing for."""
+WITH_EYES = (SCHEDULERS[0], PREBUILT)
+"""What computes pictures."""
 REASONS = {
     "scheduler": "llama.cpp's own server; --scheduler penjing takes penjing's",
+    "mmproj": "it lies beside the model and gives it eyes or ears",
+    "blind": "{path} lies beside the model, but what was asked for computes no pictures: {options}",
+    "seeing_scheduler": "the model has a projector, and llama.cpp's own server is what computes pictures",
     "native_scheduler": "the library in use was compiled here, and penjing's is what computes with it",
     "library": "what penjing engine use chose",
     "wheel_library": "llama.cpp's own server is only in the prebuilt one",
@@ -27,11 +33,34 @@ REASONS = {
 }
 
 
-def scheduling(sheet: Sheet, options: EngineOptions, library: Library | None, settings: Settings) -> Settings:
+def seeing(sheet: Sheet, options: EngineOptions, projector: Projector | None) -> Projector | None:
+    """The projector that is used: none where it only lies there and a person asked for what llama.cpp's own server has
+    not. Raises SettingError where both were asked for."""
+    if projector is None:
+        return None
+    others = [name for name in OWN if getattr(options, name) is not None]
+    others += [name for name in ("scheduler", "library") if getattr(options, name) not in (None, *WITH_EYES)]
+    others += ["context_shift"] if options.context_shift else []  # llama.cpp would pass over it without a word
+    if others and projector.asked:
+        blind = ", ".join(others)
+        wanted = f"for anything but llama.cpp's own server; asked for too: {blind}"
+        raise SettingError(name="mmproj", value=str(projector.path), wanted=wanted, source=SOURCE)
+    path = projector.path.name
+    if others:
+        sheet.choose("mmproj", None, "", REASONS["blind"], path=path, options=", ".join(others))
+        return None
+    return projector if sheet.choose("mmproj", path if projector.asked else None, path, REASONS["mmproj"]) else None
+
+
+def scheduling(
+    sheet: Sheet, options: EngineOptions, library: Library | None, settings: Settings, *, sees: bool = False
+) -> Settings:
     """`settings` with whose scheduler it is and what that loads. Penjing's where a library of this machine's own is in
-    use. Raises SettingError."""
+    use, and llama.cpp's for a model that `sees`. Raises SettingError."""
     native = library is not None and library.native
     usual, reason = (SCHEDULERS[1], "native_scheduler") if native else (SCHEDULERS[0], "scheduler")
+    if sees:
+        usual, reason = SCHEDULERS[0], "seeing_scheduler"
     whose = sheet.choose("scheduler", options.scheduler, usual, REASONS[reason])
     if library is None or whose == SCHEDULERS[0]:
         if options.library and native:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from penjing.engines.llamacpp import devices
+from penjing.engines.llamacpp import devices, projector
 from penjing.engines.llamacpp.beside import beside
 from penjing.engines.llamacpp.derive import Derived, derive
 from penjing.engines.llamacpp.options import EngineOptions
@@ -17,10 +17,13 @@ from penjing.probe import machine, model
 from penjing.store.resolve import resolve
 
 
-def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0, most: int = 0) -> Derived:
+def prepare(
+    path: Path, name: str, options: EngineOptions, *, held: int = 0, most: int = 0, near: Path | None = None
+) -> Derived:
     """Settings for the GGUF at `path` on this machine now, with reasons (`penjing serve --explain`). `held`: bytes of
     its weights that this process has in memory already, so that they are not counted twice. `most`: bytes of memory
-    that it may count on at most, 0 for all that is free.
+    that it may count on at most, 0 for all that is free. `near` is the file that `path` was made of: what lies beside
+    that may belong to it.
 
     An adapter in peft's form is converted once. Raises ModelError, DeviceUnavailable, SettingError, NoSuchLibrary,
     LibraryForeign or LibraryMissing before anything is loaded.
@@ -35,4 +38,5 @@ def prepare(path: Path, name: str, options: EngineOptions, *, held: int = 0, mos
     usable = devices.installed() if options.device not in ("cpu", "auto") or here.gpus else ()
     library = libraries.find(options.library) if options.library else libraries.in_use()
     draft = None if options.draft is None else model.read(resolve(options.draft).path)
-    return derive(facts, here, options, name=name, devices=usable, library=library, draft=draft)
+    eyes = projector.find(options.mmproj, facts, near)
+    return derive(facts, here, options, name=name, devices=usable, library=library, draft=draft, projector=eyes)

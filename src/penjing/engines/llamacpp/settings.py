@@ -22,7 +22,8 @@ class Settings:
     `context` is what one conversation may use; `pool` is the KV cache that all `slots` share, at least `context`.
     `flash_attention`: `auto`, `on`, `off`. `gpu_layers`: layers on the GPU, counting the output as one; 0 for none.
     `rope_scale`: how many times longer than trained positions may run (1 for as trained). `pooling`: `""` for the
-    model's own. `silent`: no thinking unless a request asks for it. `lora`: pairs of path and weight. `scheduler`:
+    model's own. `silent`: no thinking unless a request asks for it. `lora`: pairs of path and weight. `mmproj`: what
+    gives the model eyes or ears. `scheduler`:
     whose worker it is (`process.MODULES`); penjing's loads the shared object `library`, of `library_version`, where it
     is not the one of the wheel. It takes `max_cpu` (0 to 1) of the time of `cores` and less as `power` says, guesses
     with the model `draft`, and with `keep` puts conversations on disk. `shift`: a full conversation forgets its oldest
@@ -47,6 +48,7 @@ class Settings:
     embeddings: bool = False
     pooling: str = ""
     lora: tuple[tuple[str, float], ...] = ()
+    mmproj: str = ""
     cache_ram: int = 0
     silent: bool = False
     private: bool = False

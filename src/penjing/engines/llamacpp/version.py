@@ -15,7 +15,7 @@ from penjing.engines.llamacpp.settings import Settings
 
 def version(settings: Settings) -> str:
     """16 hexadecimal digits. Raises OSError where a file is gone."""
-    files = [settings.model, *(path for path, _ in settings.lora)]
+    files = [settings.model, *(path for path, _ in settings.lora), *filter(None, (settings.mmproj,))]
     stats = [Path(path).stat() for path in files]
     parts = (
         installed("xllamacpp"),

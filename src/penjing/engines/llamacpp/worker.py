@@ -138,6 +138,8 @@ def parameters(library: Any, settings: Settings) -> Any:
     params.fit_params = False  # everything was fitted by us, with reasons
     memory_parameters(library, params, settings)
     compute_parameters(library, params, settings)
+    if settings.mmproj:
+        params.mmproj.path, params.mmproj_use_gpu = settings.mmproj, settings.gpu_layers > 0
     server_parameters(library, params, settings)
     return params
 

@@ -23,6 +23,8 @@ TYPES = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K")
 FILE_TYPE = "general.file_type"
 OPTIONS = ("engine", "max_context", "parallel", "threads", "batch", "ubatch", "kv_type", "log_level")
 """Options that mean something to it; the others, where somebody gave them, are refused."""
+NOT_ITS = ("scheduler", "library", "cache_ram", "mmap", "mmproj")
+"""Choices of llama.cpp that do not reach it."""
 WHY = "OpenVINO computes with its own kernels and batches by itself"
 SOURCE = "the engine options"
 
@@ -40,10 +42,17 @@ class OpenVino(LlamaCpp):
         derived = await super().foresee()
         require_readable(self)
         settings = dataclasses.replace(
-            derived.settings, scheduler=KIND, library="", library_version=f"openvino {installed}", cache_ram=0
+            derived.settings,
+            scheduler=KIND,
+            library="",
+            library_version=f"openvino {installed}",
+            cache_ram=0,
+            mmproj="",
         )
-        told = tuple(each for each in derived.choices if each.name not in ("scheduler", "library", "cache_ram", "mmap"))
-        return dataclasses.replace(derived, settings=settings, choices=(Choice("engine", KIND, WHY), *told))
+        told = tuple(each for each in derived.choices if each.name not in NOT_ITS)
+        return dataclasses.replace(
+            derived, settings=settings, choices=(Choice("engine", KIND, WHY), *told), projector=None
+        )
 
     def _require_options(self) -> None:
         """Raises SettingError for one that would be passed over."""
