@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.running import Process
+from gateway.running import Process, finish, launch
 from penjing.engines.fake import Script
 from penjing.store.resolve import guide as guide_path
+from tiny_projector import write as write_projector
 from web.conftest import ANSWERED, DESK, Visit, ask, item, option, saying, until
 
 if TYPE_CHECKING:
@@ -163,6 +164,22 @@ def test_pictures_go_with_the_question(visit: Visit, tmp_path: Path) -> None:
             ask(page, "More?")
         assert content(asked.value) == "And now?"
         page.get_by_text("blind sees no pictures: it reads the words alone.").wait_for()
+
+
+def test_a_model_with_a_projector_sees(visit: Visit, tmp_path: Path) -> None:
+    """A real server, whose model has eyes of random weights: the page offers pictures, and it answers."""
+    red = tmp_path / "red.png"
+    red.write_bytes(png(64))
+    server = launch("--parallel", "1", "--mmproj", str(write_projector(tmp_path / "mmproj.gguf", 256)))
+    try:
+        page = visit(**DESK).page(server.url)
+        page.get_by_role("button", name="Add a picture").wait_for()
+        page.locator(".writer input[type=file]").set_input_files(red)
+        page.locator(".writer .picture").wait_for()
+        assert ask(page, "What is this?")
+        assert page.locator(".message .picture img").count() == 1
+    finally:
+        finish(server)
 
 
 def test_presets_are_kept_and_begin_chats(visit: Visit) -> None:
