@@ -28,10 +28,11 @@ class Client:
     limit: int
     patience: int = 10_000
     voice: Voice = (1.0,)
+    reuse: bool = True
     heard: list[Said] = field(default_factory=list)
 
     def ask(self) -> Ask:
-        self.asked = Ask(self.prompt, self.limit, self.hear, GREEDY, ENDS, voice=self.voice)
+        self.asked = Ask(self.prompt, self.limit, self.hear, GREEDY, ENDS, voice=self.voice, reuse=self.reuse)
         return self.asked
 
     def hear(self, said: Said) -> bool:
@@ -91,7 +92,12 @@ prompts = st.builds(
     st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=30),
 )
 clients = st.builds(
-    Client, prompts, st.integers(1, 40), st.sampled_from([1, 3, 10_000]), st.sampled_from([(1.0,), (0.5,)])
+    Client,
+    prompts,
+    st.integers(1, 40),
+    st.sampled_from([1, 3, 10_000]),
+    st.sampled_from([(1.0,), (0.5,)]),
+    st.booleans(),
 )
 events = st.one_of(
     clients,
@@ -124,6 +130,8 @@ def test_answers_are_those_that_each_would_get_alone(
     for client in asked:
         whole = answer(client.prompt, min(client.limit, 96 - len(client.prompt)), ENDS, client.voice)
         assert client.tokens == whole[: len(client.tokens)]
+        if not client.reuse:
+            assert client.asked.cached == 0
         if not client.asked.cancelled:
             assert client.tokens == whole[: client.patience]
             last = STOP if whole[-1] in ENDS else LENGTH

@@ -172,6 +172,8 @@ async def test_a_conversation_survives_a_restart(guide: Path) -> None:
         await a_stream_says_what_a_whole_answer_says(client)
         await tokens_are_counted(client)
         first = await answer(client, messages=long)
+        whole = await answer(client, messages=long, cache_prompt=False)
+        assert whole["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
         os.kill(one.pid, signal.SIGTERM)
         await one.ended()
     async with running(guide, max_context=512) as (_, client):

@@ -132,6 +132,7 @@ class Generation:
             wishes.likely(body),
             voice=wishes.voice(body, self._voice),
             keep=wishes.kept(body, len(tokens)),
+            reuse=body.get("cache_prompt") is not False,
         )
 
     async def _pieces(self, asks: Sequence[Ask], heard: asyncio.Queue[Heard]) -> AsyncGenerator[Heard, None]:

@@ -148,8 +148,7 @@ class Scheduler:
         later: deque[Stream] = deque()
         while self.waiting and len(self.running) < self.slots:
             stream = self.waiting.popleft()
-            self.cache.fetch(stream.tokens, stream.ask.voice)
-            source, length = self.cache.beginning(stream.tokens, stream.ask.voice)
+            source, length = self._beginning(stream)
             if self._follows(stream, length):
                 later.append(stream)
                 continue
@@ -163,9 +162,16 @@ class Scheduler:
         later.extend(self.waiting)
         self.waiting = later
 
+    def _beginning(self, stream: Stream) -> tuple[int, int]:
+        """The sequence that has most of what it begins with, and how much of it; (-1, 0) for none."""
+        if not stream.ask.reuse:
+            return -1, 0
+        self.cache.fetch(stream.tokens, stream.ask.voice)
+        return self.cache.beginning(stream.tokens, stream.ask.voice)
+
     def _follows(self, stream: Stream, length: int) -> bool:
         """Whether somebody is reading more of what it begins with than is there now."""
-        if not self.cache.partial:
+        if not (self.cache.partial and stream.ask.reuse):
             return False
         reading = (one for one in self.running if not one.answering and one.ask.voice == stream.ask.voice)
         shared = (common(one.tokens, stream.tokens[:-1], 0) for one in reading)

@@ -77,13 +77,13 @@ READ = frozenset(
     "chat_template_kwargs reasoning_format "
     "add_generation_prompt tools tool_choice parse_tool_calls content add_special parse_special with_pieces n n_keep "
     "lora t_max_predict_ms reasoning_budget_tokens thinking_budget_tokens input encoding_format query documents top_n "
-    "tokens".split()
+    "tokens cache_prompt".split()
 )
 """What is read somewhere in this package."""
 LABELS = frozenset(
     "model user metadata safety_identifier prompt_cache_key prompt_cache_retention "  # noqa: SIM905  read as a text
     "service_tier store "
-    "parallel_tool_calls verbosity modalities cache_prompt n_cache_reuse n_indent timings_per_token return_progress "
+    "parallel_tool_calls verbosity modalities n_cache_reuse n_indent timings_per_token return_progress "
     "return_tokens continue_final_message".split()
 )
 """Hints and labels: nothing in the answer depends on them."""
