@@ -173,10 +173,13 @@ def memory() -> tuple[str, str]:
 
 
 def library() -> tuple[str, str]:
-    """Whether llama.cpp's wheel loads, and the devices it can use."""
-    from penjing.engines.llamacpp.devices import installed
+    """Whether the llama.cpp in use loads, and the devices it can compute on."""
+    from penjing.engines.llamacpp import devices
+    from penjing.native import libraries
 
-    return ", ".join(f"{device.name} ({device.kind})" for device in installed()) or "cpu", ""
+    used = libraries.in_use()
+    found = ", ".join(f"{device.name} ({device.kind})" for device in devices.of(used)) or "cpu"
+    return (f"{used.name}: {found}" if used.native else found), ""
 
 
 def engine() -> tuple[str, str]:

@@ -1,11 +1,17 @@
-"""The first line is what `worker --devices` printed on a machine without a GPU; the others keep its form."""
+"""The first line is what `native.devices` printed on a machine without a GPU; the others keep its form."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from penjing.engines.llamacpp import devices
 from penjing.engines.llamacpp.devices import Device
+from penjing.engines.llamacpp.options import EngineOptions
+from penjing.engines.llamacpp.prepare import prepare
+from penjing.errors import EngineStartFailed
+from penjing.native import libraries
 
 CPU = '[{"name": "CPU", "description": "Intel Xeon", "memory_free": 7, "memory_total": 9, "gpu": false}]'
 
@@ -16,9 +22,28 @@ def listing(*names: str) -> str:
 
 
 def test_the_installed_library_has_a_processor() -> None:
-    found = devices.installed()
+    found = devices.of(libraries.prebuilt())
     assert "cpu" in {device.kind for device in found}
-    assert devices.installed() is found  # asked once
+    assert all(device.memory_total > 1 << 28 for device in found)
+    assert devices.of(libraries.prebuilt()) is found  # asked once
+
+
+def test_a_library_that_is_none_is_told() -> None:
+    with pytest.raises(EngineStartFailed):
+        devices.of(libraries.Library("broken", Path(__file__), "1"))
+
+
+def test_layers_go_where_the_library_that_computes_can(guide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A native library with a GPU (nobody's here, so it is told what it would say), beside the wheel's without."""
+    native = libraries.Library("native-gpu", guide, "1", libraries.About("source", "1", "here", "cpu"))
+    monkeypatch.setattr(libraries, "in_use", lambda: native)
+    gpu = Device("CUDA0", "cuda", "", 1 << 30, 1 << 30, gpu=True)
+    known = {native.name: (gpu,), "prebuilt": devices.parse(CPU)}
+    monkeypatch.setattr(devices, "of", lambda library: known[library.name])
+    wanted = EngineOptions(device="cuda", max_context=512)
+    assert prepare(guide, "guide", wanted).settings.gpu_layers > 1
+    with pytest.raises(devices.BackendMissing):
+        prepare(guide, "guide", dataclasses.replace(wanted, scheduler="llama.cpp"))
 
 
 def test_parse() -> None:

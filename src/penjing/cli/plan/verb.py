@@ -146,7 +146,9 @@ def busy() -> bool:
 
 
 def _gpu_memory() -> int:
-    """Bytes that are free on GPUs which the installed engine can use."""
-    from penjing.engines.llamacpp.devices import installed
+    """Bytes that are free on GPUs that the library in use can compute on."""
+    from penjing.engines.llamacpp import devices
+    from penjing.native import libraries
 
-    return sum(device.memory_free for device in installed() if device.kind not in ("cpu", "metal"))
+    usable = devices.of(libraries.in_use())
+    return sum(device.memory_free for device in usable if device.kind not in ("cpu", "metal"))

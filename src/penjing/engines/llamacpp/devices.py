@@ -1,4 +1,4 @@
-"""The devices the installed library can compute on.
+"""The devices that a library of llama.cpp can compute on.
 
 Which backends a library has is decided when it is built, so it is asked, in a process of its own: loading it into
 this one would cost 100 MB and its threads.
@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 
 from penjing.errors import DeviceUnavailable, EngineStartFailed
+from penjing.native.libraries import Library
 
 PATIENCE = 30.0
 """Seconds the library may take to list its devices (a first CUDA start is slow)."""
@@ -27,8 +28,11 @@ SPARE = 0.1
 class BackendMissing(DeviceUnavailable):
     """Facts: `device`, `present` (comma-separated)."""
 
-    template = "Device '{device}' cannot be used: the installed llama.cpp library finds only {present}."
-    hint = "Install the xllamacpp wheel built for {device} (its README lists them), or use --device auto."
+    template = "Device '{device}' cannot be used: the llama.cpp library that computes finds only {present}."
+    hint = (
+        "penjing engine build makes one with {device} where its tools are; or install the xllamacpp wheel built for it "
+        "(its README lists them), or use --device auto."
+    )
 
 
 class NoGpu(DeviceUnavailable):
@@ -51,7 +55,7 @@ class Device:
 
 
 def parse(text: str) -> tuple[Device, ...]:
-    """Devices from what `worker --devices` prints."""
+    """Devices from what `native.devices` prints."""
     found = []
     for entry in json.loads(text):
         bare = entry["name"].rstrip("0123456789").lower()
@@ -59,10 +63,14 @@ def parse(text: str) -> tuple[Device, ...]:
     return tuple(found)
 
 
+def of(library: Library) -> tuple[Device, ...]:
+    """The devices of `library`, asked once. Raises EngineStartFailed where it cannot be loaded at all."""
+    return _of(str(library.path), library.version)
+
+
 @functools.cache
-def installed() -> tuple[Device, ...]:
-    """The devices of the installed library, asked once. Raises EngineStartFailed where it cannot be loaded at all."""
-    command = (sys.executable, "-m", "penjing.engines.llamacpp.worker", "--devices")
+def _of(path: str, version: str) -> tuple[Device, ...]:
+    command = (sys.executable, "-m", "penjing.native.devices", path, version)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
         return parse(done.stdout)

@@ -13,6 +13,7 @@ from penjing.engines.llamacpp.projector import Projector
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.sheet import Sheet
 from penjing.errors import SettingError
+from penjing.native import libraries
 from penjing.native.libraries import PREBUILT, Library
 from penjing.probe.facts import Model
 from penjing.probe.machine import Machine
@@ -33,35 +34,53 @@ REASONS = {
 }
 
 
+def blinds(options: EngineOptions) -> list[str]:
+    """Options that were given and that only penjing's scheduler has, or that want it: it computes no pictures."""
+    found = [name for name in OWN if getattr(options, name) is not None]
+    found += [name for name in ("scheduler", "library") if getattr(options, name) not in (None, *WITH_EYES)]
+    return found + (["context_shift"] if options.context_shift else [])  # llama.cpp would pass over it without a word
+
+
 def seeing(sheet: Sheet, options: EngineOptions, projector: Projector | None) -> Projector | None:
-    """The projector that is used: none where it only lies there and a person asked for what llama.cpp's own server has
-    not. Raises SettingError where both were asked for."""
+    """The projector that is used: none where it only lies there and a person asked for what computes no pictures.
+    Raises SettingError where both were asked for."""
     if projector is None:
         return None
-    others = [name for name in OWN if getattr(options, name) is not None]
-    others += [name for name in ("scheduler", "library") if getattr(options, name) not in (None, *WITH_EYES)]
-    others += ["context_shift"] if options.context_shift else []  # llama.cpp would pass over it without a word
+    others, path = ", ".join(blinds(options)), projector.path.name
     if others and projector.asked:
-        blind = ", ".join(others)
-        wanted = f"for anything but llama.cpp's own server; asked for too: {blind}"
+        wanted = f"for anything but llama.cpp's own server; asked for too: {others}"
         raise SettingError(name="mmproj", value=str(projector.path), wanted=wanted, source=SOURCE)
-    path = projector.path.name
     if others:
-        sheet.choose("mmproj", None, "", REASONS["blind"], path=path, options=", ".join(others))
+        sheet.choose("mmproj", None, "", REASONS["blind"], path=path, options=others)
         return None
-    return projector if sheet.choose("mmproj", path if projector.asked else None, path, REASONS["mmproj"]) else None
+    sheet.choose("mmproj", path if projector.asked else None, path, REASONS["mmproj"])
+    return projector
+
+
+def usual(library: Library | None, *, sees: bool) -> tuple[str, str]:
+    """Whose scheduler it is where nobody says, and which of REASONS: penjing's where a library of this machine's own is
+    in use, llama.cpp's for a model that `sees`."""
+    if sees:
+        return SCHEDULERS[0], "seeing_scheduler"
+    if library is not None and library.native:
+        return SCHEDULERS[1], "native_scheduler"
+    return SCHEDULERS[0], "scheduler"
+
+
+def computing(options: EngineOptions, library: Library, projector: Projector | None) -> Library:
+    """Which library computes: `library`, or the wheel's where that is llama.cpp's own server. Raises LibraryMissing."""
+    sees = projector is not None and not blinds(options)
+    whose = options.scheduler or usual(library, sees=sees)[0]
+    return library if whose == SCHEDULERS[1] else libraries.prebuilt()
 
 
 def scheduling(
     sheet: Sheet, options: EngineOptions, library: Library | None, settings: Settings, *, sees: bool = False
 ) -> Settings:
-    """`settings` with whose scheduler it is and what that loads. Penjing's where a library of this machine's own is in
-    use, and llama.cpp's for a model that `sees`. Raises SettingError."""
+    """`settings` with whose scheduler it is (see `usual`) and what that loads. Raises SettingError."""
     native = library is not None and library.native
-    usual, reason = (SCHEDULERS[1], "native_scheduler") if native else (SCHEDULERS[0], "scheduler")
-    if sees:
-        usual, reason = SCHEDULERS[0], "seeing_scheduler"
-    whose = sheet.choose("scheduler", options.scheduler, usual, REASONS[reason])
+    expected, reason = usual(library, sees=sees)
+    whose = sheet.choose("scheduler", options.scheduler, expected, REASONS[reason])
     if library is None or whose == SCHEDULERS[0]:
         if options.library and native:
             raise SettingError(

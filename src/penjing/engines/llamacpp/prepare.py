@@ -12,6 +12,7 @@ from penjing.engines.llamacpp import devices, projector
 from penjing.engines.llamacpp.beside import beside
 from penjing.engines.llamacpp.derive import Derived, derive
 from penjing.engines.llamacpp.options import EngineOptions
+from penjing.engines.llamacpp.own import computing
 from penjing.native import libraries
 from penjing.probe import machine, model
 from penjing.store.resolve import resolve
@@ -35,8 +36,9 @@ def prepare(
     if most:
         here = dataclasses.replace(here, memory_available=min(here.memory_available, most))
     options = dataclasses.replace(options, lora=tuple(beside(each, facts).entry for each in options.adapters))
-    usable = devices.installed() if options.device not in ("cpu", "auto") or here.gpus else ()
     library = libraries.find(options.library) if options.library else libraries.in_use()
     draft = None if options.draft is None else model.read(resolve(options.draft).path)
     eyes = projector.find(options.mmproj, facts, near)
+    wanted = options.device not in ("cpu", "auto") or (here.gpus and options.device == "auto")
+    usable = devices.of(computing(options, library, eyes)) if wanted else ()
     return derive(facts, here, options, name=name, devices=usable, library=library, draft=draft, projector=eyes)

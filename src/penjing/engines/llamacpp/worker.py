@@ -4,8 +4,7 @@
     stdout  reports, one JSON object a line: `loading`, then `ready` or `failed`
     stderr  the library's own log
 
-With `--devices` it prints the devices the installed library can use, as JSON, and exits. Only the standard library
-and xllamacpp are imported: a cold start counts every millisecond.
+Only the standard library and xllamacpp are imported: a cold start counts every millisecond.
 
 Does not know: how its settings were chosen, who talks to it.
 """
@@ -37,8 +36,6 @@ def main() -> int:
     spin.bound()
     # Where ggml aborts its last words are the reason, not what a debugger says of attaching (ggml.c: print_backtrace).
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    if sys.argv[1:] == ["--devices"]:
-        return print_devices()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to stop
     die_with_parent()
     die_first()
@@ -191,18 +188,6 @@ def server_parameters(library: Any, params: Any, settings: Settings) -> None:
     if settings.pooling:
         pooling = f"LLAMA_POOLING_TYPE_{settings.pooling.upper()}"
         params.pooling_type = getattr(library.llama_pooling_type, pooling)
-
-
-def print_devices() -> int:
-    """Devices of the installed library: name, description, memory in bytes, and whether it is a GPU."""
-    import xllamacpp
-
-    kinds = xllamacpp.ggml_backend_dev_type
-    gpus = {kinds.GGML_BACKEND_DEVICE_TYPE_GPU, kinds.GGML_BACKEND_DEVICE_TYPE_IGPU}
-    shown = ("name", "description", "memory_free", "memory_total")
-    devices = xllamacpp.get_device_info()
-    print(json.dumps([{key: one[key] for key in shown} | {"gpu": one["type"] in gpus} for one in devices]))
-    return 0
 
 
 if __name__ == "__main__":
