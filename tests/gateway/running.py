@@ -92,7 +92,7 @@ def user(content: Any) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     """Wait for `condition`; fails with `what` when it never comes."""
     for _ in range(int(seconds / 0.01)):
         if condition():
@@ -186,7 +186,7 @@ def worker_socket(server: Process) -> str:
     return str(path)
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
     """Wait until `condition` holds."""
     end = time.monotonic() + seconds
     while not condition():

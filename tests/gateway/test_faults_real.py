@@ -121,7 +121,7 @@ def server(spring: Spring, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(autouse=True)
 def nothing_is_left(server: Process, spring: Spring) -> Iterator[None]:
     """After every test no request, slot, socket or thread of it is left, and the server still answers."""
-    assert httpx.get(f"{server.url}/metrics").status_code == 200
+    assert httpx.get(f"{server.url}/metrics", timeout=PATIENCE).status_code == 200
     process = psutil.Process(server.process.pid)
     descriptors, threads = process.num_fds(), process.num_threads()
     spring.pause = 0.01
@@ -137,7 +137,8 @@ def nothing_is_left(server: Process, spring: Spring) -> Iterator[None]:
 def gauges(server: Process) -> dict[str, float]:
     """What is going on: all that is not zero."""
     names = ("penjing_requests_in_flight", "penjing_engine_requests_active", "penjing_engine_requests_queued")
-    lines = [line.rpartition(" ") for line in httpx.get(f"{server.url}/metrics").text.splitlines()]
+    page = httpx.get(f"{server.url}/metrics", timeout=PATIENCE).text
+    lines = [line.rpartition(" ") for line in page.splitlines()]
     found = [(name, float(value)) for name, _, value in lines if name.startswith(names)]
     assert len(found) >= 3, found
     return {name: value for name, value in found if value}
@@ -227,7 +228,7 @@ def test_a_thousand_connections_opened_and_dropped(server: Process, spring: Spri
             if number % 2:  # a reset rather than an end
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.close()
-    assert httpx.get(f"{server.url}/health").status_code == 200
+    assert httpx.get(f"{server.url}/health", timeout=PATIENCE).status_code == 200
 
 
 DEEP = 50_000
@@ -260,7 +261,8 @@ def test_what_engines_would_read_may_not_be_deep(server: Process, field: str) ->
     tool = {"type": "function", "function": {"name": "f", "parameters": {"deep": "hi"}}}
     more: dict[str, Any] = {"tools": [tool]} if field == "parameters" else {"metadata": {"deep": "hi"}}
     body = json.dumps({"messages": [user("ho")], **more}).encode()
-    answer = httpx.post(f"{server.base}/chat/completions", content=body.replace(b'"hi"', INSTEAD["deep objects"]))
+    body = body.replace(b'"hi"', INSTEAD["deep objects"])
+    answer = httpx.post(f"{server.base}/chat/completions", content=body, timeout=PATIENCE)
     assert answer.status_code == 400, answer.text
 
 

@@ -251,11 +251,11 @@ def test_prompts_over_the_context(client: openai.OpenAI, real: Process, words: i
 def test_models_health_metrics_and_openapi(client: openai.OpenAI, real: Process) -> None:
     assert [model.id for model in client.models.list()] == [real.model]
     assert client.models.retrieve(real.model).owned_by == "penjing"
-    assert httpx.get(f"{real.url}/health").json()["ready"] is True
-    page = httpx.get(f"{real.url}/metrics").text
+    assert httpx.get(f"{real.url}/health", timeout=PATIENCE).json()["ready"] is True
+    page = httpx.get(f"{real.url}/metrics", timeout=PATIENCE).text
     resident = next(line for line in page.splitlines() if line.startswith("penjing_engine_resident_memory_bytes{"))
     assert float(resident.split()[-1]) > 1e6
-    assert httpx.get(f"{real.url}/openapi.json").json()["openapi"] == "3.1.0"
+    assert httpx.get(f"{real.url}/openapi.json", timeout=PATIENCE).json()["openapi"] == "3.1.0"
 
 
 async def test_langchain(real: Process) -> None:
@@ -288,7 +288,7 @@ def test_a_client_that_leaves_frees_its_slot(real: Process, stream: bool) -> Non
     path = worker_socket(real)
 
     def busy() -> int:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as direct:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=PATIENCE) as direct:
             slots = direct.get("http://engine/slots").json()
         return sum(slot["is_processing"] for slot in slots)
 
@@ -321,7 +321,10 @@ def test_kill_9_of_the_worker_in_mid_stream(own: Process) -> None:
     with openai.OpenAI(base_url=own.base, api_key="EMPTY", max_retries=8) as client:
         again = client.chat.completions.create(model=own.model, messages=HELLO, max_tokens=4)
     assert again.choices[0].message.content
-    assert 'penjing_engine_restarts_total{model="' + own.model + '"} 1' in httpx.get(f"{own.url}/metrics").text
+    assert (
+        'penjing_engine_restarts_total{model="' + own.model + '"} 1'
+        in httpx.get(f"{own.url}/metrics", timeout=PATIENCE).text
+    )
 
 
 def test_ctrl_c_drains(own: Process) -> None:
@@ -333,7 +336,7 @@ def test_ctrl_c_drains(own: Process) -> None:
         own.process.send_signal(signal.SIGINT)
         eventually(lambda: any("Stopping" in line for line in own.lines), "draining is told")
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{own.url}/health")
+            httpx.get(f"{own.url}/health", timeout=PATIENCE)
         rest = [line for line in lines if line]
     assert rest[-1] == "data: [DONE]"
     assert own.process.wait(PATIENCE) == 0
@@ -354,7 +357,7 @@ def test_a_second_ctrl_c_cuts(own: Process) -> None:
 
 async def test_200_clients_opened_and_dropped_leave_nothing(real: Process) -> None:
     server = psutil.Process(real.process.pid)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         await client.get(f"{real.url}/health")
         before = server.num_fds()
         body = json.dumps(endless(real.model)).encode()
@@ -368,7 +371,7 @@ async def test_200_clients_opened_and_dropped_leave_nothing(real: Process) -> No
         for writer in writers:
             writer.transport.abort()
         await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
-        for _ in range(500):
+        for _ in range(int(PATIENCE / 0.04)):
             page = (await client.get(f"{real.url}/metrics")).text
             if f'penjing_engine_requests_active{{model="{real.model}"}} 0' in page and server.num_fds() <= before + 4:
                 break

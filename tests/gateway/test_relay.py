@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penjing.errors import EngineDied
-from penjing.gateway import sse
+from penjing.gateway import observe, sse
 from penjing.gateway.answer import Answer
 from penjing.gateway.beat import BEATS
 from penjing.gateway.dialects.openai.endpoints import UNTOUCHED
@@ -145,24 +145,36 @@ async def test_an_event_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     assert line.engine.aborted
 
 
-async def test_fast_tokens_are_read_at_a_beat_that_grows_with_the_answer() -> None:
+class Clock:
+    """What measures tokens; a step a look."""
+
+    def __init__(self, step: float) -> None:
+        self._step, self.now = step, 100.0
+
+    def perf_counter(self) -> float:
+        self.now += self._step
+        return self.now
+
+
+async def test_fast_tokens_are_read_at_a_beat_that_grows_with_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(BEATS[0] / 4)
+    monkeypatch.setattr(observe, "time", clock)
     line = Line()
     await line.feed(b"data: 1\n\n")
     assert not line.engine.beat
     await line.feed(b"data: 2\n\n")
     assert line.engine.beat == BEATS[0]
-    line.watch.began -= 10
-    line.watch.ttft = 0.001
-    await line.feed(b"data: 3\n\n")
+    for number in range(200):
+        await line.feed(b"data: %d\n\n" % number)
     assert line.engine.beat == BEATS[-1]
     line.answer.complete()
     await line.task
 
 
-async def test_slow_tokens_are_read_as_they_come() -> None:
+async def test_slow_tokens_are_read_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observe, "time", Clock(BEATS[-1] * 2))
     line = Line()
     await line.feed(b"data: 1\n\n")
-    await asyncio.sleep(BEATS[-1] * 2)
     await line.feed(b"data: 2\n\n")
     assert not line.engine.beat
     line.answer.complete()

@@ -95,7 +95,7 @@ def test_each_stands_in_for_the_other(folder: Path, cloud: Process) -> None:
     try:
         assert ask(server, "gpt-4o")[:2] == (200, "cloud; rule=aliases")
         assert ask(server, "device")[:2] == (200, "device")
-        assert "penjing_spent_dollars_total" in httpx.get(f"{server.url}/metrics").text
+        assert "penjing_spent_dollars_total" in httpx.get(f"{server.url}/metrics", timeout=60).text
 
         cloud.process.send_signal(signal.SIGKILL)
         cloud.process.wait()

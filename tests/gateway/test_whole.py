@@ -61,7 +61,8 @@ def test_a_client_that_leaves_is_noticed_beside_other_traffic(real: Process) -> 
 
     def others() -> None:
         while not done.is_set():
-            httpx.post(f"{real.base}/chat/completions", json={"model": real.model, "messages": HELLO, "max_tokens": 4})
+            body = {"model": real.model, "messages": HELLO, "max_tokens": 4}
+            httpx.post(f"{real.base}/chat/completions", json=body, timeout=60)
 
     traffic = threading.Thread(target=others)
     traffic.start()

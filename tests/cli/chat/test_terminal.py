@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -139,8 +138,8 @@ def test_an_engine_killed_in_mid_answer_comes_back(sit: Sit, slow: Path) -> None
     worker.kill()
     terminal.expect("stopped in mid-answer (killed by SIGKILL)")
     terminal.expect("the conversation is kept")
-    terminal.line("/regenerate")
-    time.sleep(1.0)
+    terminal.expect(ASK)
+    terminal.ask("/regenerate")
     terminal.type("\x03")
     terminal.expect("stopped")
     assert [again.pid for again in terminal.workers()] != [worker.pid]
