@@ -33,7 +33,9 @@ class Reader:
         self.vocabulary: int = len(tokenizer)
 
     def tokenize(self, text: str, *, special: bool) -> Sequence[int]:
-        found: list[int] = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special)
+        found: list[int] = self.tokenizer.encode(
+            text, add_special_tokens=False, split_special_tokens=not special, verbose=False
+        )
         return found
 
 

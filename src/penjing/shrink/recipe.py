@@ -11,8 +11,8 @@
     kind = "quantize"
     to = "1.5GB"
 
-Relative paths are meant from the folder of the file. A key that no option has is an error with its line, never
-dropped.
+Relative paths are meant from the folder of the file. One value may stand for a list of one. A key that no option has is
+an error with its line, never dropped.
 
 Does not know: what steps do; what they cost.
 """
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 import msgspec
 
@@ -194,6 +194,8 @@ def _options(kind: Kind, given: Mapping[str, object], folder: Path, place: Any) 
     for key, value in given.items():
         if key not in known:
             raise UnknownInRecipe(name=key, where=place(key), near=_near(key, known), known=", ".join(known))
+        if get_origin(known[key]) is tuple and not isinstance(value, (list, tuple)):
+            value = [value]
         try:
             filled[key] = msgspec.convert(value, type=known[key], dec_hook=partial(_path, folder))
         except msgspec.ValidationError as error:

@@ -129,15 +129,16 @@ def _steps(
         legs[at] = replace(legs[at], seconds=0.0)
     course = Course(legs, report)
     taken: list[Taken] = []
-    model = order.origin
+    model = teacher = order.origin
     for at, step in _listed(order):
         place, data = places[at]
         done = place.done()
         kept = done is not None
         if done is None:
-            work = Work(model, order.origin, place.output, place.scratch, course.step(at), gguf, layout)
+            work = Work(model, order.origin, teacher, place.output, place.scratch, course.step(at), gguf, layout)
             done = _do(kinds[step.kind], step, work, place, data)
         model = place.folder / done.model if done.model else model
+        teacher = model if kinds[step.kind].words else teacher
         taken.append(Taken(step, kinds[step.kind], model, done.found, done.seconds, done.data, kept))
     return taken
 

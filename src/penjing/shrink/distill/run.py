@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from penjing.manifest import Manifest, digest
 from penjing.probe import checkpoint
 from penjing.progress import Progress, Report
@@ -151,5 +153,5 @@ def _step(
         "teacher": {"name": teacher.name, "digest": lineage.parent_digest(teacher)} if teacher else {},
         "examples": asdict(lessons.counts),
     }
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    given = msgspec.to_builtins(options, enc_hook=str)
     return Step("distill", given, options.seed, lessons.data, found, consent or {})

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from penjing import manifest
 from penjing.manifest import Manifest
 from penjing.progress import Progress, Report
@@ -177,7 +179,7 @@ def _step(lessons: Lessons, options: Tuning, outcome: Outcome) -> Step:
         "seconds": round(state.seconds, 1),
         "examples": asdict(lessons.counts),
     }
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    given = msgspec.to_builtins(options, enc_hook=str)
     return Step("finetune", given, options.seed, lessons.data, found, libraries=LIBRARIES)
 
 

@@ -147,7 +147,7 @@ class Turns:
         return str(self.tokenizer.apply_chat_template([first, *told[2:]], tokenize=False, **more))
 
     def _example(self, said: Said) -> Example:
-        encoded = self.tokenizer(said.text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(said.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ids = np.asarray(encoded["input_ids"], np.int64)
         offsets = np.asarray(encoded["offset_mapping"], np.int64).reshape(-1, 2)
         learned = np.zeros(len(ids), np.bool_)

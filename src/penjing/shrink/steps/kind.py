@@ -40,8 +40,9 @@ Convert = Callable[[Path, Path, Report], Path]
 
 @dataclass(frozen=True)
 class Work:
-    """One step to do. `model` is what it begins with, `origin` what the whole recipe began with (the teacher, and what
-    losses are measured against). `output` is a name for a folder that is not there yet: the step makes it, whole or not
+    """One step to do. `model` is what it begins with, `origin` what the whole recipe began with (and what losses are
+    measured against), `teacher` whom a model learns from: the origin, or what the last step left that changed its
+    tokens. `output` is a name for a folder that is not there yet: the step makes it, whole or not
     at all. `scratch` is a folder that outlives a kill: a step that finds its own checkpoints there goes on from them.
     `report` hears how far the step is, and cancels by raising. `gguf(model, report)` is a model as a GGUF file: the
     file itself, or what a folder is converted to, once in a run; `layout` tells where its tensors stand in
@@ -49,6 +50,7 @@ class Work:
 
     model: Path
     origin: Path
+    teacher: Path
     output: Path
     scratch: Path
     report: Report
@@ -151,7 +153,8 @@ class Kind:
     """One kind of step. `options` is a frozen dataclass whose annotations are the schema. It `takes` these forms and
     `gives` one of them, or the same where that is None. `about` is an English template: what is being done, for bars
     and plans. A recipe that ends with a step that only `looks` has the result of the one before;
-    what the last one that `measures` found is the quality in the manifest.
+    what the last one that `measures` found is the quality in the manifest. One that changes `words` gives tokens that
+    the model before did not have.
     `libraries` are the packages whose versions the manifest names."""
 
     name: str
@@ -163,4 +166,5 @@ class Kind:
     gives: Form | None = None
     looks: bool = False
     measures: bool = False
+    words: bool = False
     libraries: tuple[str, ...] = ()

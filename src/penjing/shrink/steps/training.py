@@ -12,6 +12,7 @@ from typing import Any
 
 from penjing.errors import SettingError
 from penjing.probe.facts import Model
+from penjing.probe.model import read
 from penjing.shrink.distill.options import Distilling
 from penjing.shrink.finetune.options import FULL, Tuning
 from penjing.shrink.regime import Regime
@@ -28,7 +29,8 @@ STATE_BYTES = 16
 @dataclass(frozen=True)
 class Distill(Distilling):
     """As `Distilling`, with fewer `steps`. `data` are conversations (as of fine-tuning; none: the built-in calibration
-    text), `teacher` a checkpoint folder (none: the model that the recipe began with)."""
+    text), `teacher` a checkpoint folder (none: the model that the recipe began with, or what the last step left that
+    added words)."""
 
     steps: int = 600
     data: tuple[Path, ...] = ()
@@ -65,7 +67,7 @@ def distill(work: Work, options: Distill) -> Made:
         data,
         work.output,
         options,
-        teacher=options.teacher or work.origin,
+        teacher=options.teacher or work.teacher,
         resume=begun(work.output),
         report=work.report,
     )
@@ -110,7 +112,7 @@ def builtin() -> Path:
 
 def foresee_distill(before: Outlook, options: Distill, pace: Pace) -> Outlook:
     """The teacher reads, the student learns."""
-    teacher = before.model.parameters
+    teacher = (read(options.teacher) if options.teacher else before.model).parameters
     return _trained(before, options, pace, "distill", FORWARD_AND_BACK * before.model.parameters + FORWARD * teacher)
 
 

@@ -80,5 +80,6 @@ VOCABULARY = Kind(
     foresee,
     takes=("checkpoint",),
     gives="checkpoint",
+    words=True,
     libraries=("tokenizers",),
 )
