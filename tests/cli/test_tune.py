@@ -1,5 +1,6 @@
 """What other verbs make of what was tuned, and the verb where nothing is tried."""
 
+import json
 from importlib import resources
 from pathlib import Path
 
@@ -77,3 +78,20 @@ def test_workloads_that_there_are_not(shell: Shell) -> None:
     done = shell("tune", "guide", "--for", "poems")
     assert done.status == 2
     assert "chat, prefill, many" in done.err
+
+
+def test_explain_says_whose_choice_it_is(shell: Shell) -> None:
+    tune(BETTER)
+    told = json.loads(shell("explain", "guide", "--json", "--parallel", "1").out)
+    choices = {each["name"]: each for each in told["choices"]}
+    assert choices["tune"]["value"] == "penjing prebuilt, 1 threads, kv q8_0"
+    assert "of 2 ways for chat on 2026-01-01" in choices["tune"]["why"]
+    for name, value in (("scheduler", "penjing"), ("threads", 1), ("kv_type", "q8_0")):
+        assert choices[name] == {"name": name, "value": value, "why": "penjing tune chose it", "overridden": False}
+    assert choices["parallel"]["overridden"]
+    assert "penjing tune 选择" in shell("explain", "guide", PENJING_LANGUAGE="zh").out
+    told = json.loads(shell("explain", "guide", "--json", "--scheduler", "llama.cpp").out)
+    assert "leaves no choice" in told["choices"][0]["why"]
+    assert "tune" not in shell("serve", "--explain").out  # nothing was chosen for several at once
+    tune(USUAL)
+    assert "the usual way" in json.loads(shell("explain", "guide", "--json").out)["choices"][0]["why"]

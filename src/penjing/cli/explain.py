@@ -43,7 +43,7 @@ def show(chosen: Chosen, options: EngineOptions, care: Care, *, as_json: bool) -
     from penjing.store.resolve import find
 
     found = find(chosen.name, bits=chosen.bits, allow=care.allow)
-    derived = derive(found, options, found.name, care)
+    derived = derive(found, options, found.name, care, "chat")
     if as_json:
         talk.data_json(as_document(derived))
     else:

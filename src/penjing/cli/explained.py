@@ -39,7 +39,7 @@ def show(engines: Mapping[str, Served], route: RouteOptions, *, as_json: bool) -
 def print_engine(each: Served, *, alone: bool) -> None:
     """One engine, and what is said of it."""
     if each.found is not None:
-        print_table(derive(each.found, each.options, each.name, each.care))
+        print_table(derive(each.found, each.options, each.name, each.care, "many"))
     else:
         talk.data(f"{each.name}  {each.url}")
     rows = [("tags", ", ".join(each.tags))] if each.tags else []
@@ -99,7 +99,7 @@ def document(engines: Mapping[str, Served], route: RouteOptions) -> dict[str, An
 def described(each: Served) -> dict[str, Any]:
     """One engine; `choices` and `memory` where it is a model on this machine."""
     how = (
-        as_document(derive(each.found, each.options, each.name, each.care))
+        as_document(derive(each.found, each.options, each.name, each.care, "many"))
         if each.found is not None
         else {"url": each.url}
     )

@@ -125,10 +125,11 @@ def opened(found: Found, care: Care, path: Path | None = None) -> Opened | None:
     return open_sealed(path, care.means, care.ask)
 
 
-def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Derived:
-    """How it would be run as `name`; a checkpoint is converted first. Raises ModelError, SettingError,
-    DeviceUnavailable, and what `engine` raises."""
+def derive(found: Found, options: EngineOptions, name: str, care: Care, workload: str) -> Derived:
+    """How it would be run as `name` for `workload`, with what `penjing tune` chose; a checkpoint is converted first.
+    Raises ModelError, SettingError, DeviceUnavailable, and what `engine` raises."""
     from penjing.cli.progress import shown
+    from penjing.cli.tune.explaining import explained
     from penjing.engines.llamacpp.prepare import prepare
     from penjing.engines.llamacpp.unsealed import Unsealed
 
@@ -138,13 +139,14 @@ def derive(found: Found, options: EngineOptions, name: str, care: Care) -> Deriv
         return Unsealed(sealed).prepare(name, options)
     with shown() as report:
         path = found.make(report)
-    if usual(options):
-        return prepare(path, name, options, near=found.source)
-    foreseen = other(found, name, options, path)
+    used = tuned(found, options, path, workload)
+    if usual(used):
+        return explained(prepare(path, name, used, near=found.source), found, options, used, path, workload)
+    foreseen = other(found, name, used, path)
     if not hasattr(foreseen, "foresee"):
-        raise Unsupported(feature=f"--explain with --engine {options.engine}", model=name)
+        raise Unsupported(feature=f"--explain with --engine {used.engine}", model=name)
     derived: Derived = asyncio.run(foreseen.foresee())
-    return derived
+    return explained(derived, found, options, used, path, workload)
 
 
 def _require_adapters(found: Found, options: EngineOptions, care: Care) -> None:
