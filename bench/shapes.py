@@ -29,6 +29,10 @@ from penjing.store.resolve import guide
 ROWS = 32
 """Rows that are quantized; a tensor repeats them."""
 WRITE = 64 << 20
+FILE_TYPES = {"F32": gguf.LlamaFileType.ALL_F32} | {
+    f"Q{bits}_K": gguf.LlamaFileType[f"MOSTLY_Q{bits}_K{mix}"] for bits, mix in ((3, "_M"), (4, "_M"), (5, "_M"))
+}
+"""`general.file_type` where it is not called as the tensors' type is."""
 MOST_WORDS = 1 << 30
 TILE = 256
 
@@ -111,6 +115,7 @@ def write(name: str, kind: str, folder: Path, *, hollow: bool = False) -> Path:
     shape, unfinished = SHAPES[name], path.with_suffix(".part")
     writer = gguf.GGUFWriter(unfinished, shape.arch)
     facts(writer, name, shape)
+    writer.add_file_type(FILE_TYPES.get(kind) or gguf.LlamaFileType[f"MOSTLY_{kind}"])
     words(writer, shape.words)
     plain = [fitting(tensor) for tensor in tensors(shape, kind)]
     for tensor in plain:

@@ -6,9 +6,9 @@ import pytest
 
 from penjing.engines.llamacpp import EngineOptions
 from penjing.engines.openvino import extra
-from penjing.engines.openvino.engine import OpenVino
+from penjing.engines.openvino.engine import NotForOpenVino, OpenVino
 from penjing.engines.openvino.extra import OpenVinoMissing
-from penjing.errors import ModelUnsupported, SettingError
+from penjing.errors import SettingError
 from tiny_model import write_tiny_gguf
 
 
@@ -49,5 +49,13 @@ async def test_families_that_its_reader_does_not_know_are_refused(tmp_path: Path
     reader = gguf.GGUFReader(path, "r+")
     reader.fields["general.architecture"].parts[-1][:] = list(b"gemma")
     reader.data.flush()
-    with pytest.raises(ModelUnsupported, match="gemma"):
+    with pytest.raises(NotForOpenVino, match="gemma"):
         await OpenVino(path, "tiny").foresee()
+
+
+async def test_a_file_that_does_not_say_its_type_is_refused(tmp_path: Path, installed: None) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    assert b"general.file_type" not in path.read_bytes()
+    with pytest.raises(NotForOpenVino, match="general.file_type") as refused:
+        await OpenVino(path, "tiny").foresee()
+    assert "--engine openvino" in refused.value.advice("en")

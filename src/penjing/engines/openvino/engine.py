@@ -29,6 +29,13 @@ WHY = "OpenVINO computes with its own kernels and batches by itself"
 SOURCE = "the engine options"
 
 
+class NotForOpenVino(ModelUnsupported):
+    """Facts: `path`, `detail`, `nearest` (families and types that it reads)."""
+
+    template = "OpenVINO does not read {path}: {detail}"
+    hint = "It reads {nearest}; llama.cpp reads this one: leave out --engine openvino"
+
+
 class OpenVino(LlamaCpp):
     """The GGUF at `model`, computed by OpenVINO on the processor; else as LlamaCpp."""
 
@@ -36,7 +43,7 @@ class OpenVino(LlamaCpp):
         return f"OpenVino({str(self.model)!r}, {self._name!r})"
 
     async def foresee(self) -> Derived:
-        """Raises OpenVinoMissing, ModelUnsupported for what its reader does not take, and as LlamaCpp does."""
+        """Raises OpenVinoMissing, NotForOpenVino for what its reader does not take, and as LlamaCpp does."""
         installed = extra.require()
         self._require_options()
         derived = await super().foresee()
@@ -72,20 +79,20 @@ class OpenVino(LlamaCpp):
 
 
 def require_readable(engine: OpenVino) -> None:
-    """Raises ModelUnsupported where OpenVINO's reader would not take the file."""
+    """Raises NotForOpenVino where OpenVINO's reader would not take the file."""
     if detail := unreadable(probe.read(engine.model)):
-        raise ModelUnsupported(path=str(engine.model), detail=detail, nearest=", ".join((*FAMILIES, *TYPES)))
+        raise NotForOpenVino(path=str(engine.model), detail=detail, nearest=", ".join((*FAMILIES, *TYPES)))
 
 
 def unreadable(model: Model) -> str:
     """Why OpenVINO's reader would not take the file; empty where it does."""
     kinds = sorted({tensor.type for tensor in model.tensors} - set(TYPES))
     if model.format != "gguf":
-        return "OpenVINO's reader takes GGUF files"
+        return "it is no GGUF file"
     if model.architecture not in FAMILIES:
-        return f"OpenVINO's reader does not know the architecture {model.architecture}"
+        return f"it does not know the architecture {model.architecture}"
     if kinds:
-        return f"OpenVINO's reader does not know weights in {', '.join(kinds)}"
+        return f"it does not know weights in {', '.join(kinds)}"
     if FILE_TYPE not in model.metadata:
-        return f"OpenVINO's reader needs the key {FILE_TYPE}, which this file has not"
+        return f"its header lacks the key {FILE_TYPE}, which llama.cpp's and penjing's quantizers write"
     return ""
