@@ -14,15 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from penjing import manifest
 from penjing.probe import single
-from penjing.probe.facts import Model
 from penjing.progress import Progress, Report
 from penjing.shrink import lineage, torch_model, work
 from penjing.shrink.checkpoints import Checkpoints
-from penjing.shrink.container import Info
 from penjing.shrink.distill.run import objective
 from penjing.shrink.finetune import adapter, rows
 from penjing.shrink.finetune.faults import Unfinished
@@ -31,10 +27,8 @@ from penjing.shrink.finetune.turns import Counts
 from penjing.shrink.output import require_free
 from penjing.shrink.qat.layout import Layout
 from penjing.shrink.qat.options import Refining
-from penjing.shrink.qat.student import Student, student
-from penjing.shrink.quantize.fields import Bytes, Floats
-from penjing.shrink.quantize.write import WHOLE, kept, rows_of
-from penjing.shrink.stream import Flow, write
+from penjing.shrink.qat.student import student
+from penjing.shrink.qat.written import written
 from penjing.shrink.training import Outcome, Training
 
 
@@ -109,7 +103,7 @@ def refine(
             training.resume(resume if isinstance(resume, Path) else None)
         outcome = training.run(notify)
         after = training.look() if lessons.heldout else None
-        _write(learner, file, output, notify)
+        written(learner, file, output, notify)
     shutil.rmtree(folder, ignore_errors=True)
     return Refined(output, outcome, lessons.counts, before, after, lessons.data)
 
@@ -121,24 +115,3 @@ def _identity(original: Path, start: Path, lessons: Lessons, options: Refining) 
     models = {"model": lineage.parent_digest(original)[:16], "start": manifest.digest(start)[:16]}
     data = " ".join(f"{name}:{digest[:16]}" for name, digest in lessons.data.items())
     return {**facts, **models, "data": data}
-
-
-def _write(learner: Student, start: Model, output: Path, report: Report) -> None:
-    """The file `start` with what was learned in the place of its matrices."""
-    flows = []
-    for tensor in start.tensors:
-        info = Info(tensor.name, tensor.shape, tensor.type)
-        if tensor.name in learner.matrices:
-            flows.append(_flow(info, learner.coded(tensor.name)))
-        else:
-            flows.append(Flow(info, rows_of(start, tensor)))
-    write(output, kept(start, WHOLE), flows, stage="writing", report=report)
-
-
-def _flow(info: Info, blocks: Bytes) -> Flow:
-    """Rows that are coded already: none is read."""
-
-    def read(first: int, last: int) -> Floats:
-        return np.empty((last - first, 0), np.float32)
-
-    return Flow(info, read, lambda some, first: blocks[first : first + len(some)])
