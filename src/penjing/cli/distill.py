@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from penjing.cli.training import going_on, regime, require, resumed, warn_of_licence
 from penjing.cli.usage import UsageFault
 from penjing.cli.verb import argument, option, verb
 
@@ -41,32 +42,11 @@ EXAMPLES = (
 @option("--consent", metavar="TEXT", help="What allows learning from that server's answers; kept in the manifest.")
 @option("--data", metavar="FILE", multiple=True, help="Conversations to learn from, as finetune reads them.")
 @option("--output", "-o", metavar="DIR", help="Write the student into this new folder.")
-@option("--steps", metavar="COUNT", help="Steps at most; 3000 where not given, 0 for no limit but --minutes.")
-@option("--minutes", metavar="COUNT", help="Minutes of computing at most.")
 @option("--rate", metavar="NUMBER", help="Peak learning rate; 1e-4 where not given. Tiny models take 5e-4.")
-@option("--batch", metavar="COUNT", help="Conversations a step; 8 where not given.")
-@option("--accumulate", metavar="COUNT", help="Compute a step in so many passes, to save memory.")
 @option("--divergence", metavar="NAME", help="forward: wherever the teacher gives weight; reverse: only where it does.")
 @option("--temperature", metavar="NUMBER", help="Flatten both before they are compared; 1 where not given.")
 @option("--mix", metavar="SHARE", help="Of the loss on the data's own words; 0 where not given.")
-@option("--length", metavar="TOKENS", help="Longer conversations are cut; 2048 where not given.")
-@option("--pack/--no-pack", default=None, help="Short examples side by side in one row, unseen by each other.")
-@option("--learn", metavar="WHAT", help="answers: only what the assistant says; all: the whole conversation.")
-@option("--heldout", metavar="FILE", help="Conversations to measure on; --held-out of the others where not given.")
-@option("--held-out", metavar="SHARE", help="Of the conversations, kept to measure on; 0.05 where not given.")
-@option("--patience", metavar="COUNT", help="Stop after so many measurements without a better one; 0 for never.")
-@option("--look-every", metavar="STEPS", help="How often it is measured; 100 where not given.")
-@option("--save-every", metavar="STEPS", help="How often the state is kept; 200 where not given.")
-@option("--keep", metavar="COUNT", help="How many of the newest states stay; 2 where not given.")
-@option("--warmup", metavar="SHARE", help="Of the run, until the rate is at its peak; 0.03 where not given.")
-@option("--decay", metavar="NAME", help="How the rate falls: cosine, linear or constant.")
-@option("--weight-decay", metavar="NUMBER", help="Pull weights towards 0 by this share of the rate.")
-@option("--clip", metavar="NUMBER", help="Longest gradient of a step; 1 where not given.")
-@option("--seed", metavar="NUMBER", help="The same seed, the same run.")
-@option("--precision", metavar="NAME", help="f32, bf16, or auto: bf16 where that is faster.")
-@option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")
-@option("--resume", is_flag=True, help="Go on from the last state of a run that was stopped.")
-@option("--resume-from", metavar="FILE", help="Go on from this state.")
+@regime
 @option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 def distill(student: str, **given: Any) -> None:
@@ -89,13 +69,8 @@ def distill(student: str, **given: Any) -> None:
     learner = page if page.suffix == ".json" and page.is_file() else checkpoint(student, care)[1]
     teacher = checkpoint(given["teacher"], care)[1] if given["teacher"] else None
     for folder in (teacher, learner):
-        licence = lineage.licence(folder) if folder and folder.is_dir() else ""
-        if lineage.forbids_derivatives(licence):
-            talk.warn(
-                "The licence of {model} ({licence}) forbids passing on changed versions.",
-                model=str(folder),
-                licence=licence,
-            )
+        if folder and folder.is_dir():
+            warn_of_licence(str(folder), folder)
     result = _run(learner, teacher, options, given)
     if given["as_json"]:
         talk.data_json({"output": str(result.output), **lineage.last(result.manifest)})
@@ -105,9 +80,7 @@ def distill(student: str, **given: Any) -> None:
 
 def _require(given: dict[str, Any]) -> None:
     """Raises UsageFault for what is missing, or contradicts itself."""
-    for name in ("data", "output"):
-        if not given[name]:
-            raise UsageFault(detail=f"--{name} is missing.", path="penjing distill")
+    require(given, "penjing distill", "data", "output")
     if bool(given["teacher"]) == bool(given["teacher_url"]):
         raise UsageFault(detail="One of --teacher and --teacher-url is needed.", path="penjing distill")
     if given["teacher_url"] and not given["teacher_model"]:
@@ -117,29 +90,20 @@ def _require(given: dict[str, Any]) -> None:
 def _run(learner: Path, teacher: Path | None, options: Distilling, given: dict[str, Any]) -> Distilled:
     import os
 
-    from penjing.cli import talk
-    from penjing.cli.progress import shown
     from penjing.files import expanded
     from penjing.shrink.distill import remote
     from penjing.shrink.distill.run import distill as run
-    from penjing.shrink.finetune.run import states
 
     output = expanded(given["output"])
     data = [expanded(each) for each in given["data"]]
-    resume = expanded(given["resume_from"]) if given["resume_from"] else bool(given["resume"])
-    consent: dict[str, object] = {}
-    try:
-        with shown() as report:
-            if given["teacher_url"]:
-                key = given["teacher_key"] or os.environ.get("OPENAI_API_KEY", "")
-                far = remote.Teacher(given["teacher_url"], given["teacher_model"], given["consent"] or "", key)
-                consent = far.agreed
-                data = [remote.ask(far, data, output, report)]
-            return run(learner, data, output, options, teacher=teacher, consent=consent, resume=resume, report=report)
-    except KeyboardInterrupt:
-        if states(output).is_dir():
-            talk.note("Stopped. What was learned is kept; go on with the same command and --resume.")
-        raise
+    more: dict[str, Any] = {"teacher": teacher, "resume": resumed(given)}
+    with going_on(output) as report:
+        if given["teacher_url"]:
+            key = given["teacher_key"] or os.environ.get("OPENAI_API_KEY", "")
+            far = remote.Teacher(given["teacher_url"], given["teacher_model"], given["consent"] or "", key)
+            more["consent"] = far.agreed
+            data = [remote.ask(far, data, output, report)]
+        return run(learner, data, output, options, report=report, **more)
 
 
 def tell(result: Distilled, output: str) -> None:

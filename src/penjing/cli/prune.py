@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from penjing.cli.usage import UsageFault
+from penjing.cli.training import require, warn_of_licence
 from penjing.cli.verb import argument, option, verb
 
 if TYPE_CHECKING:
@@ -41,26 +41,21 @@ EXAMPLES = (
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(model: str, **given: Any) -> None:
     """The door."""
-    from penjing.cli import local, talk
+    from penjing.cli import local
     from penjing.cli.checkpoint import checkpoint
     from penjing.cli.model import require_known_sections
     from penjing.files import expanded
     from penjing.settings import load
-    from penjing.shrink import extra, lineage
+    from penjing.shrink import extra
     from penjing.shrink.prune.prune import PruneOptions
 
     require_known_sections()
-    if not given["output"]:
-        raise UsageFault(detail="--output is missing.", path="penjing prune")
+    require(given, "penjing prune", "output")
     asked = {name: value for name, value in given.items() if name in PruneOptions.__dataclass_fields__}
     options = load(PruneOptions, SECTION, asked).value
     extra.require()
     name, folder = checkpoint(model, local.care(given))
-    licence = lineage.licence(folder)
-    if lineage.forbids_derivatives(licence):
-        talk.warn(
-            "The licence of {model} ({licence}) forbids passing on changed versions.", model=name, licence=licence
-        )
+    warn_of_licence(name, folder)
     _run(folder, expanded(given["output"]), options, given)
 
 

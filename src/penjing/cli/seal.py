@@ -95,12 +95,13 @@ def seal(
 
 def cipher_of(text: str | None) -> Cipher:
     """Raises SettingError."""
-    from penjing.store.seal.form import CIPHERS
+    from penjing.settings import wanted
+    from penjing.store.seal.form import CIPHERS, Cipher
 
     for each in CIPHERS:
         if text in (None, each):
             return each
-    raise SettingError(name="cipher", value=text, wanted=" or ".join(CIPHERS), source="--cipher")
+    raise SettingError(name="cipher", value=text, wanted=wanted(Cipher), source="--cipher")
 
 
 def _lock(means: SealSettings, keyring: bool, name: str, cipher: Cipher) -> Lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
-from penjing.cli.usage import UsageFault
+from penjing.cli.training import going_on, require, warn_of_licence
 from penjing.cli.verb import argument, option, verb
 from penjing.errors import SettingError
 
@@ -56,18 +56,12 @@ def vocabulary(model: str, as_json: bool, **given: Any) -> None:
     from penjing.cli import local
     from penjing.cli.checkpoint import checkpoint
     from penjing.files import expanded
-    from penjing.shrink import extra, lineage
+    from penjing.shrink import extra
 
-    for name in ("add", "output"):
-        if not given[name]:
-            raise UsageFault(detail=f"--{name} is missing.", path="penjing vocabulary")
+    require(given, "penjing vocabulary", "add", "output")
     extra.require("tokenizers", *(extra.TORCH if given["train"] else ()))
     name, folder = checkpoint(model, local.care(given))
-    licence = lineage.licence(folder)
-    if lineage.forbids_derivatives(licence):
-        talk.warn(
-            "The licence of {model} ({licence}) forbids passing on changed versions.", model=name, licence=licence
-        )
+    warn_of_licence(name, folder)
     texts, old = _texts(given["add"]), _texts(given["keep"])
     grown, outcome, losses = _run(folder, texts, old, expanded(given["output"]), given)
     if as_json:
@@ -80,12 +74,11 @@ def vocabulary(model: str, as_json: bool, **given: Any) -> None:
 def _run(
     folder: Path, texts: Sequence[Text], old: Sequence[Text], output: Path, given: dict[str, Any]
 ) -> tuple[Grown, Outcome | None, dict[str, Loss]]:
-    from penjing.cli.progress import shown
     from penjing.shrink.vocabulary.grow import SIZE, grow
 
     size = _count("size", given["size"], SIZE)
     steps = _count("train", given["train"], 0)
-    with shown() as report:
+    with going_on(output) as report:
         if steps:
             grown, outcome = _trained(folder, texts, old, output, size, steps, given, report)
         else:
@@ -105,15 +98,8 @@ def _trained(
 ) -> tuple[Grown, Outcome]:
     from penjing.shrink.vocabulary import embeddings
 
-    rate = _rate(given["rate"])
-    try:
-        return embeddings.grow_and_train(
-            folder, texts, output, size, steps, rate=rate, old=old, resume=given["resume"], report=report
-        )
-    except KeyboardInterrupt:
-        if embeddings.unfinished(output):
-            talk.note("Stopped. What was learned is kept; go on with the same command and --resume.")
-        raise
+    more = {"rate": _rate(given["rate"]), "old": old, "resume": given["resume"], "report": report}
+    return embeddings.grow_and_train(folder, texts, output, size, steps, **more)
 
 
 def _count(name: str, value: str | None, default: int) -> int:

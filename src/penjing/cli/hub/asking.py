@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from penjing.errors import SettingError
 
@@ -29,10 +29,15 @@ def asked(url: str | None) -> Hub:
 
 def up_to(most: float, name: str, text: str) -> float:
     """The number typed after `--name`. Raises SettingError where it is none, or more than `most`."""
+    from msgspec import Meta
+
+    from penjing.settings import wanted
+
     try:
         found = float(text)
     except ValueError:
         found = 0.0
     if not 0 < found <= most:
-        raise SettingError(name=name, value=text, wanted=f"1 to {most:.0f}", source=f"--{name}")
+        number = wanted(Annotated[float, Meta(ge=1, le=most)])
+        raise SettingError(name=name, value=text, wanted=number, source=f"--{name}")
     return found

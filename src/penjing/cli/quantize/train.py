@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penjing.cli import talk
+from penjing.cli.training import going_on
 from penjing.errors import SettingError
 
 if TYPE_CHECKING:
@@ -60,10 +61,8 @@ def train(
     """Quantize (unless an earlier try did), then train. Raises NotACheckpoint, Unfinished, NothingToResume, AnotherRun,
     and what both raise."""
     from penjing.cli.checkpoint import checkpoint
-    from penjing.cli.progress import shown
     from penjing.export.gguf.convert import layout
     from penjing.files import expanded
-    from penjing.shrink.checkpoints import Checkpoints
     from penjing.shrink.finetune.run import states
     from penjing.shrink.qat.run import refine
     from penjing.shrink.steps.training import builtin
@@ -76,15 +75,9 @@ def train(
     else:
         done, fitted = make(start)
     data = [expanded(each) for each in given["data"]] or [builtin()]
-    try:
-        with shown() as report:
-            learned = refine(
-                original, start, data, output, wanted, layout=layout, resume=bool(given["resume"]), report=report
-            )
-    except KeyboardInterrupt:
-        if Checkpoints(folder).all():
-            talk.note("Stopped. What was learned is kept; go on with the same command and --resume.")
-        raise
+    resume = bool(given["resume"])
+    with going_on(output) as report:
+        learned = refine(original, start, data, output, wanted, layout=layout, resume=resume, report=report)
     return replace(done, path=output), fitted, learned
 
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from penjing.amounts import size
 from penjing.errors import InputError, SettingError
+from penjing.settings import wanted
 
 FEWEST, MOST = 1.5, 16.0
+Bits = Annotated[float, Meta(ge=FEWEST, le=MOST)]
 DEFAULT_BITS = 4.5
 
 
@@ -82,7 +87,7 @@ def _bits(text: str) -> float:
     except ValueError:
         found = 0.0
     if not FEWEST <= found <= MOST:
-        raise SettingError(name="bits", value=text, wanted=f"a number from {FEWEST} to {MOST:g}", source="--bits")
+        raise SettingError(name="bits", value=text, wanted=wanted(Bits), source="--bits")
     return found
 
 
