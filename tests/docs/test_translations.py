@@ -16,6 +16,7 @@ from penjing.cli.main import VERBS, penjing
 from penjing.cli.reference import every_command
 from penjing.cli.verb import Verb
 from penjing.language import catalogue
+from test_errors import every_error
 
 SOURCE = Path(__file__).parents[2] / "src" / "penjing"
 SAYING = {"say", "said", "note", "warn", "tell"}
@@ -123,6 +124,13 @@ def test_every_page_of_the_catalogue_is_texts_by_texts() -> None:
     for english, chinese in catalogue("zh").items():
         assert isinstance(chinese, str)
         assert fields(chinese) <= fields(english), english
+
+
+def test_nothing_is_translated_that_nobody_says() -> None:
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py"))
+    said = {node.value for tree in trees for node in ast.walk(tree) if is_text(node)}
+    said |= {text for kind in every_error() for text in (kind.template, kind.hint)}  # some are put together
+    assert sorted(set(catalogue("zh")) - said) == []
 
 
 def test_no_text_is_translated_twice() -> None:

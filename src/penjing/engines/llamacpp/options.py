@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from penjing.errors import SettingError
+from penjing.language import say
 
 DEVICES = ("auto", "cpu", "cuda", "metal", "vulkan")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
@@ -125,7 +126,8 @@ class EngineOptions:
     def _among(self, name: str, known: tuple[str, ...]) -> None:
         value = getattr(self, name)
         if value not in known:
-            raise SettingError(name=name, value=value, wanted="one of " + ", ".join(known), source=SOURCE)
+            wanted = say("one of {choices}", choices=", ".join(known))
+            raise SettingError(name=name, value=value, wanted=wanted, source=SOURCE)
 
 
 def _adapter(entry: str) -> Beside:
