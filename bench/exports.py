@@ -1,6 +1,7 @@
 """Every target, every precision: exported, loaded again by its runtime, compared with the original.
 
-    python bench/exports.py [--folder DIR] [--models NAME ...] [--targets NAME ...] [--again] [--write]
+    python bench/exports.py [--folder DIR] [--models NAME ...] [--targets NAME ...] [--precisions NAME ...]
+                            [--again] [--write]
 
 Models: `guide`, and tiny checkpoints of three families with random weights in their true format (the ones of
 tests/export/gguf, which need torch, transformers, tokenizers and sentencepiece). Each export is made by `penjing
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -40,7 +42,7 @@ MAIN = {"web": "models/*", "litert": "*.tflite"}
 TEXTS = (".json", ".jinja", ".model", ".md", ".txt")
 GGUF = ("q4_k_m", "q8_0", "f16", "f32")
 """Of the target's many types, the common ones."""
-MOST = 900
+MOST = 3600
 """Seconds for one export."""
 HEADINGS = {
     "en": "## Measured\n\n`bench/exports.py`, {cpu}. Compared with the original in float32: two prompts of up to 64 "
@@ -116,7 +118,7 @@ def export(name: str, precision: str, model: str, output: Path) -> None:
     words = ["--target", name, "--precision", precision, "--output", str(output)]
     done = subprocess.run(
         [sys.executable, "-m", "penjing", "export", model, *words, "--check"],
-        capture_output=True, text=True, timeout=MOST, check=False,
+        capture_output=True, text=True, timeout=MOST, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     if done.returncode:
         print(f"{name} {precision} {model}: exit status {done.returncode}\n{done.stderr[-1500:]}", flush=True)
@@ -163,6 +165,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "penjing-exports")
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--targets", nargs="*", default=list(targets()))
+    parser.add_argument("--precisions", nargs="+", help="these alone, where a target has them")
     parser.add_argument("--again", action="store_true", help="make what is there again")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
@@ -171,6 +174,8 @@ def main() -> None:
         for model in options.models:
             for precision in precisions(target(name)):
                 output = options.folder / f"{name}-{model}-{precision}"
+                if options.precisions and precision not in options.precisions:
+                    continue
                 if options.again or not (output / checking.NAME).is_file():
                     export(name, precision, checkpoint(model, options.folder), output)
     found = rows(options.folder)

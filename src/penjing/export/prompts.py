@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penjing.errors import ModelCorrupt
 from penjing.export.check import Prompt
 from penjing.probe.faults import COPY_AGAIN
 from penjing.shrink.texts.known import HELD_OUT, LANGUAGES, builtin
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 LENGTH = 64
 """Tokens of a prompt at most."""
@@ -43,21 +47,22 @@ def encoder(folder: Path) -> Encode:
     TokenizerUnreadable, ShrinkExtraMissing, LoadFailed."""
     path = folder / "tokenizer.json"
     if path.is_file():
-        return _fast(path)
+        made = fast(path)
+        return lambda text: [int(token) for token in made.encode(text).ids]
     from penjing.shrink.torch_model import tokenizer
 
     slow = tokenizer(folder)
     return lambda text: [int(token) for token in slow(text)["input_ids"]]
 
 
-def _fast(path: Path) -> Encode:
+def fast(path: Path) -> Tokenizer:
+    """The tokenizer.json at `path`. Raises TokenizerUnreadable, ShrinkExtraMissing."""
     from penjing.shrink.extra import require
 
     require("tokenizers")
     from tokenizers import Tokenizer
 
     try:
-        fast = Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare ones
         raise TokenizerUnreadable(path=str(path), detail=str(error).splitlines()[0][:200]) from error
-    return lambda text: [int(token) for token in fast.encode(text).ids]

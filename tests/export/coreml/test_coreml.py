@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from tiny_checkpoints import SAMPLES, make  # noqa: E402
 
 from penjing.export import make as exporting  # noqa: E402  after what they need was found
+from penjing.export.calibration import NothingToCalibrate  # noqa: E402
 from penjing.export.coreml import names, verify  # noqa: E402
 from penjing.export.coreml.faults import (  # noqa: E402
     NoBlocks,
     NotAProgram,
-    NothingToCalibrate,
     SequenceTooLong,
     WrongProgram,
 )

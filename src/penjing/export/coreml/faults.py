@@ -41,14 +41,6 @@ class NoBlocks(ModelUnsupported):
     code = "no_blocks"
 
 
-class NothingToCalibrate(InputError):
-    """Facts: `precision`."""
-
-    template = "{precision} is made without calibration text."
-    hint = "Leave --calibration out, or take --precision pal4 or pal6."
-    code = "nothing_to_calibrate"
-
-
 class SequenceTooLong(InputError):
     """Facts: `sequence`, `context`."""
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penjing.export import blocks, calibration
 from penjing.export.coreml import names, verify
 from penjing.export.coreml.convert import convert
-from penjing.export.coreml.faults import NothingToCalibrate, SequenceTooLong
+from penjing.export.coreml.faults import SequenceTooLong
 from penjing.export.coreml.interpreter import Interpreter
 from penjing.export.coreml.palettes import palettize
 from penjing.export.coreml.program import read
-from penjing.export.coreml.quantize import quantize
+from penjing.export.coreml.quantize import block, quantize
 from penjing.export.coreml.stateful import Stateful, halve
 from penjing.export.coreml.toolbox import quiet
 from penjing.export.coreml.verify import Matrix, Weights
@@ -30,8 +31,6 @@ from penjing.progress import Progress, Report, span
 if TYPE_CHECKING:
     from penjing.export.target import Options
 
-WINDOWS, LENGTH = 32, 512
-"""Calibration text, in windows and tokens of one at most."""
 LAYERS = {
     "fp16": Matrix(16),
     "int8": Matrix(8),
@@ -39,6 +38,7 @@ LAYERS = {
     "pal4": Matrix(4, palette=True),
     "pal6": Matrix(6, palette=True),
 }
+CALIBRATED = ("int4", "pal4", "pal6")
 WORDS = Matrix(8)
 """Of the embedding and the head wherever the layers are not in fp16: each of their rows is a word."""
 
@@ -58,17 +58,21 @@ class Written:
 def write(model: Path, package: Path, options: Options, report: Report) -> Written:
     """Write the checkpoint in the folder `model` to `package`, and prove it. Raises NothingToCalibrate,
     SequenceTooLong, ModelError, NotAText, TextTooShort, WrongProgram, DiskFull, and what `report` raises."""
+    calibration.require_calibrated(options, CALIBRATED)
     shape, _ = read_shape(model)
     context = options.tokens(shape.context)
     if options.sequence > context:
         raise SequenceTooLong(sequence=options.sequence, context=context)
-    if options.calibration and not LAYERS[options.precision].palette:
-        raise NothingToCalibrate(precision=options.precision)
     room = context + max(0, options.sequence - 1)
     decoder = weights.load(model, context, rows=room, report=span(report, 0, 0.1))
     wanted = matrices(decoder, options.precision)
-    if LAYERS[options.precision].palette:
-        _palettize(model, decoder, options, span(report, 0.1, 0.6))
+    if options.precision in CALIBRATED:
+        windows = calibration.read(model, options, context)
+        heard = span(report, 0.1, 0.6)
+        if LAYERS[options.precision].palette:
+            palettize(decoder, LAYERS[options.precision].bits, windows, heard)
+        else:
+            blocks.fit(decoder, windows, blocks.signed(4, block(_widths(decoder))), heard, head=False)
     with translated("coreml", model):
         program = _program(decoder, wanted, options, room, span(report, 0.6, 0.9))
         report(Progress(0.9, "writing"))
@@ -100,26 +104,15 @@ def _program(decoder: Decoder, wanted: Mapping[str, Matrix], options: Options, r
     metadata = {names.MODEL_NAME: options.name}
     if decoder.shape.window:
         metadata[names.WINDOW] = str(decoder.shape.window)
-    widths = {decoder.get_parameter(name).shape[1] for name, each in wanted.items() if each == LAYERS["int4"]}
     halve(decoder)
     program = convert(Stateful(decoder, room, options.sequence), metadata)
     bits = {names.constant(name): each.bits for name, each in wanted.items() if each.bits < 16 and not each.palette}
     if not bits:
         return program
     report(Progress(0.7, "quantizing"))
-    return quantize(program, bits, widths)
+    return quantize(program, bits, _widths(decoder))
 
 
-def _palettize(model: Path, decoder: Decoder, options: Options, report: Report) -> None:
-    from penjing.shrink.examples import examples
-    from penjing.shrink.texts.known import CALIBRATION, texts
-    from penjing.shrink.torch_model import tokenizer
-
-    source = texts(str(options.calibration or CALIBRATION))
-    length = min(LENGTH, options.tokens(decoder.shape.context))
-    palettize(
-        decoder,
-        LAYERS[options.precision].bits,
-        examples(source, tokenizer(model), context=length, most=WINDOWS),
-        report,
-    )
+def _widths(decoder: Decoder) -> set[int]:
+    """How long the rows of the layers' matrices are."""
+    return {each.shape[1] for each in decoder.layers.parameters() if each.ndim == 2}

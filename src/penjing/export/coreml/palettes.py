@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from penjing.export.coreml.toolbox import coremltools, quiet
 from penjing.export.decoder.model import Decoder
 from penjing.progress import Progress, Report
-from penjing.shrink.packing import Example
 
 GROUP = 16
 """Rows that share a palette, at most (Apple's advice): a table of 16 halves beside 16 rows costs next to nothing."""
@@ -27,10 +28,10 @@ MEASURING = 0.4
 """The share of the work that measuring takes, about."""
 
 
-def palettize(decoder: Decoder, bits: int, examples: Sequence[Example], report: Report) -> None:
+def palettize(decoder: Decoder, bits: int, windows: Sequence[NDArray[np.int64]], report: Report) -> None:
     """Replace the matrices of `decoder`'s layers by what palettes of `bits` bits can say, and leave word of the tables
     where the converter looks for it. `report` may raise to cancel."""
-    found = importance(decoder, examples, report)
+    found = importance(decoder, windows, report)
     group = math.gcd(GROUP, *(matrix.shape[0] for matrix in _matrices(decoder).values()))
     for done, layer in enumerate(decoder.layers):
         report(Progress(MEASURING + (1 - MEASURING) * done / len(decoder.layers), "clustering"))
@@ -38,8 +39,8 @@ def palettize(decoder: Decoder, bits: int, examples: Sequence[Example], report: 
         _cluster(layer, bits, group, {key.removeprefix(prefix): each for key, each in found.items() if prefix in key})
 
 
-def importance(decoder: Decoder, examples: Sequence[Example], report: Report) -> dict[str, Tensor]:
-    """For each weight of the layers' matrices the mean of its squared gradient over `examples`, 1 on average, under the
+def importance(decoder: Decoder, windows: Sequence[NDArray[np.int64]], report: Report) -> dict[str, Tensor]:
+    """For each weight of the layers' matrices the mean of its squared gradient over `windows`, 1 on average, under the
     matrix's name in `decoder`."""
     matrices = _matrices(decoder)
     squares = {name: torch.zeros_like(matrix) for name, matrix in matrices.items()}
@@ -57,9 +58,9 @@ def importance(decoder: Decoder, examples: Sequence[Example], report: Report) ->
     for name in matrices:
         keep(name)
     try:
-        for done, example in enumerate(examples):
-            report(Progress(MEASURING * done / len(examples), "measuring"))
-            _loss(decoder, torch.from_numpy(example.tokens)).backward()
+        for done, window in enumerate(windows):
+            report(Progress(MEASURING * done / len(windows), "measuring"))
+            _loss(decoder, torch.from_numpy(window)).backward()
     finally:
         for handle in handles:
             handle.remove()

@@ -144,6 +144,16 @@ class Decoder(nn.Module):
 
     def run(self, ids: Tensor, positions: Tensor, mask: Tensor, near: Tensor, update: Update) -> Tensor:
         """As `forward`, with masks [n, seen] that are added to scores: `near` for layers with a window."""
+        x, angles, masks = self.enter(ids, positions, mask, near)
+        for layer, sliding in zip(self.layers, self.shape.sliding, strict=True):
+            x = layer(x, angles[sliding], masks[sliding], update)
+        return self.leave(x)
+
+    def enter(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, near: Tensor
+    ) -> tuple[Tensor, list[tuple[Tensor, ...]], list[Tensor]]:
+        """What layers begin with: values [1, n, width]; then rotations and masks, each for layers that see everything
+        and for those with a window."""
         shape = self.shape
         x = self.embedding(ids)
         if shape.embedding_scale != 1:
@@ -153,12 +163,13 @@ class Decoder(nn.Module):
         angles = [
             tuple(each.to(x.dtype) for each in rotary(positions)) for rotary in (self.rotary, self.rotary_sliding)
         ]
-        for layer, sliding in zip(self.layers, shape.sliding, strict=True):
-            x = layer(x, angles[sliding], wide[sliding], update)
-        logits = self.head(self.norm(x))
-        if shape.logit_cap:
-            logits = torch.tanh(logits / shape.logit_cap) * shape.logit_cap
-        return logits
+        return x, angles, wide
+
+    def leave(self, x: Tensor) -> Tensor:
+        """Logits of what the last layer gave."""
+        logits: Tensor = self.head(self.norm(x))
+        cap = self.shape.logit_cap
+        return torch.tanh(logits / cap) * cap if cap else logits
 
 
 def causal(positions: Tensor, seen: int, window: int) -> Tensor:

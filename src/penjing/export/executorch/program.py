@@ -1,5 +1,5 @@
-"""The decoder as an ExecuTorch program: exported by torch, its weights quantized by torchao, its arithmetic handed to
-XNNPACK.
+"""The decoder as an ExecuTorch program: exported by torch, its weights kept as torchao keeps them, its arithmetic
+handed to XNNPACK.
 
 The cache is inside, as buffers that the program writes to. One call reads up to `chunk` tokens and gives the logits
 after the last: the memory for everything is planned when the program is made, and logits of a whole chunk would be
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from penjing.export.blocks import Blocks
 from penjing.export.decoder.model import Decoder
 from penjing.export.executorch.names import POSITION, TOKENS
 from penjing.export.hush import hushed
@@ -24,6 +25,8 @@ from penjing.export.hush import hushed
 GROUP = 32
 """Weights that share a scale at 4 bits (XNNPACK's `qb4w` kernels take multiples of 32)."""
 WEIGHTS = {"8da8w": 8, "8da4w": 4}
+FAINT = 1e-9
+"""The scale of a block of zeros: any number but 0."""
 
 
 class Last(nn.Module):
@@ -67,28 +70,40 @@ class Conversation(nn.Module):
         return logits[:, 0]
 
 
-def quantize(decoder: Decoder, precision: str) -> None:
-    """Give the matrices of `decoder` fewer bits, in place: activations are made 8 bits while the program runs (`8da`),
-    weights keep 8 with a scale for each row, or 4 with one for every GROUP (8 where a row is not whole groups long).
-    Embeddings keep 8 bits."""
+def quantize(decoder: Decoder, settled: Mapping[str, Blocks]) -> None:
+    """Give the matrices of `decoder` fewer bits, in place: activations are made 8 bits while the program runs (`8da`);
+    weights are the numbers that `settled` has by their names, the others keep 8 bits with a scale for each row, and so
+    do embeddings."""
     with hushed():
         from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
-        from torchao.quantization.granularity import PerAxis, PerGroup
-
-    def grouped(module: nn.Module, _: str) -> bool:
-        return WEIGHTS[precision] == 4 and isinstance(module, nn.Linear) and module.in_features % GROUP == 0
+        from torchao.quantization.granularity import PerAxis
 
     def whole(module: nn.Module, name: str) -> bool:
-        return isinstance(module, nn.Linear) and not grouped(module, name)
+        return isinstance(module, nn.Linear) and f"{name}.weight" not in settled
 
-    def dynamic(dtype: torch.dtype, granularity: Any) -> Any:
-        return Int8DynamicActivationIntxWeightConfig(weight_dtype=dtype, weight_granularity=granularity)
-
+    rows = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int8, weight_granularity=PerAxis(0))
     embeddings = IntxWeightOnlyConfig(weight_dtype=torch.int8, granularity=PerAxis(0))
     with hushed():
-        quantize_(decoder, dynamic(torch.int8, PerAxis(0)), filter_fn=whole)
-        quantize_(decoder, dynamic(torch.int4, PerGroup(GROUP)), filter_fn=grouped)
+        quantize_(decoder, rows, filter_fn=whole)
+        for name, matrix in settled.items():
+            _settle(decoder.get_submodule(name.removesuffix(".weight")), matrix)
         quantize_(decoder, embeddings, filter_fn=lambda module, _: isinstance(module, nn.Embedding))
+
+
+def _settle(linear: nn.Module, matrix: Blocks) -> None:
+    """Give `linear` the numbers of `matrix` as torchao keeps those of 4 bits with activations of 8."""
+    from torchao.quantization import IntxUnpackedToInt8Tensor
+
+    kept = IntxUnpackedToInt8Tensor.from_hp(
+        matrix.weight(),
+        (1, matrix.numbers.shape[2]),
+        torch.int4,
+        activation_quantization="int8_asym_per_token",
+        intx_choose_qparams_algorithm=None,
+        custom_scale=torch.where(matrix.scales == 0, FAINT, matrix.scales),
+        custom_zero_point=matrix.middles,
+    )
+    linear.weight = nn.Parameter(kept, requires_grad=False)
 
 
 def trace(decoder: Decoder, *, context: int, chunk: int) -> torch.export.ExportedProgram:

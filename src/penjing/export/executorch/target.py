@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MODEL = "model.pte"
 TOKENIZER = "tokenizer.json"
+CALIBRATED = ("8da4w",)
 CHUNK = 128
 """Tokens that one call reads at most, unless said otherwise: their memory is planned when the program is made."""
 
@@ -35,27 +36,34 @@ class ExecuTorch:
     packages: ClassVar[tuple[str, ...]] = ("torch", "executorch", "torchao")
     precisions: ClassVar[Mapping[str, float]] = {"8da8w": 8.0, "8da4w": 4.5, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
-    uses: ClassVar[tuple[str, ...]] = ("context", "sequence")
+    uses: ClassVar[tuple[str, ...]] = ("context", "sequence", "calibration")
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
-        """The program, the tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
+        """The program, the tokenizer and starters. Raises NothingToCalibrate, NotAText, TextTooShort, ModelError,
+        DiskFull, and what `report` raises."""
+        from penjing.export import blocks, calibration
         from penjing.export.decoder import weights
         from penjing.export.decoder.shape import read
-        from penjing.export.executorch.program import WEIGHTS, lower, quantize, save, trace
+        from penjing.export.executorch.program import GROUP, WEIGHTS, lower, quantize, save, trace
 
+        calibration.require_calibrated(options, CALIBRATED)
         heard = report or _silent
         context = options.tokens(read(model)[0].context)
         decoder = weights.load(model, context, report=span(heard, 0, 0.1))
         chunk, vocabulary = min(options.sequence or CHUNK, context), decoder.vocabulary
         spoken = manner.read(model)
+        settled = {}
+        if options.precision in CALIBRATED:
+            windows = calibration.read(model, options, context)
+            settled = blocks.fit(decoder, windows, blocks.signed(4, GROUP), span(heard, 0.1, 0.3), head=True)
         if options.precision in WEIGHTS:
-            heard(Progress(0.1, "quantizing"))
+            heard(Progress(0.3, "quantizing"))
             with translated(self.name, model):
-                quantize(decoder, options.precision)
-        heard(Progress(0.2, "exporting"))
+                quantize(decoder, settled)
+        heard(Progress(0.35, "exporting"))
         with translated(self.name, model):
             program = trace(decoder, context=context, chunk=chunk)
-        heard(Progress(0.4, "converting"))
+        heard(Progress(0.5, "converting"))
         told = methods(spoken, vocabulary, context, chunk)
         with translated(self.name, model):
             made = lower(program, told, quantized=options.precision in WEIGHTS)

@@ -1,8 +1,8 @@
 """Fewer bits for a `.tflite`'s weights, by Google's ai-edge-quantizer. Activations stay float32 between operators and
 become 8 bits inside the matrix products (dynamic range).
 
-`int8`: a scale for each row. `int4`: a scale for every BLOCK weights of a row; embeddings keep 8 bits, since a lookup
-has no blocks.
+`int8`: a scale for each row. `int4`: a scale for every BLOCK weights of a row, which come settled on its grid
+(`penjing.export.blocks`) and are found there again; embeddings keep 8 bits, since a lookup has no blocks.
 
 Does not know: what the model computes.
 """

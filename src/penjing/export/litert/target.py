@@ -22,6 +22,7 @@ from penjing.progress import Progress, Report, span
 MODEL = "model.tflite"
 BUNDLE = "model.litertlm"
 TOKENIZER = "tokenizer.json"
+CALIBRATED = ("int4",)
 CHUNK = 128
 """Tokens that prefill reads at once, unless said otherwise."""
 
@@ -40,24 +41,29 @@ class LiteRT:
     )
     precisions: ClassVar[Mapping[str, float]] = {"int8": 8.0, "int4": 4.5, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
-    uses: ClassVar[tuple[str, ...]] = ("context", "sequence")
+    uses: ClassVar[tuple[str, ...]] = ("context", "sequence", "calibration")
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
-        """The model, its bundle, its tokenizer and starters. Raises ModelError, DiskFull, and what `report` raises."""
+        """The model, its bundle, its tokenizer and starters. Raises NothingToCalibrate, NotAText, TextTooShort,
+        ModelError, DiskFull, and what `report` raises."""
+        from penjing.export import blocks, calibration
         from penjing.export.decoder import weights
         from penjing.export.decoder.shape import read
         from penjing.export.litert.convert import convert, guard, require_blocks, untie
 
+        calibration.require_calibrated(options, CALIBRATED)
         heard = report or _silent
         context = options.tokens(read(model)[0].context)
         decoder = weights.load(model, context, report=span(heard, 0, 0.1))
         chunk = min(options.sequence or CHUNK, context)
         whole = output / MODEL if options.precision not in PRECISIONS else output / "float32.tflite"
-        if options.precision == "int4":
+        if options.precision in CALIBRATED:
             require_blocks(decoder, model, BLOCK)
             untie(decoder)
+            windows = calibration.read(model, options, context)
+            blocks.fit(decoder, windows, blocks.signed(4, BLOCK), span(heard, 0.1, 0.4), head=True)
             guard(decoder, BLOCK)
-        heard(Progress(0.1, "converting"))
+        heard(Progress(0.4, "converting"))
         with translated(self.name, model):
             convert(decoder, whole, context=context, chunk=chunk)
         if whole.name != MODEL:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MODEL, DATA = "model.onnx", "model.onnx.data"
 TOKENIZER = "tokenizer.json"
+CALIBRATED = ("int4",)
 ONE_FILE = 1_800_000_000
 """Bytes above which weights lie in a file of their own: protobuf ends at 2 GiB."""
 
@@ -37,29 +38,36 @@ class Onnx:
     packages: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnxruntime")
     precisions: ClassVar[Mapping[str, float]] = {"int4": 4.5, "int8": 8.5, "fp16": 16.0, "fp32": 32.0}
     takes: ClassVar[Literal["checkpoint", "gguf"]] = "checkpoint"
-    uses: ClassVar[tuple[str, ...]] = ("context",)
+    uses: ClassVar[tuple[str, ...]] = ("context", "calibration")
 
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
-        """The graph, GenAI's files and starters. Raises ModelError, DiskFull, and what `report` raises."""
+        """The graph, GenAI's files and starters. Raises NothingToCalibrate, NotAText, TextTooShort, ModelError,
+        DiskFull, and what `report` raises."""
+        from penjing.export import blocks, calibration
         from penjing.export.decoder import weights
         from penjing.export.decoder.shape import read
         from penjing.export.onnx.graph import build
-        from penjing.export.onnx.quantize import quantize
+        from penjing.export.onnx.quantize import BLOCK, quantize
 
+        calibration.require_calibrated(options, CALIBRATED)
         heard = report or _silent
         shape, config = read(model)
         context = _context(shape, options)
-        decoder = weights.load(model, context, report=span(heard, 0, 0.2))
+        decoder = weights.load(model, context, report=span(heard, 0, 0.1))
         vocabulary, tied = decoder.vocabulary, decoder.tied
-        heard(Progress(0.2, "converting"))
+        settled = {}
+        if options.precision in CALIBRATED:
+            windows = calibration.read(model, options, context)
+            settled = blocks.fit(decoder, windows, blocks.shifted(4, BLOCK), span(heard, 0.1, 0.4), head=False)
+        heard(Progress(0.4, "converting"))
         whole = options.precision in ("fp16", "fp32")
         with translated(self.name, model):
             graph = build(decoder, half=options.precision == "fp16", share=whole)
             del decoder
             if not whole:
-                heard(Progress(0.6, "quantizing"))
-                graph = quantize(graph, 4 if options.precision == "int4" else 8, tied=tied)
-        heard(Progress(0.8, "writing"))
+                heard(Progress(0.7, "quantizing"))
+                graph = quantize(graph, settled, tied=tied)
+        heard(Progress(0.9, "writing"))
         _save(graph, output)
         spoken = manner.read(model)
         genai.write(model, output, MODEL, shape, config, spoken, context)
