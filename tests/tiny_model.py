@@ -46,9 +46,10 @@ def byte_letters() -> list[str]:
 
 
 def write_tiny_gguf(path: Path, shape: Shape | None = None, *, pooling: int | None = None) -> Path:
-    """Write a llama GGUF of `shape` in f32 with random weights; returns `path`."""
-    shape = shape or Shape()
-    writer = gguf.GGUFWriter(path, "llama")
+    """Write a llama GGUF of `shape` in f32 with random weights; returns `path`. One that ranks is a Qwen3 with the head
+    of Qwen3-Reranker: of the architectures with such a head it is the nearest."""
+    shape, ranks = shape or Shape(), pooling == gguf.PoolingType.RANK
+    writer = gguf.GGUFWriter(path, "qwen3" if ranks else "llama")
     writer.add_name("tiny")
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)
@@ -62,8 +63,10 @@ def write_tiny_gguf(path: Path, shape: Shape | None = None, *, pooling: int | No
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     if pooling is not None:
         writer.add_pooling_type(gguf.PoolingType(pooling))
+    if ranks:
+        writer.add_classifier_output_labels(["yes", "no"])
     _add_tokenizer(writer)
-    for name, value in _tensors(shape, 256 + len(MARKS)):
+    for name, value in [*_tensors(shape, 256 + len(MARKS)), *(_ranking(shape) if ranks else ())]:
         writer.add_tensor(name, value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -109,6 +112,13 @@ def _tensors(shape: Shape, vocabulary: int) -> list[tuple[str, np.ndarray]]:
             (block + "ffn_down.weight", weights(shape.width, shape.feed_forward)),
         ]
     return tensors
+
+
+def _ranking(shape: Shape) -> list[tuple[str, np.ndarray]]:
+    """What a model that ranks has more."""
+    norms = [f"blk.{layer}.attn_{part}_norm.weight" for layer in range(shape.layers) for part in "qk"]
+    head = np.random.default_rng(shape.seed).standard_normal((2, shape.width), dtype=np.float32)
+    return [("cls.output.weight", head), *((name, np.ones(shape.head, np.float32)) for name in norms)]
 
 
 def split_gguf(path: Path, folder: Path, count: int) -> None:

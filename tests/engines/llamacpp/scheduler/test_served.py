@@ -21,7 +21,10 @@ from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.engines.llamacpp.prepare import prepare
 from penjing.errors import SettingError
 from tiny_lora import write_tiny_lora
+from tiny_model import write_tiny_gguf
 
+RANK = 4
+"""llama.h, LLAMA_POOLING_TYPE_RANK."""
 HELLO = [{"role": "user", "content": "hello there, my friend, how are you today?"}]
 WEATHER = [{"role": "user", "content": "What is the weather in Paris?"}]
 TOOLS = [
@@ -98,18 +101,31 @@ async def test_the_same_words_as_the_other_scheduler(guide: Path) -> None:
             assert [top["token"] for top in mine["top_logprobs"]] == [top["token"] for top in other["top_logprobs"]]
 
 
+DRAWN: list[dict[str, Any]] = [
+    {"samplers": ["temperature"]},
+    {"samplers": ["top_k", "adaptive_p"], "adaptive_target": 0.3},
+    {"samplers": ["adaptive_p", "top_p"], "adaptive_target": 0.6, "adaptive_decay": 0.5},
+    {"mirostat": 2, "mirostat_tau": 3},
+]
+"""Draws whose every token turns on small differences: with a model in float32 they are the same."""
+
+
 async def test_adapters_vectors_and_several_answers_as_the_other_scheduler(tiny: Path, tmp_path: Path) -> None:
     lora = write_tiny_lora(tmp_path / "lora.gguf", scale=3.0)
     greedy = {"messages": HELLO, "max_tokens": 12, "temperature": 0, "ignore_eos": True}
     weights: list[list[dict[str, Any]]] = [[], [{"id": 0, "scale": 1.0}], [{"id": 0, "scale": 0.5}], []]
     found: list[Any] = []
     for scheduler in ("llama.cpp", "penjing"):
-        options = {"lora": (f"odd={lora}",), "embeddings": True, "max_context": 512, "parallel": 3}
+        options = {"lora": (f"odd={lora}",), "embeddings": True, "max_context": 512, "parallel": 3, "kv_type": "f32"}
         async with running(tiny, scheduler=scheduler, **options) as (one, client):
             assert [name for name, _ in one.capabilities.adapters] == ["odd"]
             assert one.capabilities.embeddings
+            # llama.cpp's server may go on from what a slot computed with other adapters.
+            greedy["cache_prompt"] = scheduler == "penjing"
             asked = [answer(client, **greedy, lora=each) for each in weights]  # at once, each with its own
             said = [each["choices"][0]["message"]["content"] for each in await asyncio.gather(*asked)]
+            drawn = [await answer(client, **{**greedy, "temperature": 1, "seed": 5, **each}) for each in DRAWN]
+            said += [each["choices"][0]["message"]["content"] for each in drawn]
             several = await answer(client, **{**greedy, "temperature": 1, "seed": 5}, n=2, lora=[])
             assert {choice["index"] for choice in several["choices"]} == {0, 1}
             assert len({choice["message"]["content"] for choice in several["choices"]}) == 2
@@ -120,10 +136,43 @@ async def test_adapters_vectors_and_several_answers_as_the_other_scheduler(tiny:
             found.append((said, np.array([each["embedding"] for each in vectors["data"]]), coded, vectors["usage"]))
     (theirs, vectors, coded, usage), (ours, found_vectors, found_coded, found_usage) = found
     assert ours == theirs
-    assert len(set(ours)) == 3
+    assert len(set(ours)) == 3 + len(DRAWN)
     assert np.allclose(found_vectors, vectors, atol=1e-4)
     assert np.allclose(found_coded, coded, atol=1e-4)
     assert found_usage == usage
+
+
+async def test_rerank_and_adapters_as_the_other_scheduler(tiny: Path, tmp_path: Path) -> None:
+    ranker = write_tiny_gguf(tmp_path / "ranker.gguf", pooling=RANK)
+    lora = write_tiny_lora(tmp_path / "lora.gguf", scale=3.0)
+    body = {
+        "query": "what is a cache",
+        "documents": ["a cache", "keys and values are kept in a cache", "hello", "a cache"],
+    }
+    found: list[Any] = []
+    for scheduler in ("llama.cpp", "penjing"):
+        async with running(ranker, scheduler=scheduler, parallel=2, max_context=256) as (one, client):
+            assert one.capabilities.rerank
+            assert not one.capabilities.embeddings
+            async with client.post("/v1/rerank", json=body) as response:
+                told = await response.json()
+            async with client.post("/v1/rerank", json={**body, "top_n": 2}) as response:
+                two = (await response.json())["results"]
+            async with client.post("/v1/embeddings", json={"input": "x"}) as response:
+                refused = response.status
+        scores = {each["index"]: each["relevance_score"] for each in told["results"]}
+        assert [each["index"] for each in two] == [each["index"] for each in told["results"]][:2]
+        options = {"lora": (f"odd={lora}", f"{lora}=0.5"), "max_context": 256, "parallel": 1}
+        async with running(tiny, scheduler=scheduler, **options) as (_, client):
+            async with client.get("/lora-adapters") as response:
+                adapters = [(each["id"], Path(each["path"]).name, each["scale"]) for each in await response.json()]
+            said = (await answer(client, messages=HELLO, max_tokens=8, temperature=0))["choices"][0]["message"]
+        found.append((scores, adapters, said["content"]))
+    assert refused == 400  # the other answers with its scores as vectors; the gateway refuses for both
+    (theirs, *others), (ours, *mine) = found
+    assert mine == others
+    assert ours == {index: pytest.approx(score, abs=5e-3) for index, score in theirs.items()}
+    assert len({round(score, 4) for score in ours.values()}) == 3  # of which two documents are the same
 
 
 async def test_thoughts_have_their_budget(guide: Path) -> None:

@@ -75,3 +75,4 @@ def test_bytes_that_are_no_letters() -> None:
     speech = Speech(BYTES)
     assert speech.hear(Said(0xE7)).content == ""
     assert speech.hear(Said(ord("x"), LENGTH)).content == "\ufffdx"
+    assert Speech(BYTES).hear(Said(0xE7, LENGTH)).content == ""

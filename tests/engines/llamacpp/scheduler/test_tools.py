@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.llamacpp.scheduler.bound import bound
 from penjing.engines.llamacpp.scheduler import families, forcing
 from penjing.engines.llamacpp.scheduler.families import Family
 from penjing.engines.llamacpp.scheduler.tools import Call, Calls
 from penjing.errors import InvalidRequest
 from penjing.native.model import Model
-from penjing.native.sampler import Sampler, Sampling
 from penjing.store.resolve import guide
 
 FAMILIES = {family.name: family for family in families.families()}
@@ -125,20 +124,8 @@ def test_which_family(template: str) -> None:
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_a_call_that_must_be_is_one(name: str) -> None:
     """A text of the family's form is all that the grammar lets through, whatever the model would say."""
-    parameters = {"type": "object", "properties": {"a": {"const": "x"}}, "required": ["a"]}
-    tools = [{"function": {"name": "f", "parameters": parameters | {"additionalProperties": False}}}]
-    family = FAMILIES[name]
-    with Model(guide(), vocabulary_only=True) as model:
-        logits = np.zeros(model.vocabulary_size, np.float32)
-        logits[[token for token in range(len(logits)) if model.piece(token).startswith(b"<")]] = 9
-        raw = b""
-        sampling = Sampling(temperature=1, seed=1, grammar=forcing.required(family, tools, model))
-        with Sampler(model, sampling) as sampler:
-            while (token := sampler.choose(logits)) not in model.ends and len(raw) < 1000:
-                sampler.accept(token)
-                raw += model.piece(token, special=True)
-    said = raw.decode()
-    content, calls = heard(family, said, [])
+    said = bound(FAMILIES[name])
+    content, calls = heard(FAMILIES[name], said, [])
     assert content == "", said
     assert [call.name for call in calls] == ["f"]
     assert set(json.loads(calls[0].arguments)) <= {"a"}

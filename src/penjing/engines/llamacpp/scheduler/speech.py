@@ -62,7 +62,7 @@ class Speech:
         raw = b""
         if said.token >= 0 and said.finish != STOP:
             raw = self._model.piece(said.token, special=said.token in self._shown)
-        new = self._bytes.decode(raw, final=bool(said.finish or said.error))
+        new = self._bytes.decode(raw)  # half a letter at the end is not said, as llama.cpp's server does
         if self._budget:
             self._budget.hear(new)
         text = self._held + new
