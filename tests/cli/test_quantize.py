@@ -57,6 +57,9 @@ def test_types_that_were_given(here: Path, capsys: pytest.CaptureFixture[str]) -
         (("--bits", "4", "--text", "none"), 2, "measured on text"),
         (("--preset", "Q8_0", "--imatrix", "tiny.gguf"), 3, "no importance matrix"),
         (("--preset", "Q8_0", "--text", "none", "--threads", "no"), 2, "whole number"),
+        (("--preset", "Q8_0", "--rounding", "odd"), 2, "feedback, autoround"),
+        (("--preset", "Q8_0", "--iterations", "9"), 2, "beside --rounding autoround"),
+        (("--preset", "Q8_0", "--rounding", "autoround", "--train", "9"), 2, "--train"),
     ],
 )
 def test_what_cannot_be(

@@ -63,7 +63,7 @@ def train(
     from penjing.cli.checkpoint import checkpoint
     from penjing.export.gguf.convert import layout
     from penjing.files import expanded
-    from penjing.shrink.finetune.run import states
+    from penjing.shrink.finetune.attempt import states
     from penjing.shrink.qat.run import refine
     from penjing.shrink.steps.training import builtin
 
@@ -71,7 +71,7 @@ def train(
     folder = states(output)
     start, fitted = folder / START, None
     if _goes_on(folder, output, given):
-        done = _known(start)
+        done = known(start)
     else:
         done, fitted = make(start)
     data = [expanded(each) for each in given["data"]] or [builtin()]
@@ -104,7 +104,7 @@ def _goes_on(folder: Path, output: Path, given: dict[str, Any]) -> bool:
     return False
 
 
-def _known(path: Path) -> Quantized:
+def known(path: Path) -> Quantized:
     """What an earlier try wrote."""
     from collections import Counter
 

@@ -52,6 +52,8 @@ PATH = "penjing quantize"
 @option("--imatrix", metavar="FILE", help="Use this importance matrix (llama-imatrix's GGUF form) instead of a text.")
 @option("--save-imatrix", metavar="FILE", help="Keep the importance matrix that was measured, for other programs too.")
 @option("--plain", is_flag=True, help="Round each number by itself, as llama-quantize does: faster, loses more.")
+@option("--rounding", metavar="NAME", help="feedback (errors are carried over), or autoround: learned. Needs torch.")
+@option("--iterations", metavar="COUNT", help="Of --rounding autoround: steps for each layer; 200 where not given.")
 @option("--train", metavar="STEPS", help="Then train what is quantized: at 2 and 3 bits that loses less. Needs torch.")
 @option("--data", metavar="FILE", multiple=True, help="What --train learns from; the built-in text where not given.")
 @option("--rate", metavar="NUMBER", help="Of --train: how far a number moves in a step, of the way to its next code.")
@@ -67,6 +69,7 @@ PATH = "penjing quantize"
 def quantize(model: str, as_json: bool, **given: Any) -> None:
     """The door."""
     from penjing.cli import local
+    from penjing.cli.quantize import rounding
     from penjing.cli.quantize.shown import document, tell
     from penjing.cli.quantize.train import options as training_of
     from penjing.cli.quantize.train import tell as tell_learned
@@ -77,6 +80,7 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
     from penjing.shrink.output import require_free
 
     wanted = wish(given["to"], given["bits"], given["preset"], given["types"])
+    how, rounded = rounding.options(given), None
     training, learned = training_of(given), None
     care = local.care(given)
     name, source = source_of(model, care)
@@ -84,21 +88,27 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
     require_free(output)
     try:
         with alone(output):
-            if training is None:
-                done, fitted = _run(source, output, wanted, given)
-            else:
-                made = partial(_run, source, wanted=wanted, given=given)
+            made = partial(_run, source, wanted=wanted, given=given)
+            if how is not None:
+                windows = _windows(source, given["text"], given["imatrix"])
+                done, fitted, rounded = rounding.learn(model, output, how, windows, given, care, made)
+            elif training is not None:
                 done, fitted, learned = train(model, output, training, given, care, made)
+            else:
+                done, fitted = made(output)
     except KeyboardInterrupt:
         talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
         raise
     if as_json:
         page = document(source, done, fitted)
-        talk.data_json({**page, "training": learned.found} if learned else page)
+        page |= {"training": learned.found} if learned else {}
+        talk.data_json({**page, "rounding": rounded.found} if rounded else page)
         return
     tell(source, done, fitted)
     if learned:
         tell_learned(learned)
+    if rounded:
+        rounding.tell(rounded)
     talk.data(str(output))
 
 

@@ -18,6 +18,7 @@ from penjing.language import say
 from penjing.plan.quality import grade
 from penjing.shrink.planning import Planned
 from penjing.shrink.recipe import chosen, values
+from penjing.shrink.report.page import listed
 from penjing.shrink.run import entry
 from penjing.shrink.steps.kind import Loss, Outlook, Seconds
 
@@ -40,15 +41,9 @@ def _head() -> tuple[str, ...]:
 
 def _row(number: int, planned: Planned) -> tuple[str, ...]:
     after = planned.after
-    options = ", ".join(f"{name} {_short(value)}" for name, value in chosen(planned.step).items())
+    options = ", ".join(f"{name} {listed(value)}" for name, value in chosen(planned.step).items())
     about = say(planned.kind.about)
     return str(number), about, size(after), loss(after.loss), time(after.seconds), options
-
-
-def _short(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
-    return str(value)
 
 
 def _sums(ordered: Ordered) -> Iterator[tuple[str, str]]:

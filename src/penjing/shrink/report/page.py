@@ -119,6 +119,11 @@ def sentences(result: Result) -> Iterator[Said]:
             high=f"{foreseen.high:.2g}",
             loss=f"{loss:.2g}",
         )
+    if loss is None and any(each.kind.words for each in result.taken):
+        yield said(
+            "Words were added: its predictions cannot be compared with the original's one by one, so there is no "
+            "picture of size against quality."
+        )
     if lineage.forbids_derivatives(result.order.licence):
         yield said("Its licence ({licence}) forbids to pass changed copies on.", licence=result.order.licence)
 
@@ -174,12 +179,17 @@ def cells(result: Result, at: int, taken: Taken) -> dict[str, Any]:
     told = [(name, value) for name, value in taken.found.items() if isinstance(value, (int, float, str))]
     return {
         "name": said(taken.kind.about),
-        "options": ", ".join(f"{name} {value}" for name, value in chosen(taken.step).items()),
+        "options": ", ".join(f"{name} {listed(value)}" for name, value in chosen(taken.step).items()),
         "size": human(planned.bytes),
         "expected": str(timedelta(seconds=round(planned.seconds.likely))),
         "took": str(timedelta(seconds=round(taken.seconds))),
         "found": "" if taken.kind.looks else ", ".join(f"{name} {short(value)}" for name, value in told[:FEW]),
     }
+
+
+def listed(value: object) -> str:
+    """An option as people read it."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def short(value: float | str) -> str:

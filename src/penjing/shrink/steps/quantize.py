@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,7 @@ from penjing.probe.tensor import Tensor
 from penjing.progress import Report, span
 from penjing.shrink import container
 from penjing.shrink.container import Info
+from penjing.shrink.qat.layout import Layout
 from penjing.shrink.quantize.errors import candidates
 from penjing.shrink.quantize.faults import BudgetTooSmall
 from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantizable
@@ -37,6 +38,7 @@ CONVERTING, READING, UNTRAINED = 0.1, 0.2, 0.4
 """Of the time: a checkpoint folder has become a GGUF file; columns have been measured; what is trained is there."""
 LEARNING = 8.0 / 8000.0
 """How long training takes for a weight and token, against coding the weight."""
+LEARNED = "learned.gguf"
 EXAMPLES, LENGTH = 8, 256
 """Of a step of training, about."""
 HEADER_SHARE = 0.55
@@ -62,7 +64,7 @@ class NoCheckpoint(ModelUnsupported):
     """Facts: `path`."""
 
     template = "{path} cannot be trained: that takes a checkpoint, config.json with .safetensors files."
-    hint = "Leave train out of the step, or begin with the model's checkpoint."
+    hint = "Leave train and rounding out of the step, or begin with the model's checkpoint."
     code = "checkpoint_needed"
 
 
@@ -71,7 +73,8 @@ class Quantize:
     """One of `to` (bytes of the file: 1.5GB), `bits` a weight on average, and `preset`, a mixture of llama.cpp's; 4.5
     bits where nothing is said. `texts` are what columns are measured on: files or built-in ones, `windows`
     windows of all together. `train` steps of quantization-aware training follow, on the examples in the files `data`
-    (none: the built-in calibration text): that takes a checkpoint."""
+    (none: the built-in calibration text): that takes a checkpoint, as `rounding` "autoround" does, which learns to
+    round layer by layer, `iterations` steps for each ("feedback": errors are carried over, nothing is learned)."""
 
     to: str = ""
     bits: Annotated[float, msgspec.Meta(ge=1.5, le=16)] | None = None
@@ -80,8 +83,12 @@ class Quantize:
     windows: Annotated[int, msgspec.Meta(ge=4)] = 96
     train: Annotated[int, msgspec.Meta(ge=0)] = 0
     data: tuple[Path, ...] = ()
+    rounding: Literal["feedback", "autoround"] = "feedback"
+    iterations: Annotated[int, msgspec.Meta(ge=1)] = 200
 
     def __post_init__(self) -> None:
+        if self.train and self.rounding != "feedback":
+            raise SettingError(name="train", value=self.train, wanted="left out where rounding is learned", source="")
         said = [name for name in ("to", "bits", "preset") if getattr(self, name)]
         if len(said) > 1:
             wanted = f"left out where {said[0]} is given"
@@ -108,51 +115,81 @@ def run(work: Work, options: Quantize) -> Made:
     source = work.gguf(work.model, span(work.report, 0.0, CONVERTING))
     if options.train:
         return _trained(work, source, options)
+    if options.rounding == "autoround":
+        return _rounded(work, source, options)
     with whole_folder(work.output) as folder:
         found, data = _written(source, folder / "model.gguf", options, span(work.report, CONVERTING, 1.0))
     return Made(work.output / "model.gguf", found, data)
 
 
 def _trained(work: Work, source: Path, options: Quantize) -> Made:
-    from penjing.shrink import extra
-
-    extra.require()
-    from penjing.shrink.output import whole_folder
     from penjing.shrink.qat.options import Refining
     from penjing.shrink.qat.run import refine
     from penjing.shrink.steps.training import begun, builtin
 
+    layout = _required(work)
+    start, found, data = _start(work, source, options)
+    learned = work.scratch / LEARNED
+    learned.unlink(missing_ok=True)
+    done = refine(
+        work.model, start, options.data or (builtin(),), learned, Refining(steps=options.train), layout=layout,
+        resume=begun(learned), report=span(work.report, UNTRAINED, 1.0),
+    )  # fmt: skip
+    return _given(work, {**found, "training": done.found}, {**data, **done.data})
+
+
+def _rounded(work: Work, source: Path, options: Quantize) -> Made:
+    from penjing.shrink.qat import rounding
+
+    layout = _required(work)
+    start, found, data = _start(work, source, options)
+    learned = work.scratch / LEARNED
+    learned.unlink(missing_ok=True)
+    done = rounding.learned(
+        work.model, start, _windows(source, options).tokens, learned,
+        rounding.Rounding(iterations=options.iterations), layout=layout, report=span(work.report, UNTRAINED, 1.0),
+    )  # fmt: skip
+    return _given(work, {**found, "rounding": done.found}, data)
+
+
+def _required(work: Work) -> Layout:
+    """What learning needs. Raises ShrinkExtraMissing, NoCheckpoint."""
+    from penjing.shrink import extra
+
+    extra.require()
     if not work.model.is_dir() or work.layout is None:
         raise NoCheckpoint(path=str(work.model))
+    return work.layout
+
+
+def _start(work: Work, source: Path, options: Quantize) -> tuple[Path, dict[str, Any], dict[str, str]]:
+    """The file that learning begins with, what is told of it and the digests of its texts; made once."""
     start, note = work.scratch / "start.gguf", work.scratch / "start.json"
     if not note.is_file():
         start.unlink(missing_ok=True)
         written = _written(source, start, options, span(work.report, CONVERTING, UNTRAINED))
         write_whole(note, msgspec.json.encode(written))
     found, data = msgspec.json.decode(note.read_bytes())
-    learned = work.scratch / "learned.gguf"
-    learned.unlink(missing_ok=True)
-    done = refine(
-        work.model, start, options.data or (builtin(),), learned, Refining(steps=options.train), layout=work.layout,
-        resume=begun(learned), report=span(work.report, UNTRAINED, 1.0),
-    )  # fmt: skip
+    return start, found, data
+
+
+def _given(work: Work, found: dict[str, Any], data: dict[str, str]) -> Made:
+    from penjing.shrink.output import whole_folder
+
     with whole_folder(work.output) as folder:
-        learned.rename(folder / "model.gguf")
-    return Made(work.output / "model.gguf", {**found, "training": done.found}, {**data, **done.data})
+        (work.scratch / LEARNED).rename(folder / "model.gguf")
+    return Made(work.output / "model.gguf", found, data)
 
 
 def _written(source: Path, target: Path, options: Quantize, report: Report) -> tuple[Any, dict[str, str]]:
     from penjing.probe import single
     from penjing.shrink.quantize.budget import bytes_of, fit
-    from penjing.shrink.quantize.calibration import calibration
     from penjing.shrink.quantize.collect import collect
     from penjing.shrink.quantize.write import quantize
-    from penjing.shrink.texts.known import texts
 
     if options.preset in FLOATS:
         return _told(quantize(source, target, options.preset, report=report)), {}
-    named = [text for name in options.texts for text in texts(name)]
-    windows = calibration(source, named or None, most=options.windows)
+    windows = _windows(source, options)
     data = {windows.name: windows.digest}
     if not options.preset:
         size = options.bytes or bytes_of(single.read(source), options.bits or 4.5)
@@ -162,6 +199,14 @@ def _written(source: Path, target: Path, options: Quantize, report: Report) -> t
     importance = collect(source, windows.tokens, texts=(windows.name,), products=True, report=read)
     written = quantize(source, target, options.preset, importance=importance, report=span(report, READING, 1.0))
     return _told(written), data
+
+
+def _windows(source: Path, options: Quantize) -> Windows:
+    from penjing.shrink.quantize.calibration import calibration
+    from penjing.shrink.texts.known import texts
+
+    named = [text for name in options.texts for text in texts(name)]
+    return calibration(source, named or None, most=options.windows)
 
 
 def _told(done: Quantized) -> dict[str, Any]:
@@ -202,7 +247,8 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
         require_possible(before, tensors, size)
         after, exact, seen = _like(before.model, size, weights), False, tensors
         tried = TRIED * (len(tensors) if before.model.parameters <= FINE else COARSE)
-    effort = weights * (1.0 + tried * TOKENS * READ_SHARE + options.train * EXAMPLES * LENGTH * LEARNING)
+    steps = options.iterations if options.rounding == "autoround" else options.train
+    effort = weights * (1.0 + tried * TOKENS * READ_SHARE + steps * EXAMPLES * LENGTH * LEARNING)
     return before.then(
         model=after,
         form="gguf",
