@@ -217,8 +217,8 @@ ROWS: dict[str, Row] = {
 
 @contextmanager
 def spinning() -> Iterator[None]:
-    """Another program that computes."""
-    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    """Another program that computes, as long as this one is there."""
+    child = subprocess.Popen([sys.executable, "-c", f"import os\nwhile os.getppid() == {os.getpid()}: pass"])
     try:
         yield
     finally:
@@ -233,6 +233,7 @@ Found = dict[str, dict[str, list[float]]]
 async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str, Mapping[str, Any]]) -> Found:
     """Every figure of all sides."""
     found: Found = {}
+    names = list(wanted)
     options = EngineOptions(max_context=LONG + 512, parallel=CHATS, threads=os.cpu_count())
     sides = [Side(name, LlamaCpp(path, "bench", dataclasses.replace(options, **own))) for name, own in wanted.items()]
     try:
@@ -244,7 +245,7 @@ async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str
                 for side in sides[:: 1 if number % 2 else -1]:
                     side.dice.seed(f"{number} {row}")
                     for name, figure in (await ROWS[row](side)).items():
-                        found.setdefault(name, {}).setdefault(side.name, []).append(figure)
+                        found.setdefault(name, {each: [] for each in names})[side.name].append(figure)
                         print(f"round {number + 1}: {side.name}: {name}: {figure:.4g}", file=sys.stderr, flush=True)
     finally:
         for side in sides:

@@ -19,6 +19,7 @@ from penjing.native import log
 from penjing.native.calls import call
 from penjing.native.faults import LoadFailed, WrongUse
 from penjing.native.layout import FLAG, FLOAT, INT, POINTER, known
+from penjing.native.mapped import let_go
 
 MMAP, READ = 1, 0
 """llama.h, `llama_load_mode`."""
@@ -75,6 +76,8 @@ class Model:
         if not address:
             raise LoadFailed(path=self.path, detail=log.complaint())
         self._address = address
+        if mmap:
+            let_go(self.path)  # what the library copied into another order
         self._vocabulary = int(call("llama_model_get_vocab")(address))
         self.vocabulary_size = int(call("llama_vocab_n_tokens")(self._vocabulary))
 
