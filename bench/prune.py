@@ -149,7 +149,7 @@ def peer(source: Path, target: Path, calibration: Sequence[Example], inner: int)
 def recovered(source: Path, target: Path, data: Path, given: argparse.Namespace) -> None:
     from penjing.shrink.distill.options import Distilling
     from penjing.shrink.distill.run import distill
-    from penjing.shrink.finetune.run import states
+    from penjing.shrink.finetune.attempt import states
 
     options = Distilling(
         steps=given.steps, rate=given.rate, batch=given.batch, mix=given.mix, warmup=0.1, look_every=100,

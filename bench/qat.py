@@ -31,7 +31,7 @@ from penjing.progress import Steps
 from penjing.shrink.evaluate.engine import Engine
 from penjing.shrink.evaluate.statistics import estimate
 from penjing.shrink.evaluate.tasks import Task, task
-from penjing.shrink.finetune.run import states
+from penjing.shrink.finetune.attempt import states
 from penjing.shrink.qat.options import Refining
 from penjing.shrink.qat.run import refine
 from penjing.shrink.quantize.budget import bytes_of, fit

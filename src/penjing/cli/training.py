@@ -82,13 +82,12 @@ def warn_of_licence(name: str, folder: Path) -> None:
 def going_on(output: Path) -> Iterator[Report]:
     """A bar. Who stops a training for `output` that has kept a state is told how to go on."""
     from penjing.cli.progress import shown
-    from penjing.shrink.checkpoints import Checkpoints
-    from penjing.shrink.finetune.run import states
+    from penjing.shrink.finetune.attempt import begun
 
     try:
         with shown() as report:
             yield report
     except KeyboardInterrupt:
-        if Checkpoints(states(output)).all():
+        if begun(output):
             talk.note("Stopped. What was learned is kept; go on with the same command and --resume.")
         raise

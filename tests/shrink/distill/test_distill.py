@@ -18,7 +18,7 @@ from penjing.errors import SettingError
 from penjing.shrink.distill.faults import VocabulariesDiffer
 from penjing.shrink.distill.options import Distilling
 from penjing.shrink.distill.run import distill
-from penjing.shrink.finetune.run import states
+from penjing.shrink.finetune.attempt import states
 from penjing.store.resolve import guide
 from tiny_checkpoint import CONFIG, write_checkpoint
 

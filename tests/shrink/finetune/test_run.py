@@ -19,9 +19,10 @@ from penjing.errors import SettingError
 from penjing.export.gguf import adapter, convert
 from penjing.native.context import Context
 from penjing.native.model import Model
+from penjing.shrink.finetune.attempt import states
 from penjing.shrink.finetune.faults import NoSuchTarget, TooLong, Unfinished
 from penjing.shrink.finetune.options import Tuning
-from penjing.shrink.finetune.run import finetune, states
+from penjing.shrink.finetune.run import finetune
 from penjing.shrink.output import OutputTaken
 from penjing.shrink.training import AnotherRun
 from penjing.store.resolve import guide

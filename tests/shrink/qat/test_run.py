@@ -15,7 +15,7 @@ import pytest
 from penjing.errors import SettingError
 from penjing.export.gguf.convert import convert, layout
 from penjing.probe import single
-from penjing.shrink.finetune.run import states
+from penjing.shrink.finetune.attempt import states
 from penjing.shrink.qat.faults import StartOfAnother
 from penjing.shrink.qat.options import Refining
 from penjing.shrink.quantize import quantize

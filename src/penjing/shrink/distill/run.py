@@ -8,9 +8,8 @@ Does not know: names of models, teachers that are asked over a network (`remote`
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,22 +18,22 @@ import msgspec
 from penjing.manifest import Manifest, digest
 from penjing.probe import checkpoint
 from penjing.progress import Progress, Report
-from penjing.shrink import lineage, torch_model, work
-from penjing.shrink.checkpoints import Checkpoints
+from penjing.shrink import lineage, torch_model
 from penjing.shrink.distill import student as learner
 from penjing.shrink.distill.options import FORWARD, Distilling
 from penjing.shrink.divergence import forward, logits, reverse
-from penjing.shrink.finetune import adapter, rows
-from penjing.shrink.finetune.faults import Unfinished
-from penjing.shrink.finetune.run import Lessons, learn, states
+from penjing.shrink.finetune import adapter, attempt, rows
+from penjing.shrink.finetune.lessons import Lessons, heldout, learn
 from penjing.shrink.finetune.turns import Counts
 from penjing.shrink.lineage import Step
-from penjing.shrink.output import require_free
 from penjing.shrink.packing import IGNORED, Batch
 from penjing.shrink.training import Objective, Outcome, Training, next_token
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SHARED = ("divergence", "temperature", "mix", "length", "learn")
+"""Options that a run that goes on must share with the one that was stopped."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +66,14 @@ def distill(
 
     Raises VocabulariesDiffer and what loading, reading examples and training raise (see `finetune`)."""
     notify = report or (lambda progress: None)
-    require_free(output)
-    folder = states(output)
-    if not resume and Checkpoints(folder).all():
-        raise Unfinished(path=str(folder), output=str(output))
+    folder = attempt.require_new(output, resume)
     notify(Progress(0.0, "loading"))
     place = adapter.device(options.device)
     taught = torch_model.load(teacher, device=place) if teacher else None
     found = learner.load(student, taught, place, options.seed)
     learner.keep_zeros(found.model)
-    apart = rows.read([options.heldout]) if options.heldout else []
-    lessons = learn(found, rows.read(data), apart, options.reading)
-    with work.opened(folder):
+    lessons = learn(found, rows.read(data), heldout(options.reading), options.reading)
+    with attempt.under_way(folder):
         training = Training(
             found.model,
             lessons.examples,
@@ -88,16 +83,13 @@ def distill(
             folder=folder,
             identity=_identity(student, teacher, lessons, options),
         )
-        before = training.look() if lessons.heldout else None
-        if resume:
-            training.resume(resume if isinstance(resume, Path) else None)
-        outcome = training.run(notify)
+        before = attempt.held_out(training)
+        outcome = attempt.run(training, resume, notify)
         notify(Progress(1.0, "writing"))
-        after = training.look() if lessons.heldout else None
+        after = attempt.held_out(training)
         training.model.eval()
         step = _step(lessons, options, outcome, teacher, consent, (before, after))
         made = torch_model.save(found, output, step)
-    shutil.rmtree(folder, ignore_errors=True)
     return Distilled(output, outcome, lessons.counts, before, after, made)
 
 
@@ -123,14 +115,11 @@ def objective(teacher: Any, options: Distilling) -> Objective:
 
 def _identity(student: Path, teacher: Path | None, lessons: Lessons, options: Distilling) -> dict[str, str]:
     """What a run that goes on must share."""
-    told = ("divergence", "temperature", "mix", "length", "learn")
-    facts = {name: str(getattr(options, name)) for name in told}
     trained = student.is_dir() and checkpoint.has_weights(student)
     page = student / checkpoint.CONFIG if student.is_dir() else student
-    models = {"student": lineage.parent_digest(student)[:16] if trained else digest(page)[:16]}
-    models["teacher"] = lineage.parent_digest(teacher)[:16] if teacher else ""
-    data = " ".join(f"{name}:{digest[:16]}" for name, digest in lessons.data.items())
-    return {**facts, **models, "data": data}
+    learns = lineage.parent_digest(student) if trained else digest(page)
+    teaches = lineage.parent_digest(teacher) if teacher else ""
+    return attempt.identity(options, SHARED, lessons.data, student=learns, teacher=teaches)
 
 
 def _step(
@@ -141,17 +130,7 @@ def _step(
     consent: Mapping[str, object] | None,
     losses: tuple[float | None, float | None],
 ) -> Step:
-    state = outcome.state
-    found = {
-        "ended": outcome.why,
-        "steps": state.step,
-        "chosen": outcome.chosen,
-        "loss": state.losses[-1] if state.losses else None,
-        "before": losses[0],
-        "after": losses[1],
-        "seconds": round(state.seconds, 1),
-        "teacher": {"name": teacher.name, "digest": lineage.parent_digest(teacher)} if teacher else {},
-        "examples": asdict(lessons.counts),
-    }
+    taught = {"name": teacher.name, "digest": lineage.parent_digest(teacher)} if teacher else {}
+    found = attempt.found(outcome, lessons.counts, before=losses[0], after=losses[1], teacher=taught)
     given = msgspec.to_builtins(options, enc_hook=str)
     return Step("distill", given, options.seed, lessons.data, found, consent or {})

@@ -8,23 +8,19 @@ Does not know: names of models, how the file that it begins with was made, how c
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from penjing import manifest
 from penjing.probe import single
 from penjing.progress import Progress, Report
-from penjing.shrink import lineage, torch_model, work
-from penjing.shrink.checkpoints import Checkpoints
-from penjing.shrink.distill.run import objective
-from penjing.shrink.finetune import adapter, rows
-from penjing.shrink.finetune.faults import Unfinished
-from penjing.shrink.finetune.run import Lessons, learn, states
+from penjing.shrink import lineage, torch_model
+from penjing.shrink.distill.run import SHARED, objective
+from penjing.shrink.finetune import adapter, attempt, rows
+from penjing.shrink.finetune.lessons import Lessons, heldout, learn
 from penjing.shrink.finetune.turns import Counts
-from penjing.shrink.output import require_free
 from penjing.shrink.qat.layout import Layout
 from penjing.shrink.qat.options import Refining
 from penjing.shrink.qat.student import student
@@ -47,16 +43,7 @@ class Refined:
     @property
     def found(self) -> dict[str, Any]:
         """The same as JSON values."""
-        state = self.outcome.state
-        return {
-            "ended": self.outcome.why,
-            "steps": state.step,
-            "chosen": self.outcome.chosen,
-            "before": self.before,
-            "after": self.after,
-            "seconds": round(state.seconds, 1),
-            "examples": asdict(self.counts),
-        }
+        return attempt.found(self.outcome, self.counts, before=self.before, after=self.after)
 
 
 def refine(
@@ -76,19 +63,15 @@ def refine(
 
     Raises StartOfAnother, NotTrainable and what loading, reading examples and training raise."""
     notify = report or (lambda progress: None)
-    require_free(output)
-    folder = states(output)
-    if not resume and Checkpoints(folder).all():
-        raise Unfinished(path=str(folder), output=str(output))
+    folder = attempt.require_new(output, resume)
     notify(Progress(0.0, "loading"))
     device = adapter.device(options.device)
     teacher, loaded = (torch_model.load(original, device=device) for _ in range(2))
     teacher.model.requires_grad_(False)
     file = single.read(start)
     learner = student(loaded, file, layout(original), device)
-    apart = rows.read([options.heldout]) if options.heldout else []
-    lessons = learn(loaded, rows.read(data), apart, options.reading)
-    with work.opened(folder):
+    lessons = learn(loaded, rows.read(data), heldout(options.reading), options.reading)
+    with attempt.under_way(folder):
         training = Training(
             learner.model,
             lessons.examples,
@@ -98,20 +81,14 @@ def refine(
             folder=folder,
             identity=_identity(original, start, lessons, options),
         )
-        before = training.look() if lessons.heldout else None
-        if resume:
-            training.resume(resume if isinstance(resume, Path) else None)
-        outcome = training.run(notify)
-        after = training.look() if lessons.heldout else None
+        before = attempt.held_out(training)
+        outcome = attempt.run(training, resume, notify)
+        after = attempt.held_out(training)
         written(learner, file, output, notify)
-    shutil.rmtree(folder, ignore_errors=True)
     return Refined(output, outcome, lessons.counts, before, after, lessons.data)
 
 
 def _identity(original: Path, start: Path, lessons: Lessons, options: Refining) -> dict[str, str]:
     """What a run that goes on must share."""
-    told = ("divergence", "temperature", "mix", "length", "learn")
-    facts = {name: str(getattr(options, name)) for name in told}
-    models = {"model": lineage.parent_digest(original)[:16], "start": manifest.digest(start)[:16]}
-    data = " ".join(f"{name}:{digest[:16]}" for name, digest in lessons.data.items())
-    return {**facts, **models, "data": data}
+    models = {"model": lineage.parent_digest(original), "start": manifest.digest(start)}
+    return attempt.identity(options, SHARED, lessons.data, **models)

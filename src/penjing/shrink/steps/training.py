@@ -87,10 +87,9 @@ def finetune(work: Work, options: Finetune) -> Made:
 
 def begun(output: Path) -> bool:
     """Whether a training for `output` has kept a state."""
-    from penjing.shrink.checkpoints import Checkpoints
-    from penjing.shrink.finetune.run import states
+    from penjing.shrink.finetune import attempt
 
-    return bool(Checkpoints(states(output)).all())
+    return attempt.begun(output)
 
 
 def found(recipe: dict[str, Any]) -> dict[str, Any]:
