@@ -32,6 +32,7 @@ async def test_it_answers_and_ends(checkpoint: Path) -> None:
     await engine.start()
     try:
         assert engine.capabilities.context == 2048
+        assert "response_format" in engine.capabilities.unheard
         assert await engine.ready()
         async with connected(engine.address) as client:
             said = await answer(client, model=engine.capabilities.model, messages=HELLO)

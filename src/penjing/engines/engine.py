@@ -45,6 +45,8 @@ class Capabilities:
     """Changes when its answers to the same question may: another file, other options. "" where nobody can know."""
     schema_gaps: frozenset[str] = frozenset()
     """Keywords of JSON Schema that it passes over without a word: `keyword`, or `type.keyword` for one type only."""
+    unheard: frozenset[str] = frozenset()
+    """Fields of a request that it passes over without a word: who asks for one is refused by its name."""
     adapters: tuple[tuple[str, float], ...] = ()
     """Its LoRA adapters, in the order of their ids: the name, "" for one that is always on, and the weight."""
     weights: tuple[float, ...] = ()

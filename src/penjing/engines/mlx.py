@@ -41,6 +41,15 @@ PATIENCE, GRACE = 600.0, 5.0
 LOOK = 0.1
 TAIL = 600
 OPTIONS = ("engine", "log_level")
+UNHEARD = frozenset(
+    {
+        *("response_format", "json_schema", "grammar", "tool_choice", "presence_penalty", "frequency_penalty"),
+        *("repeat_penalty", "repeat_last_n", "typical_p", "top_n_sigma", "min_keep", "dynatemp_range", "mirostat"),
+        *("dry_multiplier", "adaptive_target", "samplers", "ignore_eos", "n_probs", "n_predict", "n_keep"),
+        *("t_max_predict_ms", "post_sampling_probs"),
+    }
+)
+"""What `APIHandler.do_POST` does not read of a body."""
 NEEDED = ("config.json", "tokenizer_config.json")
 
 
@@ -110,7 +119,12 @@ class Mlx(Known):
         self._address, self._capabilities = (
             address,
             Capabilities(
-                MODEL, context=trained_context(self.model), slots=0, hears_leaving=False, metadata={"engine": "mlx"}
+                MODEL,
+                context=trained_context(self.model),
+                slots=0,
+                hears_leaving=False,
+                unheard=UNHEARD,
+                metadata={"engine": "mlx"},
             ),
         )
         self._progress = Progress(1.0, "ready")

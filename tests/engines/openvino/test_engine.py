@@ -55,7 +55,7 @@ async def test_families_that_its_reader_does_not_know_are_refused(tmp_path: Path
 
 async def test_a_file_that_does_not_say_its_type_is_refused(tmp_path: Path, installed: None) -> None:
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
-    assert b"general.file_type" not in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b"general.file_type", b"general.file_typo"))
     with pytest.raises(NotForOpenVino, match=r"general\.file_type") as refused:
         await OpenVino(path, "tiny").foresee()
     assert "--engine openvino" in refused.value.advice("en")

@@ -53,3 +53,11 @@ def test_temperature_zero_draws_nothing() -> None:
 def test_any_seed_is_another_each_time() -> None:
     made = [configuration(SimpleNamespace(GenerationConfig=SimpleNamespace), ask(USUAL)).rng_seed for _ in range(8)]
     assert len(set(made)) > 1
+
+
+def test_ends_that_are_ignored_may_be_forbidden_and_nothing_else() -> None:
+    ignored, more = ((2, float("-inf")),), ((2, float("-inf")), (5, -1.0))
+    require_able(ask(Sampling(bias=ignored)), USUAL, "guide", frozenset({2}))
+    for bias in (more, ((2, -1.0),)):
+        with pytest.raises(Unsupported, match="logit_bias"):
+            require_able(ask(Sampling(bias=bias)), USUAL, "guide", frozenset({2}))

@@ -22,23 +22,24 @@ LIKE = ("repeat_penalty", "repeat_last_n")
 """`repetition_penalty`, which looks at all that was said."""
 IDLE = {"dynatemp_exponent": "dynatemp_range", "adaptive_decay": "adaptive_target", "xtc_threshold": "xtc_probability"}
 """Details that say nothing unless the other is set."""
+NEVER = float("-inf")
 NONE = "with the engine openvino"
 
 
-def require_able(ask: Ask, usual: Sampling, model: str) -> None:
+def require_able(ask: Ask, usual: Sampling, model: str, unsaid: frozenset[int] = frozenset()) -> None:
     """Raises Unsupported for what it does not have and `ask` wants; `usual` is how requests are sampled that do not
-    say."""
+    say; `unsaid` are tokens that end an answer, which whoever ignores ends forbids: here they are gone on after."""
     if ask.likely is not None:
         raise Unsupported(feature=f"'logprobs' {NONE}", model=model)
     if ask.sampling.grammar:
         raise Unsupported(feature=f"'grammar' and 'response_format' {NONE}", model=model)
-    if ask.sampling.bias:
+    if any(token not in unsaid or weight != NEVER for token, weight in ask.sampling.bias):
         raise Unsupported(feature=f"'logit_bias' {NONE}", model=model)
     for each in fields(Sampling):
         asked, neutral = getattr(ask.sampling, each.name), each.default
         if each.name in SAME or each.name in LIKE or _idle(each.name, ask.sampling):
             continue
-        if asked not in (neutral, getattr(usual, each.name)):
+        if each.name != "bias" and asked not in (neutral, getattr(usual, each.name)):
             raise Unsupported(feature=f"'{each.name}' {NONE}", model=model)
 
 

@@ -7,24 +7,17 @@ Does not know: text, HTTP.
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from penjing.engines.llamacpp.scheduler.asked import LENGTH, STOP, Ask, Said
+from penjing.engines.llamacpp.scheduler.stepping import Stepping
 from penjing.engines.openvino.generation import configuration, require_able
-from penjing.errors import ContextOverflow, EngineError, PenjingError, Unsupported
+from penjing.errors import ContextOverflow, EngineError, Unsupported
 from penjing.native.model import Model
 from penjing.native.sampler import Sampling
-
-FAULT = 70
-"""The process's exit status (sysexits.h, EX_SOFTWARE)."""
-log = logging.getLogger(__name__)
 
 
 class PipelineFailed(EngineError):
@@ -60,36 +53,16 @@ class Running:
     handle: Any
 
 
-class Service:
+class Service(Stepping):
     """Steps `loaded.pipeline` in a thread of its own from `start` to `stop`. Everything else may be called from any
     thread."""
 
     def __init__(self, loaded: Loaded, usual: Sampling) -> None:
+        super().__init__("pipeline")
         self.loaded = self.scheduler = loaded
         self._usual = usual
-        self._arrived: deque[Ask] = deque()
         self._running: list[Running] = []
-        self._wake = threading.Condition()
-        self._stopping = False
         self._number = 0
-        self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
-
-    def start(self) -> None:
-        """Begin to step."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the step that is being computed."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        self._thread.join()
-
-    def submit(self, ask: Ask) -> None:
-        """Have `ask` answered; what is wrong with it is heard too."""
-        with self._wake:
-            self._arrived.append(ask)
-            self._wake.notify()
 
     def cancel(self, ask: Ask) -> None:
         """Nobody waits for `ask` any more."""
@@ -105,35 +78,15 @@ class Service:
         """Those who wait to be let in."""
         return len(self._arrived)
 
-    def _run(self) -> None:
-        try:
-            while not self._stopping:
-                self._take()
-                if self._running:
-                    self._step()
-                else:
-                    self._rest()
-        except Exception:  # a fault of ours: everybody would wait for ever, and who keeps the worker starts it again
-            log.exception("the pipeline ended")
-            os._exit(FAULT)
-
-    def _rest(self) -> None:
-        with self._wake:
-            if not (self._arrived or self._stopping):
-                self._wake.wait()
-
-    def _take(self) -> None:
-        while self._arrived:
-            ask = self._arrived.popleft()
-            try:
-                self._begin(ask)
-            except PenjingError as error:
-                ask.hear(Said(-1, error=error))
-            except RuntimeError as error:  # the library's own, for what it will not take
-                ask.hear(Said(-1, error=PipelineFailed(detail=reason(error))))
+    def _turn(self) -> None:
+        if self._running:
+            self._step()
+        else:
+            self._wait()
 
     def _begin(self, ask: Ask) -> None:
-        require_able(ask, self._usual, self.loaded.name)
+        unsaid = frozenset((*self.loaded.model.ends, *self.loaded.model.suppressed))
+        require_able(ask, self._usual, self.loaded.name, unsaid)
         if not 0 < len(ask.prompt) < self.loaded.each:
             raise ContextOverflow(tokens=len(ask.prompt), context=self.loaded.each)
         for token in ask.prompt:
@@ -141,7 +94,10 @@ class Service:
         ask.limit = max(1, min(ask.limit, self.loaded.each - len(ask.prompt)))
         self._number += 1
         tokens = self.loaded.openvino.Tensor(np.array([ask.prompt], np.int64))
-        handle = self.loaded.pipeline.add_request(self._number, tokens, configuration(self.loaded.genai, ask))
+        try:
+            handle = self.loaded.pipeline.add_request(self._number, tokens, configuration(self.loaded.genai, ask))
+        except RuntimeError as error:  # the library's own, for what it will not take
+            raise PipelineFailed(detail=reason(error)) from error
         self._running.append(Running(ask, handle))
 
     def _step(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engines.llamacpp.scheduler.slow import Slow, answer
-from penjing.engines.llamacpp.scheduler import service
+from penjing.engines.llamacpp.scheduler import service, stepping
 from penjing.engines.llamacpp.scheduler.asked import Ask, Said
 from penjing.engines.llamacpp.scheduler.restraint import Restraint
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
@@ -121,6 +121,6 @@ one.start()
 one._thread.join(60)
 """
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert child.returncode == service.FAULT
+    assert child.returncode == stepping.FAULT
     assert "the scheduler ended" in child.stderr
     assert "KeyError" in child.stderr

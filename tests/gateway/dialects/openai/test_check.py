@@ -29,9 +29,15 @@ def completion(**fields: Any) -> wire.CompletionBody:
     return parse(json.dumps({"prompt": "hi", **fields}).encode(), wire.CompletionBody)
 
 
+DEAF = Capabilities("m", unheard=frozenset({"response_format", "tool_choice", "presence_penalty", "repeat_penalty"}))
+
+
 @pytest.mark.parametrize(
     ("body", "model", "param"),
     [
+        (chat(response_format={"type": "json_object"}), DEAF, "response_format"),
+        (chat(presence_penalty=0.5), DEAF, "presence_penalty"),
+        (chat(tools=[TOOL], tool_choice="required"), DEAF, "tool_choice"),
         (chat([IMAGE]), PLAIN, "messages[0].content[0]"),
         (chat([{"type": "text", "text": "x"}, SOUND]), PLAIN, "messages[0].content[1]"),
         (chat([FILE]), PLAIN, "messages[0].content[0]"),
@@ -89,6 +95,12 @@ def test_contradictions(body: wire.AnyBody) -> None:
 )
 def test_taken(body: wire.AnyBody) -> None:
     check(body, PLAIN)
+
+
+def test_what_an_engine_passes_over_may_be_said_where_it_asks_for_nothing() -> None:
+    check(chat(response_format={"type": "text"}, presence_penalty=0, repeat_penalty=1.0), DEAF)
+    check(chat(tools=[TOOL], tool_choice="auto"), DEAF)
+    check(completion(top_k=3), DEAF)
 
 
 def test_images_and_sound_where_the_model_can() -> None:

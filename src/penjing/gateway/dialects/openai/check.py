@@ -19,6 +19,17 @@ LONGEST_GRAMMAR, DEEPEST_GRAMMAR = 1 << 16, 256
 """Characters, and groups within groups. llama.cpp reads a grammar by recursion without a bound: 50,000 parentheses, or
 rules that name each other in a row, overflow its stack and end every conversation of the model."""
 LITERALS = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|#[^\n]*', re.DOTALL)
+SILENT = {
+    "repeat_penalty": 1,
+    "typical_p": 1,
+    "top_n_sigma": -1,
+    "adaptive_target": -1,
+    "repeat_last_n": 64,
+    "n_keep": 0,
+}
+"""Values that ask for nothing; 0 and nothing ask for nothing everywhere."""
+BY_ITSELF = (("tool_choice", "auto"), ("tool_choice", "none"))
+"""What an engine does, or the gateway for it, where the field is passed over."""
 MOST_ANSWERS = 2048
 """Prompts times choices in one request; OpenAI's own limit for a list."""
 
@@ -41,6 +52,7 @@ def check(body: wire.AnyBody, model: Capabilities) -> None:
         return
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest(detail="stream_options: only allowed when stream is true.", param="stream_options")
+    _unheard(body, model)
     _grammar(body.grammar or "")
     _lora(body.lora, model)
     if isinstance(body, wire.ChatBody):
@@ -53,6 +65,13 @@ def check(body: wire.AnyBody, model: Capabilities) -> None:
     # Characters are counted, not bytes: each is at least one.
     if model.context and size > model.context * LONGEST_TOKEN:
         raise CertainOverflow(tokens=size // LONGEST_TOKEN, context=model.context, param="messages")
+
+
+def _unheard(body: wire.Shared, model: Capabilities) -> None:
+    for name in sorted(model.unheard):
+        value = getattr(body, name, None)
+        silent = not value or value == SILENT.get(name) or isinstance(value, wire.TextFormat)
+        _refuse(not silent and (name, value) not in BY_ITSELF, f"'{name}'", name, model)
 
 
 def _lora(asked: list[wire.LoraScale] | None, model: Capabilities) -> None:
