@@ -37,6 +37,7 @@ from typing import Any
 
 import aiohttp
 
+import bars
 import page
 import shapes
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
@@ -373,7 +374,11 @@ def main() -> int:
         shape = given.shape.upper()
         told = {**page.machine(), "library": library_version(), "rounds": given.rounds, "words": WORDS, "shape": shape}
         mark = "bench/engine.py" if shape == "0.5B" else f"bench/engine.py {shape}"
-        page.write(mark, {each: f"{head.format(**told)}\n\n{text}" for each, head in HEADINGS.items()})
+        shown = f"engine-{given.shape}.svg"
+        bars.save(page.ROOT / "docs" / "pictures" / shown, found)
+        picture = f"![{mark}](../pictures/{shown})"
+        texts = {each: f"{head.format(**told)}\n\n{text}\n\n{picture}" for each, head in HEADINGS.items()}
+        page.write(mark, texts)
     return 0
 
 

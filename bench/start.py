@@ -7,6 +7,7 @@ slowest, in milliseconds, of
     help      `penjing --help` to its end
     chat      `penjing chat -p` to its first character (interpreter, imports, engine, prefill)
     worker    the engine's worker alone: spawned to ready
+    penjing   the worker of penjing's scheduler: the same
     restart   `kill -9` of the worker to ready again, through the supervisor
 and the processor time of `chat`, all its processes together.
 """
@@ -72,6 +73,7 @@ def measure(model: Path, runs: int) -> dict[str, list[float]]:
         "help": whole_help,
         "chat": chat,
         "worker": lambda: asyncio.run(worker_ready(model)),
+        "penjing": lambda: asyncio.run(worker_ready(model, EngineOptions(scheduler="penjing"))),
         "restart": lambda: asyncio.run(back_again(model)),
     }
     for job in jobs.values():
@@ -105,9 +107,9 @@ def first_character(model: Path) -> float:
     return waited
 
 
-async def worker_ready(model: Path) -> float:
+async def worker_ready(model: Path, options: EngineOptions | None = None) -> float:
     """Seconds from the worker's start to its word that it is ready."""
-    settings = prepare(model, "bench", EngineOptions()).settings
+    settings = prepare(model, "bench", options or EngineOptions()).settings
     process = Process(settings)
     process.settings = placed(settings, process.folder)
     began = time.perf_counter()
