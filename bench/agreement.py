@@ -40,8 +40,8 @@ PATIENCE = aiohttp.ClientTimeout(total=600)
 MOST_KL = 1e-2
 """Nats that company may change at most: activations are quantized to eight bits, and sums end in another order."""
 SAID = {
-    "en": "`bench/agreement.py` on {cpu}: of {count} greedy answers of {tokens} tokens each to prompts of random words, "
-    "so many are those of llama.cpp's server that computes one whole prompt after the other. KL in nats.\n\n"
+    "en": "`bench/agreement.py` on {cpu}: of {count} greedy answers of {tokens} tokens each to prompts of random "
+    "words, so many are those of llama.cpp's server that computes one whole prompt after the other. KL in nats.\n\n"
     "| model | penjing, one by one, prompts whole | with what the cache has | {together} at a time "
     "| llama.cpp's server, {together} at a time | largest KL in company |\n|---|--:|--:|--:|--:|--:|",
     "zh": "`bench/agreement.py`，{cpu}：对随机词组成的提示作 {count} 个贪心回答（每个 {tokens} 个 token），"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from xml.eElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 WIDTH, LEFT, RIGHT = 760, 190, 90
 TITLE, BAR, GAP, BETWEEN = 22, 16, 6, 18
