@@ -67,11 +67,11 @@ def write(model: Path, package: Path, options: Options, report: Report) -> Writt
     decoder = weights.load(model, context, rows=room, report=span(report, 0, 0.1))
     wanted = matrices(decoder, options.precision)
     if options.precision in CALIBRATED:
-        windows = calibration.read(model, options, context)
         heard = span(report, 0.1, 0.6)
         if LAYERS[options.precision].palette:
-            palettize(decoder, LAYERS[options.precision].bits, windows, heard)
+            palettize(decoder, LAYERS[options.precision].bits, calibration.read(model, options, context), heard)
         else:
+            windows = calibration.read(model, options, min(context, blocks.LENGTH))
             blocks.fit(decoder, windows, blocks.signed(4, block(_widths(decoder))), heard, head=False)
     with translated("coreml", model):
         program = _program(decoder, wanted, options, room, span(report, 0.6, 0.9))

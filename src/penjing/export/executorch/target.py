@@ -54,7 +54,7 @@ class ExecuTorch:
         spoken = manner.read(model)
         settled = {}
         if options.precision in CALIBRATED:
-            windows = calibration.read(model, options, context)
+            windows = calibration.read(model, options, min(context, blocks.LENGTH))
             settled = blocks.fit(decoder, windows, blocks.signed(4, GROUP), span(heard, 0.1, 0.3), head=True)
         if options.precision in WEIGHTS:
             heard(Progress(0.3, "quantizing"))

@@ -60,7 +60,7 @@ class LiteRT:
         if options.precision in CALIBRATED:
             require_blocks(decoder, model, BLOCK)
             untie(decoder)
-            windows = calibration.read(model, options, context)
+            windows = calibration.read(model, options, min(context, blocks.LENGTH))
             blocks.fit(decoder, windows, blocks.signed(4, BLOCK), span(heard, 0.1, 0.4), head=True)
             guard(decoder, BLOCK)
         heard(Progress(0.4, "converting"))

@@ -43,26 +43,7 @@ def write(
         "model": {
             **_tokens(checkpoint, config, manner),
             "context_length": context,
-            "decoder": {
-                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
-                "filename": graph,
-                "head_size": shape.head,
-                "hidden_size": shape.width,
-                "inputs": {
-                    "input_ids": names.IDS,
-                    "position_ids": names.POSITIONS,
-                    "past_key_names": names.past("%d", "key"),
-                    "past_value_names": names.past("%d", "value"),
-                },
-                "outputs": {
-                    "logits": names.LOGITS,
-                    "present_key_names": names.present("%d", "key"),
-                    "present_value_names": names.present("%d", "value"),
-                },
-                "num_attention_heads": shape.heads,
-                "num_hidden_layers": shape.layers,
-                "num_key_value_heads": shape.kv_heads,
-            },
+            "decoder": _decoder(graph, shape),
             "type": KINDS.get(shape.architecture, "llama"),
             "vocab_size": config.whole("vocab_size"),
         },
@@ -82,6 +63,30 @@ def write(
     template = chat_template(checkpoint)
     if template and not (folder / "chat_template.jinja").exists():
         (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def _decoder(graph: str, shape: Shape) -> dict[str, Any]:
+    """The graph's file, its sizes, and what its inputs and outputs are called."""
+    return {
+        "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
+        "filename": graph,
+        "head_size": shape.head,
+        "hidden_size": shape.width,
+        "inputs": {
+            "input_ids": names.IDS,
+            "position_ids": names.POSITIONS,
+            "past_key_names": names.past("%d", "key"),
+            "past_value_names": names.past("%d", "value"),
+        },
+        "outputs": {
+            "logits": names.LOGITS,
+            "present_key_names": names.present("%d", "key"),
+            "present_value_names": names.present("%d", "value"),
+        },
+        "num_attention_heads": shape.heads,
+        "num_hidden_layers": shape.layers,
+        "num_key_value_heads": shape.kv_heads,
+    }
 
 
 def _tokens(checkpoint: Path, config: Config, manner: Manner) -> dict[str, Any]:

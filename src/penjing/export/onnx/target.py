@@ -57,7 +57,7 @@ class Onnx:
         vocabulary, tied = decoder.vocabulary, decoder.tied
         settled = {}
         if options.precision in CALIBRATED:
-            windows = calibration.read(model, options, context)
+            windows = calibration.read(model, options, min(context, blocks.LENGTH))
             settled = blocks.fit(decoder, windows, blocks.shifted(4, BLOCK), span(heard, 0.1, 0.4), head=False)
         heard(Progress(0.4, "converting"))
         whole = options.precision in ("fp16", "fp32")
