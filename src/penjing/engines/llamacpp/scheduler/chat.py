@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from penjing.errors import InvalidRequest
@@ -30,9 +31,17 @@ class Chat:
 
     def __init__(self, model: Model, defaults: Mapping[str, object] | None = None) -> None:
         self.source = model.chat_template() or TEMPLATE
-        self._page = page(self.source)
         self._defaults = dict(defaults or {})
         self._marks = {name + "_token": mark(model, name) for name in ("bos", "eos")}
+
+    @cached_property
+    def _page(self) -> Template:
+        return page(self.source)
+
+    def ready(self) -> None:
+        """Compile the template now, which takes a while; what is wrong with it is told to whoever asks."""
+        with suppress(InvalidRequest):
+            _ = self._page
 
     def prompt(
         self,

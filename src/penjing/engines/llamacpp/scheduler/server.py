@@ -6,6 +6,7 @@ Does not know: how a worker is started, how requests become answers (`generation
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ class Server:
         self.generation = Generation(service, settings)
         weighing = Weighing(service, embedder, settings.name)
         self.app = web.Application(client_max_size=LARGEST, middlewares=[self._guarded])
+        self.app.on_startup.append(self._compile)
         for path, read in (("/health", self._health), ("/v1/health", self._health), ("/props", self._props)):
             self.app.router.add_get(path, read)
         self.app.router.add_get("/v1/models", self._models)
@@ -58,6 +60,10 @@ class Server:
         )
         for path, answer in answers:
             self.app.router.add_post(path, partial(self._read, answer))
+
+    async def _compile(self, app: web.Application) -> None:
+        """The chat template, beside what else is done at the start."""
+        threading.Thread(target=self.generation.chat.ready, name="template", daemon=True).start()
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -11,8 +11,10 @@ import asyncio
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from penjing.engines.llamacpp import worker
@@ -27,6 +29,7 @@ from penjing.native.model import Model
 if TYPE_CHECKING:
     from aiohttp import web
 
+SERVER = "penjing.engines.llamacpp.scheduler.server"
 LEVELS = {"error": log.ERROR, "warning": log.WARNING, "info": log.INFO, "debug": log.DEBUG}
 
 
@@ -57,12 +60,15 @@ def main(make: Make | None = None) -> int:
 
 def made(settings: Settings) -> tuple[Service, web.Application]:
     """Our scheduler. Raises LoadFailed, LibraryMissing, LayoutUnknown, DraftOfAnother, OSError."""
-    from penjing.engines.llamacpp.scheduler.server import Server
-
     if settings.library:
         take(settings.library, settings.library_version)
+    reading = threading.Thread(target=import_module, args=(SERVER,), daemon=True)
+    reading.start()  # the library lets Python go on while it loads: on a busy machine, two threads get twice the time
     model = Model(settings.model, mmap=settings.mmap, gpu_layers=settings.gpu_layers)
     scheduler, embedder = loaded(model, settings)
+    reading.join()
+    from penjing.engines.llamacpp.scheduler.server import Server
+
     service = Service(scheduler, restraint(settings))
     return service, Server(service, settings, embedder).app
 
