@@ -143,23 +143,10 @@ def _tokens(name: str, text: str | None) -> int:
 
 def _tell(made: Made, check: Check | None, as_json: bool) -> None:
     """What was written, and what the check found."""
-    import msgspec
-
     from penjing.files import human
 
     if as_json:
-        listed = [{"path": str(path.relative_to(made.output)), "bytes": path.stat().st_size} for path in made.files]
-        page: dict[str, object] = {
-            "target": made.target,
-            "precision": made.precision,
-            "output": str(made.output),
-            "model": made.model,
-            "bytes": made.bytes,
-            "fp32_bytes": made.original,
-            "files": listed,
-            "check": msgspec.to_builtins(check),
-        }
-        talk.data_json(page)
+        talk.data_json(_document(made, check))
     talk.note(
         "{path} holds {model} for {target} ({precision}): {size}, {share:.0f} % of its {whole} in fp32.",
         path=made.output,
@@ -185,6 +172,22 @@ def _tell(made: Made, check: Check | None, as_json: bool) -> None:
         talk.note(
             "Try it: python3 -m http.server --directory {path}    then open http://127.0.0.1:8000", path=made.output
         )
+
+
+def _document(made: Made, check: Check | None) -> dict[str, object]:
+    """The same as --json prints it."""
+    import msgspec
+
+    return {
+        "target": made.target,
+        "precision": made.precision,
+        "output": str(made.output),
+        "model": made.model,
+        "bytes": made.bytes,
+        "fp32_bytes": made.original,
+        "files": [{"path": str(path.relative_to(made.output)), "bytes": path.stat().st_size} for path in made.files],
+        "check": msgspec.to_builtins(check),
+    }
 
 
 def offered(model: str, bits: str | None, report: Report | None) -> Offer:

@@ -10,6 +10,9 @@ from penjing.cli.verb import argument, option, verb
 from penjing.errors import InputError, SettingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penjing.store.resolve import Found
     from penjing.store.seal.form import Cipher
     from penjing.store.seal.keys import SealSettings
     from penjing.store.seal.sealing import MakeSlot
@@ -60,13 +63,8 @@ def seal(
     as_json: bool,
 ) -> None:
     """The door."""
-    from penjing.cli.progress import shown
-    from penjing.files import expanded
-    from penjing.store import sealed
     from penjing.store.resolve import find
     from penjing.store.seal.keys import settings
-    from penjing.store.seal.sealing import SUFFIX
-    from penjing.store.versions import Store
 
     if replace and output:
         raise OnlyInPlace
@@ -75,22 +73,33 @@ def seal(
         raise BuiltIn(model=model)
     means = settings({"key_command": key_command, "passphrase_file": passphrase_file})
     lock = _lock(means, keyring, found.name, cipher_of(cipher))
-    store, kept = Store(), None
-    with shown() as report:
-        plain = found.source if found.version is None else store.path(found.version, report)
-        target = expanded(output) if output else plain.with_name(plain.name + SUFFIX)
-        if found.version is not None and not output:
-            kept = sealed.seal_version(store, found.version, lock, replace=replace, report=report)
-            target = kept.path
-        else:
-            sealed.seal_file(plain, target, lock, report)
-            if replace:
-                plain.unlink()
+    plain, target, model = _seal(found, output, lock, replace)
     if as_json:
-        talk.data_json({"model": str(kept or target), "path": str(target), "replaced": replace})
-    talk.note("{path} is sealed. Run it with: penjing chat {model}", path=target, model=kept or target)
+        talk.data_json({"model": model, "path": str(target), "replaced": replace})
+    talk.note("{path} is sealed. Run it with: penjing chat {model}", path=target, model=model)
     if not replace:
         talk.note("The plain model is still there: {path}", path=plain)
+
+
+def _seal(found: Found, output: str | None, lock: Lock, replace: bool) -> tuple[Path, Path, str]:
+    """The plain file, the sealed one, and what that is called. Raises what `seal_version` and `seal_file` raise."""
+    from penjing.cli.progress import shown
+    from penjing.files import expanded
+    from penjing.store import sealed
+    from penjing.store.seal.sealing import SUFFIX
+    from penjing.store.versions import Store
+
+    store = Store()
+    with shown() as report:
+        plain = found.source if found.version is None else store.path(found.version, report)
+        if found.version is not None and not output:
+            kept = sealed.seal_version(store, found.version, lock, replace=replace, report=report)
+            return plain, kept.path, str(kept)
+        target = expanded(output) if output else plain.with_name(plain.name + SUFFIX)
+        sealed.seal_file(plain, target, lock, report)
+        if replace:
+            plain.unlink()
+    return plain, target, str(target)
 
 
 def cipher_of(text: str | None) -> Cipher:

@@ -84,10 +84,7 @@ class Context:
         self._lock, self._computing = threading.RLock(), False
         self._outputs = 0
         self._stop = ctypes.create_string_buffer(2)
-        if not 1 <= sequences <= MOST_SEQUENCES:
-            raise WrongUse(detail=f"{sequences} sequences; 1 to {MOST_SEQUENCES} are possible")
-        if tokens < 1 or batch < 1 or ubatch < 1:
-            raise WrongUse(detail=f"a context of {tokens} tokens with batches of {batch} and {ubatch}")
+        _require_sizes(tokens, sequences, batch, ubatch)
         library = known()
         params = library.context_params()
         params.ctx, params.seq_max, params.unified = tokens, sequences, unified
@@ -102,10 +99,7 @@ class Context:
         self._callback = callback or Callback(self._seen)
         if watcher is not None or callback is not None:
             params.callback = ctypes.cast(self._callback, POINTER)
-        # The library asks "shall I stop?" from its own threads, often. strlen of a text that is empty says no and of
-        # one that is not says yes, without ever taking Python's lock.
-        params.abort = ctypes.cast(C.strlen, POINTER)
-        params.abort_data = ctypes.addressof(self._stop)
+        self._stoppable(params)
         log.forget()
         address = library.new_context(model.address, params)
         if not address:
@@ -113,6 +107,12 @@ class Context:
         self._address = address
         model.hold(self._address)
         self._read_facts(unified)
+
+    def _stoppable(self, params: Any) -> None:
+        """The library asks "shall I stop?" from its own threads, often. strlen of a text that is empty says no and of
+        one that is not says yes, without ever taking Python's lock."""
+        params.abort = ctypes.cast(C.strlen, POINTER)
+        params.abort_data = ctypes.addressof(self._stop)
 
     @staticmethod
     def _named(name: str, table: dict[str, int]) -> int:
@@ -286,3 +286,11 @@ class Context:
         except BaseException as error:  # nothing may pass through the library; `decode` raises it
             self._raised = error
             return False
+
+
+def _require_sizes(tokens: int, sequences: int, batch: int, ubatch: int) -> None:
+    """Raises WrongUse for those that no context can have."""
+    if not 1 <= sequences <= MOST_SEQUENCES:
+        raise WrongUse(detail=f"{sequences} sequences; 1 to {MOST_SEQUENCES} are possible")
+    if tokens < 1 or batch < 1 or ubatch < 1:
+        raise WrongUse(detail=f"a context of {tokens} tokens with batches of {batch} and {ubatch}")

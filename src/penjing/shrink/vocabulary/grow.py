@@ -93,11 +93,7 @@ def grow(
     Raises NoFolder, NoTokenizerPage, TokenizerKindUnknown, NoTableOfRows, NothingToAdd, TextTooSmall, SizeImpossible,
     OutputTaken, DiskFull, ModelCorrupt, ShrinkExtraMissing."""
     tell = _teller(report)
-    if not 0 < size <= MOST:
-        raise SizeImpossible(size=size, most=MOST)
-    if not folder.is_dir():
-        raise NoFolder(path=str(folder))
-    require_free(output)
+    _require_possible(folder, output, size)
     page, model = opening.read(folder), checkpoint.read(folder)
     tables.tables(model)
     tell(0.02, "reading")
@@ -123,9 +119,22 @@ def grow(
         step = Step("vocabulary", {"size": size}, data=data, found=found_out, libraries=("tokenizers",))
         manifest = write(target, output.name, folder, step)
     rows = max(tables.tables(model)[0].shape[0], page.free + len(leaves))
-    pieces = tuple(plain for piece in learned.pieces if (plain := page.plain(piece.token)))
     scripts = tuple(sorted(letters.scripts))
-    return Grown(output, scripts, page.free, len(leaves), rows, pieces, heldout, same, manifest)
+    return Grown(output, scripts, page.free, len(leaves), rows, _plain(page, learned), heldout, same, manifest)
+
+
+def _plain(page: Page, learned: Learned) -> tuple[str, ...]:
+    """The new tokens as people read them; parts of letters are left out."""
+    return tuple(plain for piece in learned.pieces if (plain := page.plain(piece.token)))
+
+
+def _require_possible(folder: Path, output: Path, size: int) -> None:
+    """Raises SizeImpossible, NoFolder, OutputTaken."""
+    if not 0 < size <= MOST:
+        raise SizeImpossible(size=size, most=MOST)
+    if not folder.is_dir():
+        raise NoFolder(path=str(folder))
+    require_free(output)
 
 
 def divided(documents: Sequence[str]) -> tuple[list[str], list[str]]:
