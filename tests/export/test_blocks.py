@@ -9,7 +9,7 @@ pytestmark = pytest.mark.exports
 torch = pytest.importorskip("torch")
 
 from penjing.export import calibration  # noqa: E402
-from penjing.export.blocks import Grid, fit, settle, shifted, signed  # noqa: E402
+from penjing.export.blocks import Grid, assign, fit, settle, shifted, signed  # noqa: E402
 from penjing.export.decoder import weights  # noqa: E402
 from penjing.export.target import Options  # noqa: E402
 from penjing.progress import Progress  # noqa: E402
@@ -68,6 +68,19 @@ def test_a_quantizer_that_looks_at_the_largest_number_finds_the_same_grid() -> N
     again = torch.round(cut / torch.where(scale == 0, 1, scale)[..., None])
     assert torch.equal(again.to(torch.int8), made.numbers)
     assert not made.numbers[5].any()
+
+
+def test_numbers_out_of_tables_answer_better_than_the_nearest() -> None:
+    torch.manual_seed(2)
+    weight, product = torch.randn(32, 96) * 0.05, correlated(96)
+    tables = torch.stack([torch.linspace(-0.12, 0.12, 16), torch.linspace(-0.1, 0.14, 16)])
+    made = assign(weight, tables, product)
+    for rows, table in zip(made.split(16), tables, strict=True):
+        assert torch.isin(rows, table).all()
+    near = [
+        table[(rows[..., None] - table).abs().argmin(-1)] for rows, table in zip(weight.split(16), tables, strict=True)
+    ]
+    assert loss(weight, made, product) < 0.8 * loss(weight, torch.cat(near), product)
 
 
 def test_a_decoder_keeps_what_has_no_whole_blocks_and_what_was_not_asked() -> None:

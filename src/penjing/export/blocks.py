@@ -15,7 +15,7 @@ Does not know: targets, where calibration text comes from.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from penjing.export.decoder.model import Decoder, causal
-from penjing.progress import Progress, Report
+from penjing.progress import Progress, Report, span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,8 @@ LENGTH = 256
 """Tokens of a window that are enough: on the guide, 32 of 512 gave the same divergence."""
 DAMP = 0.01
 """Share of H's mean diagonal that is added to it: calibration saw a sample only."""
+STEP = 32
+"""Columns that are settled before the others hear of it, where blocks do not say."""
 CLIPS = torch.linspace(1.0, 0.5, 26)
 """Shares of a block's range that are tried."""
 
@@ -81,20 +83,38 @@ def fit(
     with `head`, on `grid`, in place. `windows` are tokens, each [n] of one length. By the weights' names what they are
     now. `report` may raise to cancel."""
     made: dict[str, Blocks] = {}
+
+    def put(layer: nn.Module, products: dict[str, Tensor]) -> None:
+        for name, product in products.items():
+            made[f"layers.{layer.index}.{name}.weight"] = _put(layer.get_submodule(name), product, grid)
+
+    share = len(decoder.layers) / (len(decoder.layers) + head)
+    values = walk(decoder, windows, grid.block, put, span(report, 0, share))
+    if head and decoder.head.in_features % grid.block == 0:
+        with torch.no_grad():
+            product = functools.reduce(lambda total, each: _add(total, decoder.norm(each)), values, None)
+        made["head.weight"] = _put(decoder.head, product, grid)
+    return made
+
+
+def walk(
+    decoder: Decoder,
+    windows: Sequence[NDArray[np.int64]],
+    block: int,
+    put: Callable[[nn.Module, dict[str, Tensor]], None],
+    report: Report,
+) -> list[Tensor]:
+    """Give `put` each layer of `decoder` in order, and H of its matrices whose rows are whole blocks, by their names in
+    the layer, with the activations that the layers before it give now. What the last layer gives for each of `windows`
+    (tokens, each [n] of one length): [1, n, width]. `report` may raise to cancel."""
     with torch.no_grad():
         values, angles, masks = _enter(decoder, windows)
         for index, (layer, sliding) in enumerate(zip(decoder.layers, decoder.shape.sliding, strict=True)):
-            report(Progress(index / (len(decoder.layers) + head), "calibrating"))
+            report(Progress(index / len(decoder.layers), "calibrating"))
             given = angles[sliding], masks[sliding], _alone
-            products = _products(layer, [(each, *given) for each in values], grid.block)
-            for name, product in products.items():
-                made[f"layers.{index}.{name}.weight"] = _put(layer.get_submodule(name), product, grid)
+            put(layer, _products(layer, [(each, *given) for each in values], block))
             values = [layer(each, *given) for each in values]
-        if head and decoder.head.in_features % grid.block == 0:
-            report(Progress(len(decoder.layers) / (len(decoder.layers) + 1), "calibrating"))
-            product = functools.reduce(lambda sum, each: _add(sum, decoder.norm(each)), values, None)
-            made["head.weight"] = _put(decoder.head, product, grid)
-    return made
+    return values
 
 
 def _alone(_: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,3 +240,21 @@ def choose(weight: Tensor, costs: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
 def _held(scale: Tensor) -> Tensor:
     """As bfloat16 that float16 holds too."""
     return scale.to(torch.bfloat16).clamp(max=60000.0).to(torch.float16).float()
+
+
+def assign(weight: Tensor, tables: Tensor, product: Tensor) -> Tensor:
+    """`weight` [rows, width] of numbers in `tables` [groups, levels], each for as many rows as the others, where
+    `product` [width, width] is H."""
+    upper, target = _upper(product), weight.clone()
+    found = torch.empty_like(weight)
+    for begin in range(0, weight.shape[1], STEP):
+        end = min(begin + STEP, weight.shape[1])
+        errors = torch.empty(len(weight), end - begin)
+        for column in range(begin, end):
+            wanted = target[:, column].view(len(tables), -1)
+            nearest = (wanted[..., None] - tables[:, None]).abs().argmin(-1)
+            found[:, column] = tables.gather(1, nearest).flatten()
+            errors[:, column - begin] = (target[:, column] - found[:, column]) / upper[column, column]
+            target[:, column + 1 : end] -= errors[:, column - begin, None] * upper[column, column + 1 : end]
+        target[:, end:] -= errors @ upper[begin:end, end:]
+    return found

@@ -1,5 +1,6 @@
 """Layers' weights as palettes: every few rows share a table of values, chosen by k-means in which a weight counts by
-what the model loses when it changes (squared gradients on calibration text; SqueezeLLM, arXiv 2306.07629).
+what the model loses when it changes (squared gradients on calibration text; SqueezeLLM, arXiv 2306.07629). Which value
+a weight gets is then settled column by column, so that later ones make good what earlier ones got wrong (`blocks`).
 
 Does not know: where calibration text comes from, programs.
 """
@@ -16,9 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from penjing.export import blocks
+from penjing.export.blocks import assign, walk
 from penjing.export.coreml.toolbox import coremltools, quiet
 from penjing.export.decoder.model import Decoder
-from penjing.progress import Progress, Report
+from penjing.progress import Progress, Report, span
 
 GROUP = 16
 """Rows that share a palette, at most (Apple's advice): a table of 16 halves beside 16 rows costs next to nothing."""
@@ -33,10 +36,24 @@ def palettize(decoder: Decoder, bits: int, windows: Sequence[NDArray[np.int64]],
     where the converter looks for it. `report` may raise to cancel."""
     found = importance(decoder, windows, report)
     group = math.gcd(GROUP, *(matrix.shape[0] for matrix in _matrices(decoder).values()))
-    for done, layer in enumerate(decoder.layers):
-        report(Progress(MEASURING + (1 - MEASURING) * done / len(decoder.layers), "clustering"))
-        prefix = f"layers.{done}."
+
+    def put(layer: nn.Module, products: dict[str, Tensor]) -> None:
+        prefix = f"layers.{layer.index}."
+        parts = {name: layer.get_submodule(name) for name in products}
+        before = {name: part.get_parameter("weight").clone() for name, part in parts.items()}
         _cluster(layer, bits, group, {key.removeprefix(prefix): each for key, each in found.items() if prefix in key})
+        for name, product in products.items():
+            weight = parts[name].get_parameter("weight")
+            weight.copy_(assign(before[name], _tables(weight, group, 1 << bits), product))
+
+    short = [window[: blocks.LENGTH] for window in windows]
+    walk(decoder, short, 1, put, span(report, MEASURING, 1))
+
+
+def _tables(weight: Tensor, group: int, levels: int) -> Tensor:
+    """The numbers that every `group` rows of a clustered matrix are made of, [groups, levels]; some may come twice."""
+    found = [torch.unique(rows)[:levels] for rows in weight.split(group)]
+    return torch.stack([torch.cat([each, each[-1:].expand(levels - len(each))]) for each in found])
 
 
 def importance(decoder: Decoder, windows: Sequence[NDArray[np.int64]], report: Report) -> dict[str, Tensor]:

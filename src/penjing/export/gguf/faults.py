@@ -33,9 +33,9 @@ UPSTREAM = "llama.cpp's own converter knows more models and needs torch: pip ins
 
 
 class UnknownArchitecture(ModelUnsupported):
-    """Facts: `path`, `architecture`, `nearest` (what is converted without the extra)."""
+    """Facts: `path`, `architecture`, `nearest` (of what is converted without the extra)."""
 
-    template = "{path} is a {architecture}; penjing converts by itself: {nearest}"
+    template = "{path} is a {architecture}, which penjing does not convert by itself. Nearest that it does: {nearest}"
     hint = UPSTREAM
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +30,7 @@ NEEDED = ("torch", "transformers", "sentencepiece")
 SCRIPT = Path("llama.cpp") / "convert_hf_to_gguf.py"
 LOOK_AGAIN = 0.2  # seconds
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
+NEAREST = 3
 TAIL = 400  # characters of the converter's last words
 
 
@@ -40,13 +42,21 @@ def script() -> Path | None:
     return found[0] if found and all(find_spec(name) for name in NEEDED) else None
 
 
+def required(folder: Path) -> Path:
+    """As `script`. Raises UnknownArchitecture, with the nearest ones that need no extra."""
+    program = script()
+    if program is None:
+        architecture = load(folder).architecture
+        nearest = ", ".join(get_close_matches(architecture, list(KNOWN), NEAREST, 0.0))
+        raise UnknownArchitecture(path=str(folder), architecture=architecture, nearest=nearest)
+    return program
+
+
 def convert(folder: Path, target: Path, bits: int | str = 16, *, report: Report | None = None) -> Quantized:
     """As `convert.convert`, for what penjing does not know itself. Raises UnknownArchitecture without the extra,
     ConverterFailed, and what reading and writing raise."""
     model = checkpoint.read(folder)
-    program = script()
-    if program is None:
-        raise UnknownArchitecture(path=str(folder), architecture=load(folder).architecture, nearest=", ".join(KNOWN))
+    program = required(folder)
     require_room(target.parent, 2 * model.bytes)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as place:
