@@ -145,6 +145,12 @@ def _tuned(
         asyncio.run(search.run(first))
     if search.best(wanted[0]) is None:
         raise EngineStartFailed(model=found.name, detail=search.tried[0].error)
+    untried = [one.way.computes for one in search.tried[: len(first)] if not (one.rounds or one.error)]
+    if untried:
+        talk.warn(
+            "Time was over before these were tried: {ways}. Try again when the machine is quiet, or with --seconds.",
+            ways=", ".join(untried),
+        )
     return _kept(found, path, search, wanted)
 
 
