@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from penjing.gateway.app import Gateway
@@ -22,8 +22,6 @@ BACKLOG = 4096
 GRACE = 3.0
 """Seconds that a connection at rest is kept when another process takes over: its client may be asking this moment, and
 is then told in the answer that the connection ends."""
-
-StartAll = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Hold:

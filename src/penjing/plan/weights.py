@@ -29,14 +29,6 @@ def repacking(machine: Machine) -> frozenset[str]:
     return frozenset(kind for name, kinds in known.items() if name in machine.instructions for kind in kinds)
 
 
-def by_type(model: Model) -> dict[str, int]:
-    """Bytes of the weights by type, the most first."""
-    found: dict[str, int] = {}
-    for tensor in model.tensors:
-        found[tensor.type] = found.get(tensor.type, 0) + tensor.bytes
-    return dict(sorted(found.items(), key=lambda item: -item[1])) or {model.quantization: model.bytes}
-
-
 def tied(model: Model) -> bool:
     """Whether the output has no matrix of its own and uses the embedding's."""
     return not any(tensor.name == OUTPUT for tensor in model.tensors)
