@@ -22,6 +22,14 @@ LARGE = 2_000_000_000
 """Bytes above which few phones have the memory."""
 
 
+class NoTarget(InputError):
+    """Facts: `model`, `known`."""
+
+    template = "An export needs a target: {known}."
+    hint = "Name one: penjing export {model} --target gguf --output ./gguf"
+    code = "no_target"
+
+
 class NoOutput(InputError):
     """Facts: `target`."""
 
@@ -80,7 +88,7 @@ def export(model: str | None, target: str | None, as_json: bool, **given: Any) -
     from penjing.shrink.output import require_free
 
     if target is None:
-        raise SettingError(name="target", value="", wanted=", ".join(targets()), source="--target")
+        raise NoTarget(model=model or "guide", known=", ".join(targets()))
     wanted = found(target)
     kept = precision(wanted, given["precision"])
     require_used(wanted, {name: given[name] for name in ("context", "sequence", "calibration", "bits")})
