@@ -15,7 +15,7 @@ TORCH = ("torch", "transformers", "safetensors")
 class ShrinkExtraMissing(InputError):
     """Facts: `detail` (the names of packages)."""
 
-    template = "This step of shrinking needs packages that are not installed here ({detail})."
+    template = "This needs packages that are not installed here ({detail})."
     hint = "pip install 'penjing[shrink]'"
     code = "extra_missing"
 
