@@ -20,9 +20,13 @@ from penjing.operate.tune.ways import Way
 from penjing.probe.machine import Machine
 
 FORMAT = 1
+"""Of the file; one of another number counts as none."""
 HEADER = 1 << 16
+"""Bytes at the beginning of a model's file by which it is known again."""
 DIGITS = 16
+"""Hexadecimal ones of a SHA-256 in a file's name."""
 WEIGHTS = ("*.safetensors", "config.json")
+"""The files by which a checkpoint is known again."""
 
 
 class Figures(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from penjing.probe.machine import Machine
 from penjing.progress import Progress, Report
 
 SECONDS = 170.0
+"""What a search may take where nobody says otherwise."""
 WORTH = 1.03
 """How many times quicker another way must be to be worth it: less sways from day to day."""
 AGAIN = 2
@@ -51,7 +52,8 @@ WORKLOADS: dict[str, Callable[[Tried], float]] = {"chat": chat, "prefill": prefi
 
 @dataclass
 class Search:
-    """What was tried of ways to compute `model`. `hear` is told each round; `wanted` are workloads."""
+    """What was `tried` of ways to compute `model`, the usual way first. `hear` is told each round; `wanted` are keys of
+    WORKLOADS. In seconds: how long it may take, and what each round `spent`."""
 
     model: Model
     machine: Machine

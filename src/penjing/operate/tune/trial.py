@@ -26,6 +26,7 @@ from penjing.operate.tune.ways import Way
 CLIENTS = 4
 """How many ask at once."""
 PATIENCE = 120.0
+"""Seconds in which an answer must be whole."""
 WARM, SHORT = 24, 16
 """Words of the first prompt, and of those that are answered at length."""
 QUESTIONS = (
@@ -77,7 +78,7 @@ class Tried:
         return bool(self.rounds) and not self.error and (self.same is None or self.same >= ENOUGH)
 
     def middle(self, name: str) -> float:
-        """The median of its rounds."""
+        """The median of `prefill`, `decode` or `many` over its rounds, in tokens a second; 0.0 before the first."""
         return median(getattr(each, name) for each in self.rounds) if self.rounds else 0.0
 
 

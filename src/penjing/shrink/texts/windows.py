@@ -93,7 +93,9 @@ def _stream(
 
 
 def _answers(document: Document, tokenizer: Tokenizer, tokens: Sequence[int]) -> list[bool]:
-    """Which of the tokens of a conversation are an answer, or the one after it (which ends it)."""
+    """Which of the tokens of a conversation are an answer, or the one after it (which ends it): found by the answers'
+    words, which takes nothing of a tokenizer but its tokens. What is trained on a person's own examples is found by
+    what the template asks instead (`finetune.turns`), which takes a tokenizer that tells where in the text they are."""
     whole, at = spoken(document, tokenizer), 0
     found = [False] * len(tokens)
     for turn in document.turns:
