@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from penjing import manifest
-from penjing.errors import SettingError
+from penjing.errors import DeviceUnavailable, SettingError
 from penjing.export.gguf import adapter, convert
 from penjing.native.context import Context
 from penjing.native.model import Model
@@ -129,6 +129,29 @@ def test_beside_four_bits_it_learns_on_after_it_was_measured(data: Path, tmp_pat
     looks = [loss for _, loss in made.outcome.state.looks]
     assert looks[-1] < looks[1] / 2 < looks[0] / 4
     assert "bitsandbytes" in made.manifest.recipe["steps"][-1]["libraries"]  # type: ignore[index]
+
+
+@extras
+@pytest.mark.filterwarnings("ignore")  # of torchao
+@pytest.mark.parametrize("base", ["int8", "int4"])
+def test_beside_weights_of_torchao_it_learns_and_is_merged(base: str, data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torchao")
+    options = Tuning(method="qlora", base=base, steps=8, rate=3e-3, batch=4, merge=True)
+    made = finetune(guide().parent, [data], tmp_path / "made", options)
+    assert made.outcome.state.losses[-1] < made.outcome.state.losses[0] / 1.5
+    assert "torchao" in made.manifest.recipe["steps"][-1]["libraries"]  # type: ignore[index]
+    assert (tmp_path / "made" / "model.safetensors").stat().st_size > 11_000_000  # as the parent keeps it
+
+
+@extras
+def test_what_bases_need_is_told(data: Path, tmp_path: Path) -> None:
+    import torch
+
+    with pytest.raises(SettingError, match="method qlora"):
+        Tuning(base="int8")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceUnavailable, match="base int8 needs none"):
+            finetune(guide().parent, [data], tmp_path / "made", Tuning(method="qlora", base="bnb8"))
 
 
 def command(base: Path, data: Path, output: Path, *more: str) -> list[str]:

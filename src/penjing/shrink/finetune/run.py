@@ -35,7 +35,7 @@ from penjing.shrink.training import Outcome, Training
 GGUF = "adapter.gguf"
 AS_GGUF = Callable[[Path, Path, Path], Path]
 """`(peft folder, base checkpoint, target)`: write the adapter as GGUF."""
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "torchao")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _whole_epochs(options: Tuning, count: int) -> Tuning:
 
 def _identity(source: Path, lessons: Lessons, options: Tuning) -> dict[str, str]:
     """What a run that goes on must share."""
-    told = ("method", "rank", "strength", "dropout", "targets", "length", "learn")
+    told = ("method", "base", "rank", "strength", "dropout", "targets", "length", "learn")
     return attempt.identity(options, told, lessons.data, model=lineage.parent_digest(source))
 
 
