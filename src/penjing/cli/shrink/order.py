@@ -85,6 +85,8 @@ def order(
     if compare and not any(step.kind == COMPARE.name for step in steps.steps):
         steps = replace(steps, steps=(*steps.steps, recipe.made(COMPARE)))
     foreseen = foresee(steps, before, known, speed)
+    if origin.is_dir() and any(known[step.kind].gives == "gguf" or known[step.kind].looks for step in steps.steps):
+        require_converter(origin)
     called = names.suggested(name or (output.name if output else bare(model) + SMALL))
     work = _work(output, origin, called)
     licence = licence_of(model, origin)
@@ -176,6 +178,15 @@ def carry_out(ordered: Ordered) -> Carried:
         result = run(ordered.order, ordered.kinds, convert, report, page(ordered, report), deliver, layout)
     version = versions[0] if versions else None
     return Carried(replace(result, model=version.path) if version else result, version)
+
+
+def require_converter(folder: Path) -> None:
+    """Raises UnknownArchitecture where nothing makes a GGUF file of a checkpoint."""
+    from penjing.export.gguf import convert as own
+    from penjing.export.gguf import upstream
+
+    if not own.supported(folder):
+        upstream.required(folder)
 
 
 def convert(folder: Path, target: Path, report: Report) -> Path:

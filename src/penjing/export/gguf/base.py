@@ -18,7 +18,7 @@ from penjing.export.gguf import config as settings
 from penjing.export.gguf import convert
 from penjing.export.gguf.config import Config
 from penjing.export.gguf.families import FAMILIES, KNOWN, Family
-from penjing.export.gguf.faults import AdapterMismatch, AdapterOfAnother, NotAnAdapter, UnknownArchitecture
+from penjing.export.gguf.faults import AdapterMismatch, AdapterOfAnother, NotAnAdapter, unknown
 from penjing.probe import model
 from penjing.probe.facts import Model
 
@@ -64,8 +64,7 @@ def base_of(found: Model) -> Base:
             named = convert.named(found, config, family)
             shapes = {name: tensor.shape for name, tensor in named.items()}
     if family is None:
-        known = ", ".join(KNOWN)
-        raise UnknownArchitecture(path=str(path), architecture=found.architecture, nearest=known)
+        raise unknown(path, found.architecture, KNOWN)
     return Base(path, family, config, shapes)
 
 

@@ -23,7 +23,7 @@ from penjing.export.gguf.faults import (
     TensorMissing,
     TensorShape,
     TensorUnknown,
-    UnknownArchitecture,
+    unknown,
 )
 from penjing.probe import checkpoint
 from penjing.probe.facts import Model
@@ -103,7 +103,7 @@ def _known(folder: Path) -> tuple[Model, Config, Family]:
     config = settings.load(folder)
     family = KNOWN.get(config.architecture)
     if family is None:
-        raise UnknownArchitecture(path=str(folder), architecture=config.architecture, nearest=", ".join(KNOWN))
+        raise unknown(folder, config.architecture, KNOWN)
     method = config.values.get("quantization_config")
     if isinstance(method, dict):
         raise QuantizedCheckpoint(path=str(folder), method=method.get("quant_method", "?"))

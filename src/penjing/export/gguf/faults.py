@@ -26,9 +26,14 @@ Does not know: how anything is converted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
 from penjing.errors import ModelCorrupt, ModelUnsupported
 from penjing.probe.faults import COPY_AGAIN
 
+NEAREST = 3
 UPSTREAM = "llama.cpp's own converter knows more models and needs torch: pip install 'penjing[convert]'"
 
 
@@ -37,6 +42,12 @@ class UnknownArchitecture(ModelUnsupported):
 
     template = "{path} is a {architecture}, which penjing does not convert by itself. Nearest that it does: {nearest}"
     hint = UPSTREAM
+
+
+def unknown(path: Path, architecture: str, known: Iterable[str]) -> UnknownArchitecture:
+    """With the nearest of the `known` ones."""
+    nearest = ", ".join(get_close_matches(architecture, list(known), NEAREST, 0.0))
+    return UnknownArchitecture(path=str(path), architecture=architecture, nearest=nearest)
 
 
 class ConverterFailed(ModelUnsupported):

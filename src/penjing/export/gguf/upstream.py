@@ -13,13 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
 from penjing.export.gguf.config import load
 from penjing.export.gguf.families import KNOWN
-from penjing.export.gguf.faults import ConverterFailed, UnknownArchitecture
+from penjing.export.gguf.faults import ConverterFailed, unknown
 from penjing.files import require_room
 from penjing.probe import checkpoint
 from penjing.progress import Progress, Report
@@ -30,7 +29,6 @@ NEEDED = ("torch", "transformers", "sentencepiece")
 SCRIPT = Path("llama.cpp") / "convert_hf_to_gguf.py"
 LOOK_AGAIN = 0.2  # seconds
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
-NEAREST = 3
 TAIL = 400  # characters of the converter's last words
 
 
@@ -46,9 +44,7 @@ def required(folder: Path) -> Path:
     """As `script`. Raises UnknownArchitecture, with the nearest ones that need no extra."""
     program = script()
     if program is None:
-        architecture = load(folder).architecture
-        nearest = ", ".join(get_close_matches(architecture, list(KNOWN), NEAREST, 0.0))
-        raise UnknownArchitecture(path=str(folder), architecture=architecture, nearest=nearest)
+        raise unknown(folder, load(folder).architecture, KNOWN)
     return program
 
 

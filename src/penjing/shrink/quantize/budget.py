@@ -25,7 +25,7 @@ from penjing.shrink.container import padded
 from penjing.shrink.quantize.allocate import Chosen, Option, allocate, cost
 from penjing.shrink.quantize.collect import collect
 from penjing.shrink.quantize.errors import candidates, errors
-from penjing.shrink.quantize.faults import BudgetTooSmall
+from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.judge import Judge
 from penjing.shrink.quantize.mix import Quantized, quantizable
@@ -89,9 +89,7 @@ def require_possible(model: Model, size: int, fixed: Mapping[str, str]) -> None:
     least = least_bytes(model, fixed)
     if least > size:
         weights = sum(tensor.elements for tensor in model.tensors)
-        raise BudgetTooSmall(
-            model=model.path.name, asked=human(size), smallest=_ceiling(least), bits=f"{least * 8 / weights:.2f}"
-        )
+        raise too_small(model.path.name, size, _ceiling(least), least * 8 / weights)
 
 
 def _ceiling(size: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from penjing.shrink.evaluate.engine import Engine
+from penjing.shrink.texts.faults import CalibrationTooShort, TextTooShort
 from penjing.shrink.texts.known import CALIBRATION, builtin
 from penjing.shrink.texts.text import Text
 from penjing.shrink.texts.windows import CONTEXT, Windows, windows
@@ -29,13 +30,16 @@ def calibration(
 ) -> Windows:
     """Windows of `texts` (the built-in ones where None) as the model at `source` reads them, chat template included:
     one of each in turn, `most` in all (None: by its size). All their tokens count, those of questions too. Raises
-    TextTooShort, WrongLanguage, LoadFailed."""
+    CalibrationTooShort, WrongLanguage, LoadFailed."""
     texts = builtin(CALIBRATION) if texts is None else texts
     with Engine(source) as engine:
         length = min(context, engine.model.trained_context or context)
         most = most or int(max(FEWEST, min(WINDOWS, EFFORT / (2 * engine.model.parameters * length))))
         least = max(1, LEAST // len(texts))
-        each = [windows(text, engine, context=length, most=-(-most // len(texts)), least=least) for text in texts]
+        try:
+            each = [windows(text, engine, context=length, most=-(-most // len(texts)), least=least) for text in texts]
+        except TextTooShort as error:
+            raise CalibrationTooShort(**error.facts) from error
     order = sorted((index, number) for number, one in enumerate(each) for index in range(len(one.tokens)))[:most]
     tokens = np.stack([each[number].tokens[index] for index, number in order])
     digests = "".join(one.digest for one in each)

@@ -6,6 +6,7 @@ Does not know: how it is done.
 from __future__ import annotations
 
 from penjing.errors import InputError, ModelCorrupt, ModelUnsupported
+from penjing.files import human
 
 
 class AlreadyQuantized(ModelUnsupported):
@@ -16,11 +17,18 @@ class AlreadyQuantized(ModelUnsupported):
 
 
 class BudgetTooSmall(InputError):
-    """Facts: `asked`, `smallest` (human sizes), `bits` (bits a weight of the smallest, as text), `model`."""
+    """Facts: `asked`, `smallest` (human sizes), `bits` (bits a weight of the smallest, as text), `model`,
+    `least` (as `smallest`, as it is typed)."""
 
     template = "{model} cannot be made as small as {asked}: the smallest possible is {smallest} ({bits} bits a weight)."
-    hint = "Ask for --to {smallest} or more, or make the model itself smaller first: penjing prune."
+    hint = "Ask for --to {least} or more, or make the model itself smaller first: penjing prune."
     code = "budget_too_small"
+
+
+def too_small(model: str, asked: int, smallest: str, bits: float) -> BudgetTooSmall:
+    """`bits` a weight are those of the `smallest` file."""
+    facts = {"model": model, "asked": human(asked), "smallest": smallest, "least": smallest.replace(" ", "")}
+    return BudgetTooSmall(**facts, bits=f"{bits:.2f}")
 
 
 class ImportanceMismatch(InputError):

@@ -24,7 +24,7 @@ from penjing.shrink import container
 from penjing.shrink.container import Info
 from penjing.shrink.qat.layout import Layout
 from penjing.shrink.quantize.errors import candidates
-from penjing.shrink.quantize.faults import BudgetTooSmall
+from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantizable
 from penjing.shrink.quantize.write import require_floats
 from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
@@ -276,8 +276,7 @@ def require_possible(before: Outlook, tensors: Sequence[Tensor], size: int) -> N
     least = file_bytes(before, fewest)
     if least > size:
         weights = max(sum(tensor.elements for tensor in tensors), 1)
-        facts = {"asked": human(size), "smallest": human(least * 1.01), "bits": least * 8 / weights}
-        raise BudgetTooSmall(model=before.model.path.name, **facts)
+        raise too_small(before.model.path.name, size, human(least * 1.01), least * 8 / weights)
 
 
 def _fewest(tensor: Tensor) -> Tensor:

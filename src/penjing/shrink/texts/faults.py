@@ -29,6 +29,13 @@ class TextTooShort(InputError):
     code = "text_too_short"
 
 
+class CalibrationTooShort(TextTooShort):
+    """As `TextTooShort`, where windows have the length they have."""
+
+    template = "The calibration text {name} is too short: {tokens} tokens, and {needed} are needed."
+    hint = "Give more text, several texts, or leave --text out: one is built in."
+
+
 class WrongLanguage(InputError):
     """Facts: `name`, `rate` (bytes a token), `sample` (the first words)."""
 
