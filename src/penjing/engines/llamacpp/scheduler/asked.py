@@ -44,10 +44,9 @@ Hear = Callable[[Said], bool]
 class Ask:
     """`prompt` in tokens, at least one; at most `limit` tokens of answer, fewer where one of `ends` is said, computed
     with `voice`. With `likely` the probabilities of so many tokens are told (None: of none). The first `keep` tokens
-    stay where a conversation forgets its oldest. Without `reuse` its whole prompt is computed, whatever the cache has of
-    it. `cancelled` may be set from any thread. `cached` is how many tokens of
-    the prompt were not computed again. Tokens put into `forced`, by `hear` only, are said next whatever the model
-    would say."""
+    stay where a conversation forgets its oldest. Without `reuse` its whole prompt is computed, whatever the cache has
+    of it. `cancelled` may be set from any thread. `cached` is how many tokens of the prompt were not computed again.
+    Tokens put into `forced`, by `hear` only, are said next whatever the model would say."""
 
     prompt: list[int]
     limit: int

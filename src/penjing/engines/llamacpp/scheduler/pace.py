@@ -38,7 +38,7 @@ class Threads:
         self.most = max(1, most)
         self.count = min(start or self.most, self.most)
         self._recent: list[float] = []
-        self._steps = 0
+        self._steps = CALM - RECENT  # the machine may be busy already: the first trial comes early
         self._other = 0
         self._times: tuple[list[float], list[float]] = ([], [])
         self._down = True
