@@ -8,9 +8,12 @@ import gguf
 import numpy as np
 import pytest
 
+from penjing.progress import Progress
+from penjing.shrink.quantize import sums
 from penjing.shrink.quantize.collect import Watch, collect
 from penjing.shrink.quantize.faults import ImportanceMismatch, NotImportance
 from penjing.shrink.quantize.importance import Columns, Importance, load, save
+from penjing.shrink.quantize.sums import Sums
 from tiny_model import Shape, write_tiny_gguf
 
 WINDOWS = np.random.default_rng(0).integers(0, 256, (3, 64)).astype(np.int32)
@@ -45,6 +48,36 @@ def test_every_matrix_is_seen(measured: Importance) -> None:
     for name, each in measured.columns.items():
         diagonal = np.concatenate([np.diag(block) for block in each.products[0]])[: each.sums.shape[1]]  # type: ignore[index]
         assert np.allclose(diagonal, each.sums[0], rtol=1e-3), name
+
+
+def test_one_that_was_stopped_goes_on(
+    tiny: Path, measured: Importance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path))
+    monkeypatch.setattr(sums, "EVERY", 0.0)
+    heard: list[float] = []
+
+    def stop(progress: Progress) -> None:
+        heard.append(progress.fraction)
+        if len(heard) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(tiny, WINDOWS, texts=("dice",), products=True, threads=1, report=stop)
+    heard.append(-1)
+    again = collect(tiny, WINDOWS, texts=("dice",), products=True, threads=1, report=stop)
+    assert heard == [0, 1 / 3, 2 / 3, -1, 2 / 3]
+    assert again.columns.keys() == measured.columns.keys()
+    for name, each in measured.columns.items():
+        assert np.array_equal(again.columns[name].sums, each.sums)
+        assert np.array_equal(again.columns[name].products, each.products)  # type: ignore[arg-type]  # they are kept
+    (kept,) = (tmp_path / "cache" / "quantize").iterdir()
+    kept.write_bytes(kept.read_bytes()[:99])  # nothing that can be read
+    heard.clear()
+    collect(tiny, WINDOWS, products=True, threads=1, report=lambda progress: heard.append(progress.fraction))
+    assert heard == [0, 1 / 3, 2 / 3]
+    Sums(tiny, WINDOWS, products=True).forget()
+    assert not kept.exists()
 
 
 def test_kept_and_read_again(tmp_path: Path, measured: Importance) -> None:

@@ -133,13 +133,17 @@ def source_of(model: str, care: Care) -> tuple[str, Path]:
 
 def _run(source: Path, output: Path, wanted: Wish, given: dict[str, Any]) -> tuple[Quantized, Budgeted | None]:
     from penjing.cli.progress import shown
+    from penjing.shrink.quantize.sums import Sums
 
     threads = _threads(given["threads"])
     with shown() as report:
         windows = _windows(source, given["text"], given["imatrix"])
         if wanted.preset:
             known = _importance(source, windows, given, threads, report)
-            return _preset(source, output, wanted, known, report), None
+            done = _preset(source, output, wanted, known, report)
+            if windows is not None:
+                Sums(source, windows.tokens, products=not given["plain"]).forget()
+            return done, None
         return _fitted(source, output, wanted, windows, given, threads, report)
 
 

@@ -31,6 +31,7 @@ from penjing.shrink.quantize.judge import Judge
 from penjing.shrink.quantize.mix import Quantized, quantizable
 from penjing.shrink.quantize.notes import Notes, digest
 from penjing.shrink.quantize.refine import EXCHANGES, kinds, refine
+from penjing.shrink.quantize.sums import Sums
 from penjing.shrink.quantize.workshop import Workshop, file_bytes
 from penjing.shrink.quantize.worth import FINE, groups, worth
 from penjing.shrink.quantize.write import quantize, require_floats
@@ -81,6 +82,7 @@ def fit(
         chosen = work.choose(size, fixed or {})
     types = {name: each.kind for name, each in chosen.items()}
     done = quantize(source, target, types, importance=importance, report=span(told, 0.9, 1.0))
+    Sums(source, windows.tokens, products=True).forget()
     return Budgeted(done, types, cost(chosen), work.best, len(work.notes.kept.kl), work.worth)
 
 

@@ -21,6 +21,7 @@ from penjing.progress import Progress, Report
 from penjing.shrink.blas import one_thread
 from penjing.shrink.quantize.importance import BLOCK, Columns, Importance
 from penjing.shrink.quantize.mix import quantizable
+from penjing.shrink.quantize.sums import Sums
 
 PLAIN, ROUTED = "MUL_MAT", "MUL_MAT_ID"
 
@@ -110,16 +111,19 @@ def collect(
     report: Report | None = None,
 ) -> Importance:
     """Read `windows` of tokens [n, context] with the model at `source` and add up the squares of what its matrices are
-    multiplied with. Raises LoadFailed, LibraryMissing, LayoutUnknown; `report` cancels by raising."""
+    multiplied with. The same call goes on where a long one was stopped (`Sums.forget` drops what was kept). Raises
+    LoadFailed, LibraryMissing, LayoutUnknown, DiskFull; `report` cancels by raising."""
     names = {tensor.name for tensor in single.read(source).tensors if quantizable(tensor.name, tensor.shape)}
-    watch = Watch(names, products)
+    sums = Sums(source, windows, products)
+    page, found = sums.read()
+    watch = Watch(names, products, found, page.same)
     length = windows.shape[1]
     with (
         Model(source, extra_buffers=False) as model,
         Context(model, length, threads=threads, batch=length, ubatch=length, watcher=watch) as context,
     ):
         batch = Batch(length)
-        for number, window in enumerate(windows):
+        for number, window in enumerate(windows[page.done :], page.done):
             if report is not None:
                 report(Progress(number / len(windows), "calibrating"))
             watch.owners.clear()
@@ -127,4 +131,6 @@ def collect(
             batch.clear()
             batch.extend(window, 0, wanted=True)
             context.decode(batch)
+            sums.keep(number + 1, watch.found, watch.same)
+    sums.keep(len(windows), watch.found, watch.same, now=True)
     return Importance(watch.all(), texts, len(windows), length)

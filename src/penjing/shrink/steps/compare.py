@@ -78,11 +78,13 @@ def _made(source: Path, file: Path, label: str, matrix: Path, report: Report) ->
     from penjing.shrink.quantize.calibration import calibration
     from penjing.shrink.quantize.collect import collect
     from penjing.shrink.quantize.importance import load, save
+    from penjing.shrink.quantize.sums import Sums
     from penjing.shrink.quantize.write import quantize
 
     if not matrix.is_file():
         windows = calibration(source)
         save(matrix, collect(source, windows.tokens, texts=(windows.name,), report=span(report, 0.0, 0.5)))
+        Sums(source, windows.tokens, products=False).forget()
     quantize(source, file, label, importance=load(matrix), report=span(report, 0.5, 1.0))
 
 

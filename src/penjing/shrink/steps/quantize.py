@@ -185,6 +185,7 @@ def _written(source: Path, target: Path, options: Quantize, report: Report) -> t
     from penjing.probe import single
     from penjing.shrink.quantize.budget import bytes_of, fit
     from penjing.shrink.quantize.collect import collect
+    from penjing.shrink.quantize.sums import Sums
     from penjing.shrink.quantize.write import quantize
 
     if options.preset in FLOATS:
@@ -198,6 +199,7 @@ def _written(source: Path, target: Path, options: Quantize, report: Report) -> t
     read = span(report, 0.0, READING)
     importance = collect(source, windows.tokens, texts=(windows.name,), products=True, report=read)
     written = quantize(source, target, options.preset, importance=importance, report=span(report, READING, 1.0))
+    Sums(source, windows.tokens, products=True).forget()
     return _told(written), data
 
 
