@@ -100,7 +100,10 @@ def test_a_program_says_what_the_decoder_says(case: str, exported: dict[str, tup
     error = float(np.abs(found - wanted).max() / wanted.std())
     print(f"{case}: max abs error {error:.4f} standard deviations")
     assert error < 0.1  # half precision through sharp random weights; what is computed wrongly is off by more than 1
-    assert (found.argmax(-1) == wanted.argmax(-1)).mean() > 0.95
+    best = np.sort(wanted, -1)
+    clear = best[:, -1] - best[:, -2] > 0.1 * wanted.std()  # of random weights, some are next to equal
+    assert clear.mean() > 0.5
+    assert (found.argmax(-1) == wanted.argmax(-1))[clear].all()
     with pytest.raises(ContextFull):
         runtime.prefill([1] * (CONTEXT + 1))
 
