@@ -44,8 +44,8 @@ class Step:
     libraries: tuple[str, ...] = ("torch", "transformers")
 
     def entry(self) -> dict[str, object]:
-        """As it stands in a manifest, empty parts left out."""
-        entry = {**asdict(self), "libraries": versions(self.libraries)}
+        """As it stands in a manifest, empty parts left out; paths are text."""
+        entry = {**msgspec.to_builtins(asdict(self), enc_hook=str), "libraries": versions(self.libraries)}
         return {name: value for name, value in entry.items() if value not in (None, {}, ())}
 
 

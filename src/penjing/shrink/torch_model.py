@@ -9,6 +9,7 @@ Does not know: what is done with a model between loading and saving.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ KEPT = (
 )  # fmt: skip
 """Files of a checkpoint besides its weights that a step leaves as they are."""
 SHARD = "4GB"
+TALKATIVE = ("bitsandbytes", "torchao", "torch.utils._pytree")
+"""Loggers that tell of kernels they could fetch or compile."""
 FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "mistral", "phi3", "glm4")
 """Named where nothing has a similar name."""
 
@@ -213,18 +216,20 @@ def keep(source: Path, target: Path, *, without_tokenizer: bool = False) -> None
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers without its bars and warnings; what matters in them is checked and said by us."""
-    from transformers.utils import logging
+    """transformers, and what it loads, without bars and warnings; what matters in them is checked and said by us."""
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from transformers.utils import logging as theirs
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    theirs.set_verbosity_error()
+    theirs.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        theirs.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            theirs.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

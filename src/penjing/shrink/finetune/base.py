@@ -5,7 +5,6 @@ Does not know: adapters, training.
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 GROUP = 32
 """Weights that share a scale in int4."""
 CUDA = "cuda"
-TALKATIVE = ("bitsandbytes", "torchao", "torch.utils._pytree", "torch.utils.flop_counter")
-"""Loggers that tell of kernels they could fetch or compile."""
 
 
 def load(folder: Path, options: Tuning, place: str) -> TorchModel:
@@ -83,8 +80,6 @@ def _stay_trainable(model: torch.nn.Module) -> None:
 @contextmanager
 def hushed() -> Iterator[None]:
     """Without the warnings that peft, bitsandbytes and torchao draw from newer versions of what they use."""
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch_model.quiet():
         for kind in (FutureWarning, DeprecationWarning, UserWarning):
             warnings.simplefilter("ignore", kind)
