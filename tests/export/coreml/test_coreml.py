@@ -174,7 +174,7 @@ def test_palettes_with_calibration_text(tmp_path: Path) -> None:
     options = Options("pal4", context=CONTEXT, calibration=text, starter=False)
     exporting.make(CoreML(), model, tmp_path / "out", options, heard.append)
     stages = {each.stage for each in heard}
-    assert {"reading", "measuring", "clustering", "converting", "quantizing", "writing"} <= stages
+    assert {"reading", "measuring", "calibrating", "converting", "quantizing", "writing"} <= stages
     assert [each.fraction for each in heard] == sorted(each.fraction for each in heard)
     kinds = [each.kind for each in read(tmp_path / "out" / PACKAGE).operations]
     assert kinds.count("constexpr_lut_to_dense") == 2 * 7
