@@ -40,6 +40,7 @@ import aiohttp
 import bars
 import page
 import shapes
+from penjing.engines.engine import Address
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.engines.llamacpp.footprint import Footprint, weigh
 from penjing.engines.openvino.engine import OpenVino
@@ -249,13 +250,13 @@ class Binary:
     def __init__(self, program: Path, model: Path, context: int) -> None:
         self._program, self._model, self._context = program, model, context
         self._child: asyncio.subprocess.Process | None = None
-        self.address = ""
+        self.address = Address("")
 
     async def start(self) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{port}"
+        self.address = Address(f"http://127.0.0.1:{port}")
         flags = ("-np", CHATS, "-c", CHATS * self._context, "-kvu", "-t", os.cpu_count(), "--no-webui")
         asked = map(str, (self._program, "-m", self._model, "--port", port, *flags))
         self._child = await asyncio.create_subprocess_exec(*asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -263,7 +264,7 @@ class Binary:
             for _ in range(300):
                 await asyncio.sleep(0.1)
                 with suppress(aiohttp.ClientError):
-                    async with session.get(f"{self.address}/health") as answer:
+                    async with session.get(f"{self.address.url}/health") as answer:
                         if answer.status == HTTPStatus.OK:
                             return
         raise SystemExit(f"{self._program} did not come up")
