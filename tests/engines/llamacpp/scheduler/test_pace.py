@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from penjing.engines.llamacpp.scheduler.pace import CALM, LEAST, LONGEST, PATIENCE, Chunk, Pace, Threads
+from penjing.engines.llamacpp.scheduler.pace import CALM, LEAST, LONGEST, PATIENCE, TILE, Chunk, Pace, Threads
 
 
 def steps(threads: Threads, cost: Callable[[int], float], count: int) -> list[int]:
@@ -83,6 +83,18 @@ def test_a_chunk_leaves_readers_their_time() -> None:
     for _ in range(20):
         chunk.learn(100, 1, 10.0)
     assert chunk.size(1) == LEAST
+
+
+def test_a_tile_is_worth_a_longer_step_where_small_steps_are_slow() -> None:
+    chunk = Chunk(512)
+    for _ in range(20):
+        chunk.learn(0, 4, PATIENCE / 3)
+        chunk.learn(LEAST, 4, PATIENCE / 3 + LEAST * 0.025)
+        chunk.learn(256, 0, 256 * 0.005)
+    assert chunk.size(4) == TILE
+    for _ in range(20):
+        chunk.learn(256, 4, 256 * 0.020)
+    assert chunk.size(4) == LEAST
 
 
 def test_the_two_kinds_of_step_learn_apart() -> None:

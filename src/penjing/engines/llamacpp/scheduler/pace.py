@@ -27,6 +27,11 @@ first where one prompt is read beside many answers, the other where as many wait
 Larger steps take less time for each token of a prompt."""
 LEAST = 16
 """Tokens of a prompt that are computed in a step at least."""
+TILE = 64
+"""Tokens of a step from which on attention is computed in tiles (ggml-cpu/ops.cpp, GGML_FA_TILE_Q): deep in a long
+conversation each then takes a fraction of its time."""
+MUCH = 0.5
+"""Of a token's time in small steps: where tiles take less than that, they are worth a longer step."""
 SHARE = 0.3
 """How much the newest step counts in what a token takes."""
 
@@ -98,25 +103,35 @@ class Chunk:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._token = 0.0
+        self._small = self._tiled = 0.0
+        """Seconds that a token of a prompt takes, in steps of less than a TILE and in others."""
         self._decode = 0.0
 
     def size(self, answers: int, prompts: int = 1) -> int:
         """For the next step, with so many answers running and so many prompts being read."""
         if not answers:
             return self.most
-        if not self._token:
+        if not (self._small or self._tiled):
             return min(self.most, 8 * LEAST)
         patience = PATIENCE + (LONGEST - PATIENCE) * min(1.0, prompts / answers)
-        return int(min(self.most, max(LEAST, (patience - self._decode) / self._token)))
+        small, tiled = self._small or self._tiled, self._tiled or self._small
+        fits = int((patience - self._decode) / tiled)
+        if fits + answers >= TILE:
+            return min(self.most, fits)
+        if tiled < MUCH * small and self._decode + TILE * tiled < LONGEST:
+            return min(self.most, TILE)
+        return min(self.most, TILE - 1, max(LEAST, int((patience - self._decode) / small)))
 
     def learn(self, prompt: int, answers: int, seconds: float) -> None:
         """A step with `prompt` tokens of prompts, and of `answers`, took so many seconds."""
         if not prompt:
             self._decode = _mixed(self._decode, seconds)
         elif prompt >= LEAST:
-            rest = max(seconds - (self._decode if answers else 0.0), seconds / 2)
-            self._token = _mixed(self._token, rest / prompt)
+            rest = max(seconds - (self._decode if answers else 0.0), seconds / 2) / prompt
+            if prompt + answers < TILE:
+                self._small = _mixed(self._small, rest)
+            else:
+                self._tiled = _mixed(self._tiled, rest)
 
 
 def _mixed(old: float, new: float) -> float:
