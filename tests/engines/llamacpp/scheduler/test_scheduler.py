@@ -140,6 +140,16 @@ def test_answers_are_those_that_each_would_get_alone(
     assert context.cells == 0
 
 
+def test_what_is_over_holds_a_part_of_the_cache_only() -> None:
+    context = Slow(1000, 12)
+    scheduler = made(context, 4, each=100)
+    for number in range(8):
+        scheduler.submit(Client([number + 1] * 60, 1).ask())
+    run(scheduler)
+    assert [scheduler.cache.tree.tokens(one) for one in scheduler.cache.resting] == [[n] * 60 for n in range(5, 9)]
+    assert context.cells == 240
+
+
 def test_a_shared_beginning_is_computed_once() -> None:
     context = Slow(1000, 12, ubatch=64, batch=256)
     scheduler = made(context, 8)

@@ -20,11 +20,13 @@ KEPT = 64
 
 
 class Cache:
-    """The cache of `context`; what leaves it goes to the `shelf`, and comes back from there. `partial`: a part of a
-    sequence may be shared and cut; where not, it is a state that is taken as a whole or not at all."""
+    """The cache of `context`; what leaves it goes to the `shelf`, and comes back from there. At most `rest` cells (all
+    where nothing is said) are held by conversations that are over: each step looks at every cell, so that many of them
+    make all others slow. `partial`: a part of a sequence may be shared and cut; where not, it is a state that is taken
+    as a whole or not at all."""
 
-    def __init__(self, context: Context, shelf: Shelf | None) -> None:
-        self.context = context
+    def __init__(self, context: Context, shelf: Shelf | None, rest: int | None = None) -> None:
+        self.context, self._rest = context, context.tokens if rest is None else rest
         self.partial = not context.model.recurrent and not context.model.window
         self.tree = Tree()
         self.resting: dict[int, None] = {}  # the one used last is last
@@ -95,8 +97,19 @@ class Cache:
         """Its answer is over; what it has may be somebody's beginning."""
         if self.tree.length(sequence) and self.tree.voice(sequence) != ("shifted", sequence):
             self.resting[sequence] = None
+            self._thin()
         else:
             self.forget(sequence)
+
+    def _thin(self) -> None:
+        """Those that rest longest leave, until the others hold no more than they may; the newest stays."""
+        cells = {sequence: self.tree.alone(sequence) for sequence in self.resting}
+        excess = sum(cells.values()) - self._rest
+        for sequence in list(self.resting)[:-1]:
+            if excess <= 0:
+                return
+            excess -= cells[sequence]
+            self.drop(sequence)
 
     def forget(self, sequence: int) -> int:
         """It is free; how many cells that freed."""

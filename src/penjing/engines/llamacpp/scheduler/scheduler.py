@@ -31,6 +31,8 @@ WORTH = 16
 """Tokens that it is worth waiting for while another reads them."""
 AHEAD = 32
 """Cells that are left for each running answer to grow into before another is let in."""
+RESTING = 4
+"""Of the cache such a part is for conversations that are over, or one conversation's length where that is more."""
 FEW = 4
 """Answers beside which guesses pay: more fill the processor without them."""
 
@@ -68,7 +70,7 @@ class Scheduler:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.context, self.slots, self.each = context, slots, min(each or context.tokens, context.tokens)
-        self.cache = Cache(context, shelf)
+        self.cache = Cache(context, shelf, max(self.each, context.tokens // RESTING))
         self.running: list[Stream] = []
         self.waiting: deque[Stream] = deque()
         self.working: list[Stream] = []
