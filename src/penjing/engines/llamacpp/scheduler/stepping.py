@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 
 from penjing.engines.llamacpp.scheduler.asked import Ask, Said
@@ -19,7 +20,7 @@ FAULT = 70
 log = logging.getLogger(__name__)
 
 
-class Stepping:
+class Stepping(ABC):
     """Takes turns in a thread of its own, called `name`, from `start` to `stop`. `submit` may be called from any
     thread."""
 
@@ -47,18 +48,18 @@ class Stepping:
             self._arrived.append(ask)
             self._wake.notify()
 
+    @abstractmethod
     def _begin(self, ask: Ask) -> None:
         """Let it in. Raises PenjingError for what is wrong with it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _turn(self) -> None:
         """Compute once, or wait for somebody."""
-        raise NotImplementedError
 
-    def _hurry(self) -> None:
+    def _hurry(self) -> None:  # noqa: B027  nothing to hurry is usual
         """Have the step that is being computed end sooner, where that can be."""
 
-    def _close(self) -> None:
+    def _close(self) -> None:  # noqa: B027  nothing to close is usual
         """After the last turn."""
 
     @property
