@@ -11,7 +11,7 @@ from penjing.engines.fake import Script
 from web.conftest import ANSWERED, DESK, PHONE, Visit, ask, saying
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.extras
 
@@ -58,6 +58,23 @@ def test_nothing_is_cut_off_and_everybody_can_use_it(visit: Visit, look: dict[st
         assert page.evaluate("document.querySelector('.dialog-body').scrollWidth <= innerWidth")
         found += serious(page)
         assert found == []
+
+
+def test_a_message_sent_before_the_server_told_its_models_waits_for_them(visit: Visit) -> None:
+    with saying(Script()) as url:
+        visitor = visit(**DESK)
+        page = visitor.page()
+        held: list[Route] = []
+        page.route("**/v1/models", lambda route: held.append(route))
+        page.goto(url)
+        page.locator("#write").press_sequentially("hi")
+        page.keyboard.press("Enter")
+        page.locator(".writer.main .space").get_by_text("loading").wait_for()
+        assert held
+        assert page.locator(".message").count() == 0
+        page.unroute("**/v1/models")  # which lets those that are held go on
+        page.locator(ANSWERED).wait_for()
+        assert page.input_value("#write") == ""
 
 
 def test_it_is_done_with_the_keyboard_alone(visit: Visit) -> None:

@@ -1,5 +1,5 @@
 // Where a message is written: grows with its text, Enter sends, Shift+Enter begins a line. Also edits an old message.
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { picture } from "../look/picture.ts";
 import * as chat from "../state/chat.ts";
 import { chosen } from "../state/models.ts";
@@ -22,18 +22,25 @@ export function Writer({ begin = "", send, cancel }: Props) {
   const area = useRef<HTMLTextAreaElement>(null);
   const model = chosen.value;
   const busy = !cancel && !!chat.writing.value;
-  const able = !busy && !!model?.ready && (text.trim() !== "" || images.length > 0);
+  const some = text.trim() !== "" || images.length > 0;
+  const able = !busy && !!model?.ready && some;
+  // Enter while the server is still being asked what it has: the message goes as soon as a model can answer.
+  const [waits, setWaits] = useState(false);
   useGrowing(area, text);
   useLayoutEffect(() => {
     if (cancel && area.current) area.current.focus();
   }, []);
 
   const go = () => {
+    setWaits(!busy && some && !able);
     if (!able) return;
     send(text.trim(), images);
     setText("");
     setImages([]);
   };
+  useEffect(() => {
+    if (waits && able) go();
+  }, [waits, able]);
   const keyed = (event: KeyboardEvent) => {
     if (event.key === "Escape" && cancel) cancel();
     // isComposing: the Enter that chooses a word of an input method is not for us
@@ -75,14 +82,17 @@ export function Writer({ begin = "", send, cancel }: Props) {
         aria-label={say(cancel ? "message.edit" : "write.label")}
         placeholder={cancel ? "" : placeholder(model)}
         enterkeyhint="enter"
-        onInput={(event) => setText(event.currentTarget.value)}
+        onInput={(event) => {
+          setText(event.currentTarget.value);
+          setWaits(false);
+        }}
         onKeyDown={keyed}
         onPaste={pasted}
       />
       <div class="writer-row">
         {!cancel && model?.sees && <PictureButton add={add} />}
         {!cancel && model?.thinks && <ThinkButton />}
-        <span class="space" />
+        <span class="space">{waits && !able && say("write.waiting")}</span>
         {cancel && (
           <button type="button" class="button quiet" onClick={cancel}>
             {say("message.cancel")}
