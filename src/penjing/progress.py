@@ -53,6 +53,10 @@ Report = Callable[[Progress], None]
 """Called many times a second; an exception it raises (KeyboardInterrupt included) cancels the work cleanly."""
 
 
+def silent(progress: Progress) -> None:
+    """Nobody asked."""
+
+
 def span(report: Report, first: float, last: float) -> Report:
     """What hears of a whole, of which `report` hears as a part of another: from the fraction `first` to `last`."""
 

@@ -18,7 +18,7 @@ from penjing.export.coreml import names
 from penjing.export.starters import Facts, State, Tensor
 from penjing.export.target import Options
 from penjing.files import write_whole
-from penjing.progress import Progress, Report, span
+from penjing.progress import Progress, Report, silent, span
 
 if TYPE_CHECKING:
     from penjing.export.coreml.package import Written
@@ -45,7 +45,7 @@ class CoreML:
         DiskFull, and what `report` raises."""
         from penjing.export.coreml import package
 
-        heard = report or _silent
+        heard = report or silent
         made = package.write(model, output / PACKAGE, options, span(heard, 0, 0.95))
         heard(Progress(0.95, "writing"))
         for pattern in TOKENIZER:
@@ -108,7 +108,3 @@ def about(told: Facts, weights: Weights) -> bytes:
         "weights": asdict(weights),
     }
     return msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n"
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody listens."""

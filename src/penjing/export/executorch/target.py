@@ -5,27 +5,23 @@ Does not know: how a decoder computes, how an export is compared with its parent
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from penjing.export import manner, starters
+from penjing.export import fixed, manner
 from penjing.export.executorch import names
 from penjing.export.executorch.runtime import ExecuTorchRuntime
 from penjing.export.foreign import translated
 from penjing.export.starters import Facts, Tensor
 from penjing.export.target import Options
-from penjing.progress import Progress, Report, span
+from penjing.progress import Progress, Report, silent, span
 
 if TYPE_CHECKING:
     from penjing.export.manner import Manner
 
 MODEL = "model.pte"
-TOKENIZER = "tokenizer.json"
 CALIBRATED = ("8da4w",)
-CHUNK = 128
-"""Tokens that one call reads at most, unless said otherwise: their memory is planned when the program is made."""
 
 
 class ExecuTorch:
@@ -41,21 +37,17 @@ class ExecuTorch:
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The program, the tokenizer and starters. Raises NothingToCalibrate, NotAText, TextTooShort, ModelError,
         DiskFull, and what `report` raises."""
-        from penjing.export import blocks, calibration
-        from penjing.export.decoder import weights
-        from penjing.export.decoder.shape import read
+        from penjing.export import blocks
         from penjing.export.executorch.program import GROUP, WEIGHTS, lower, quantize, save, trace
 
-        calibration.require_calibrated(options, CALIBRATED)
-        heard = report or _silent
-        context = options.tokens(read(model)[0].context)
-        decoder = weights.load(model, context, report=span(heard, 0, 0.1))
-        chunk, vocabulary = min(options.sequence or CHUNK, context), decoder.vocabulary
+        heard = report or silent
+        begun = fixed.begin(model, options, CALIBRATED, span(heard, 0, 0.1))
+        decoder, context, chunk = begun.decoder, begun.context, begun.chunk
+        vocabulary = decoder.vocabulary
         spoken = manner.read(model)
         settled = {}
         if options.precision in CALIBRATED:
-            windows = calibration.read(model, options, min(context, blocks.LENGTH))
-            settled = blocks.fit(decoder, windows, blocks.signed(4, GROUP), span(heard, 0.1, 0.3), head=True)
+            settled = blocks.fit(decoder, begun.windows, blocks.signed(4, GROUP), span(heard, 0.1, 0.3), head=True)
         if options.precision in WEIGHTS:
             heard(Progress(0.3, "quantizing"))
             with translated(self.name, model):
@@ -69,11 +61,7 @@ class ExecuTorch:
             made = lower(program, told, quantized=options.precision in WEIGHTS)
         heard(Progress(0.9, "writing"))
         save(made, output / MODEL)
-        if (model / TOKENIZER).is_file():
-            shutil.copyfile(model / TOKENIZER, output / TOKENIZER)
-            if options.starter:
-                starters.write(facts(options, spoken, vocabulary, context, chunk), output)
-        return sorted(path for path in output.rglob("*") if path.is_file())
+        return fixed.finish(model, output, options, lambda: facts(options, spoken, vocabulary, context, chunk))
 
     def reload(self, output: Path) -> ExecuTorchRuntime:
         """Raises ExecuTorchRefuses."""
@@ -99,7 +87,7 @@ def facts(options: Options, spoken: Manner, vocabulary: int, context: int, chunk
         target=ExecuTorch.name,
         model=options.name,
         precision=options.precision,
-        files={"model": MODEL, "tokenizer": TOKENIZER},
+        files={"model": MODEL, "tokenizer": fixed.TOKENIZER},
         inputs={
             "ids": Tensor(names.TOKENS, (1, "sequence"), "int64"),
             "positions": Tensor(names.POSITION, (1,), "int64"),
@@ -110,7 +98,3 @@ def facts(options: Options, spoken: Manner, vocabulary: int, context: int, chunk
         manner=spoken,
         more={"chunk": chunk, "method": names.FORWARD},
     )
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody listens."""

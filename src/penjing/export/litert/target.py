@@ -5,26 +5,22 @@ Does not know: how a decoder computes, how an export is compared with its parent
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from penjing.export import manner, starters
+from penjing.export import fixed, manner
 from penjing.export.foreign import translated
 from penjing.export.litert import bundle, names
 from penjing.export.litert.quantize import BLOCK, PRECISIONS, quantize
 from penjing.export.litert.runtime import LiteRTRuntime
 from penjing.export.starters import Facts, State, Tensor
 from penjing.export.target import Options
-from penjing.progress import Progress, Report, span
+from penjing.progress import Progress, Report, silent, span
 
 MODEL = "model.tflite"
 BUNDLE = "model.litertlm"
-TOKENIZER = "tokenizer.json"
 CALIBRATED = ("int4",)
-CHUNK = 128
-"""Tokens that prefill reads at once, unless said otherwise."""
 
 
 class LiteRT:
@@ -46,22 +42,17 @@ class LiteRT:
     def write(self, model: Path, output: Path, options: Options, report: Report | None = None) -> list[Path]:
         """The model, its bundle, its tokenizer and starters. Raises NothingToCalibrate, NotAText, TextTooShort,
         ModelError, DiskFull, and what `report` raises."""
-        from penjing.export import blocks, calibration
-        from penjing.export.decoder import weights
-        from penjing.export.decoder.shape import read
+        from penjing.export import blocks
         from penjing.export.litert.convert import convert, guard, require_blocks, untie
 
-        calibration.require_calibrated(options, CALIBRATED)
-        heard = report or _silent
-        context = options.tokens(read(model)[0].context)
-        decoder = weights.load(model, context, report=span(heard, 0, 0.1))
-        chunk = min(options.sequence or CHUNK, context)
+        heard = report or silent
+        begun = fixed.begin(model, options, CALIBRATED, span(heard, 0, 0.1))
+        decoder, context, chunk = begun.decoder, begun.context, begun.chunk
         whole = output / MODEL if options.precision not in PRECISIONS else output / "float32.tflite"
         if options.precision in CALIBRATED:
             require_blocks(decoder, model, BLOCK)
             untie(decoder)
-            windows = calibration.read(model, options, min(context, blocks.LENGTH))
-            blocks.fit(decoder, windows, blocks.signed(4, BLOCK), span(heard, 0.1, 0.4), head=True)
+            blocks.fit(decoder, begun.windows, blocks.signed(4, BLOCK), span(heard, 0.1, 0.4), head=True)
             guard(decoder, BLOCK)
         heard(Progress(0.4, "converting"))
         with translated(self.name, model):
@@ -74,13 +65,9 @@ class LiteRT:
         heard(Progress(0.9, "writing"))
         if bundle.tokenizer(model) is not None:
             bundle.write(output / MODEL, model, output / BUNDLE, name=options.name, context=context)
-        if (model / TOKENIZER).is_file():
-            shutil.copyfile(model / TOKENIZER, output / TOKENIZER)
-            if options.starter:
-                shape = decoder.shape
-                size = (1, shape.kv_heads, context, shape.head)
-                starters.write(facts(model, options, decoder.vocabulary, shape.layers, size, chunk), output)
-        return sorted(path for path in output.rglob("*") if path.is_file())
+        size = (1, decoder.shape.kv_heads, context, decoder.shape.head)
+        layers, vocabulary = decoder.shape.layers, decoder.vocabulary
+        return fixed.finish(model, output, options, lambda: facts(model, options, vocabulary, layers, size, chunk))
 
     def reload(self, output: Path) -> LiteRTRuntime:
         """Raises LiteRTRefuses."""
@@ -96,7 +83,7 @@ def facts(
         target=LiteRT.name,
         model=options.name,
         precision=options.precision,
-        files={"model": MODEL, "bundle": BUNDLE, "tokenizer": TOKENIZER},
+        files={"model": MODEL, "bundle": BUNDLE, "tokenizer": fixed.TOKENIZER},
         inputs={"ids": Tensor(names.TOKENS, (1, 1), "int32"), "positions": Tensor(names.POSITIONS, (1,), "int32")},
         outputs={"logits": Tensor(names.LOGITS, (1, 1, vocabulary), "float32")},
         state=tuple(State(each, each) for each in cached),
@@ -105,7 +92,3 @@ def facts(
         manner=manner.read(model),
         more={"chunk": chunk, "prefill": f"{names.PREFILL}{chunk}", "decode": names.DECODE},
     )
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody listens."""

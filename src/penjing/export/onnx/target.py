@@ -15,7 +15,7 @@ from penjing.export.onnx import genai, names
 from penjing.export.onnx.runtime import OnnxRuntime
 from penjing.export.starters import Facts, State, Tensor
 from penjing.export.target import Options
-from penjing.progress import Progress, Report, span
+from penjing.progress import Progress, Report, silent, span
 
 if TYPE_CHECKING:
     import onnx
@@ -50,7 +50,7 @@ class Onnx:
         from penjing.export.onnx.quantize import BLOCK, quantize
 
         calibration.require_calibrated(options, CALIBRATED)
-        heard = report or _silent
+        heard = report or silent
         shape, config = read(model)
         context = _context(shape, options)
         decoder = weights.load(model, context, report=span(heard, 0, 0.1))
@@ -117,7 +117,3 @@ def _save(graph: onnx.ModelProto, output: Path) -> None:
 
     large = sum(len(each.raw_data) for each in graph.graph.initializer) > ONE_FILE
     onnx.save(graph, output / MODEL, save_as_external_data=large, location=DATA if large else None)
-
-
-def _silent(progress: Progress) -> None:
-    """Nobody listens."""
