@@ -10,7 +10,9 @@
     ├── DamagedHeader
     ├── MissingShards
     │   └── RenamedShard
-    └── DamagedConfig
+    ├── DamagedConfig
+    ├── TensorMissing
+    └── TensorShape
     ModelUnsupported
     ├── NotAModel         NotAFile  HtmlPage  LfsPointer  PickleFile  SealedFile
     │                     ZipArchive  OldFormat
@@ -95,6 +97,20 @@ class DamagedConfig(ModelCorrupt):
     """Facts: `path`, `detail` (the JSON reader's words)."""
 
     template = "{path} cannot be read: {detail}"
+    hint = COPY_AGAIN
+
+
+class TensorMissing(ModelCorrupt):
+    """Facts: `path`, `names`."""
+
+    template = "{path} lacks tensors that its config.json asks for: {names}"
+    hint = COPY_AGAIN
+
+
+class TensorShape(ModelCorrupt):
+    """Facts: `path`, `tensor`, `shape`, `wanted`."""
+
+    template = "{path}: the tensor {tensor} has shape {shape}, and config.json says {wanted}."
     hint = COPY_AGAIN
 
 

@@ -18,13 +18,8 @@ from tiny_checkpoints import SAMPLES, make  # noqa: E402
 
 from penjing.export.decoder import weights  # noqa: E402  after what they need was found
 from penjing.export.decoder.cache import Growing  # noqa: E402
-from penjing.export.decoder.faults import (  # noqa: E402
-    DecoderOption,
-    DecoderWeightShape,
-    DecoderWeightsMissing,
-    DecoderWeightUnknown,
-    NoDecoder,
-)
+from penjing.export.decoder.faults import DecoderOption, DecoderWeightUnknown, NoDecoder  # noqa: E402
+from penjing.probe.faults import TensorMissing, TensorShape  # noqa: E402
 
 LENGTH, PREFILL, SIZE = 60, 24, 64
 MORE = {
@@ -117,9 +112,9 @@ def test_what_is_not_computed_is_refused(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     folder = checkpoint("llama-2", tmp_path / "model")
-    with pytest.raises(DecoderWeightShape, match="mlp"):
+    with pytest.raises(TensorShape, match="mlp"):
         weights.load(changed(folder, intermediate_size=64))
-    with pytest.raises(DecoderWeightsMissing, match=r"layers\.2"):
+    with pytest.raises(TensorMissing, match=r"layers\.2"):
         weights.load(changed(folder, intermediate_size=128, num_hidden_layers=3))
     with pytest.raises(DecoderWeightUnknown):
         weights.load(changed(folder, num_hidden_layers=1))

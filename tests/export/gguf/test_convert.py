@@ -16,7 +16,7 @@ import tiny_checkpoint
 from penjing.errors import DiskFull, PenjingError
 from penjing.export.gguf import convert, faults
 from penjing.probe import model as probe
-from penjing.probe.faults import DamagedHeader, Truncated
+from penjing.probe.faults import DamagedHeader, TensorMissing, TensorShape, Truncated
 from penjing.progress import Progress
 from tiny_checkpoint import tensors, tokenizer, write_checkpoint, write_safetensors, write_sharded
 
@@ -110,8 +110,8 @@ def test_tied(tmp_path: Path, target: Path) -> None:
         ({"rms_norm_eps": 1e300}, faults.SettingMissing, "rms_norm_eps"),
         ({"head_dim": 3}, faults.OptionUnsupported, "an even number"),
         ({"rope_scaling": {"type": "linear", "factor": 1e39}}, faults.OptionUnsupported, "factor"),
-        ({"num_attention_heads": 8, "head_dim": 16}, faults.TensorShape, "q_proj"),
-        ({"num_hidden_layers": 3}, faults.TensorMissing, "blk.2"),
+        ({"num_attention_heads": 8, "head_dim": 16}, TensorShape, "q_proj"),
+        ({"num_hidden_layers": 3}, TensorMissing, "blk.2"),
         ({"num_hidden_layers": 1}, faults.TensorUnknown, "layers.1"),
     ],
 )
@@ -131,7 +131,7 @@ def test_missing_and_foreign_tensors(tmp_path: Path, target: Path) -> None:
     whole = tensors()
     rest = {name: value for name, value in whole.items() if "1.mlp.up_proj" not in name}
     write_safetensors(folder / "model.safetensors", rest)
-    with pytest.raises(faults.TensorMissing, match=r"blk\.1\.ffn_up\.weight"):
+    with pytest.raises(TensorMissing, match=r"blk\.1\.ffn_up\.weight"):
         convert.convert(folder, target)
     write_safetensors(
         folder / "model.safetensors", {**whole, "model.layers.0.memory.weight": np.ones((2, 2), np.float32)}
@@ -140,7 +140,7 @@ def test_missing_and_foreign_tensors(tmp_path: Path, target: Path) -> None:
         convert.convert(folder, target)
     without_head = {name: value for name, value in whole.items() if name != "lm_head.weight"}
     write_safetensors(folder / "model.safetensors", without_head)
-    with pytest.raises(faults.TensorMissing, match=r"output\.weight"):
+    with pytest.raises(TensorMissing, match=r"output\.weight"):
         convert.convert(folder, target)
 
 

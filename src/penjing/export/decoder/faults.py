@@ -2,19 +2,15 @@
 
     ModelUnsupported
     ├── NoDecoder
-    └── DecoderOption
-    ModelCorrupt
-    ├── DecoderWeightsMissing
-    ├── DecoderWeightUnknown
-    └── DecoderWeightShape
+    ├── DecoderOption
+    └── DecoderWeightUnknown
 
 Does not know: torch, how anything is computed.
 """
 
 from __future__ import annotations
 
-from penjing.errors import ModelCorrupt, ModelUnsupported
-from penjing.probe.faults import COPY_AGAIN
+from penjing.errors import ModelUnsupported
 
 
 class NoDecoder(ModelUnsupported):
@@ -31,22 +27,8 @@ class DecoderOption(ModelUnsupported):
     hint = "The exported model would answer differently from the original, so penjing does not export it."
 
 
-class DecoderWeightsMissing(ModelCorrupt):
-    """Facts: `path`, `names`."""
-
-    template = "{path} lacks tensors that its config.json asks for: {names}"
-    hint = COPY_AGAIN
-
-
 class DecoderWeightUnknown(ModelUnsupported):
     """Facts: `path`, `tensor`, `architecture`."""
 
     template = "{path} has a tensor that a {architecture} does not have: {tensor}"
     hint = "It may be a model that was changed, which needs its own code. Take the original checkpoint."
-
-
-class DecoderWeightShape(ModelCorrupt):
-    """Facts: `path`, `tensor`, `shape`, `wanted`."""
-
-    template = "{path}: {tensor} has the shape {shape}, and config.json says {wanted}."
-    hint = COPY_AGAIN

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from penjing.export.decoder.faults import DecoderWeightShape, DecoderWeightsMissing, DecoderWeightUnknown
+from penjing.export.decoder.faults import DecoderWeightUnknown
 from penjing.export.decoder.model import Decoder
 from penjing.export.decoder.shape import Shape
 from penjing.export.decoder.shape import read as read_shape
 from penjing.export.gguf.convert import IGNORED, plain
 from penjing.probe import checkpoint
+from penjing.probe.faults import TensorMissing, TensorShape
 from penjing.progress import Progress, Report
 from penjing.shrink.rows import DTYPES, Rows
 
@@ -36,13 +37,13 @@ NAMES_SHOWN = 4
 def load(folder: Path, context: int = 0, *, rows: int = 0, report: Report | None = None) -> Decoder:
     """The checkpoint in `folder` as a decoder in float32, in evaluation mode. `context` (tokens) is what it will be
     used for, 0 for what it was trained for before its rotation was stretched; with `rows`, rotations are tables of so
-    many positions. Raises NoDecoder, DecoderOption, DecoderWeightsMissing, DecoderWeightUnknown, ModelCorrupt, and what
+    many positions. Raises NoDecoder, DecoderOption, TensorMissing, DecoderWeightUnknown, ModelCorrupt, and what
     `report` raises."""
     shape, config = read_shape(folder)
     tensors = read(folder, shape, report)
     if config.tied or "head.weight" not in tensors:
         if config.values.get("tie_word_embeddings") is False:
-            raise DecoderWeightsMissing(path=str(folder), names="lm_head.weight")
+            raise TensorMissing(path=str(folder), names="lm_head.weight")
         tensors["head.weight"] = tensors["embedding.weight"]
     vocabulary = tensors["embedding.weight"].shape[0]
     with torch.device("meta"):
@@ -110,14 +111,14 @@ def _halves(heads: int, shape: Shape) -> NDArray[np.intp]:
 
 
 def _require_all(folder: Path, shape: Shape, wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-    """Raises DecoderWeightsMissing, DecoderWeightUnknown, DecoderWeightShape."""
+    """Raises TensorMissing, DecoderWeightUnknown, TensorShape."""
     missing = sorted(wanted.keys() - tensors.keys())
     if missing:
         shown = ", ".join(missing[:NAMES_SHOWN]) + (" ..." if len(missing) > NAMES_SHOWN else "")
-        raise DecoderWeightsMissing(path=str(folder), names=shown)
+        raise TensorMissing(path=str(folder), names=shown)
     for name, values in tensors.items():
         if name not in wanted:
             raise DecoderWeightUnknown(path=str(folder), tensor=name, architecture=shape.architecture)
         if values.shape != wanted[name].shape:
             facts = {"shape": list(values.shape), "wanted": list(wanted[name].shape)}
-            raise DecoderWeightShape(path=str(folder), tensor=name, **facts)
+            raise TensorShape(path=str(folder), tensor=name, **facts)

@@ -18,15 +18,10 @@ from penjing.export.gguf import config as settings
 from penjing.export.gguf import sampling, tokenizer
 from penjing.export.gguf.config import Config
 from penjing.export.gguf.families import KNOWN, Family
-from penjing.export.gguf.faults import (
-    QuantizedCheckpoint,
-    TensorMissing,
-    TensorShape,
-    TensorUnknown,
-    unknown,
-)
+from penjing.export.gguf.faults import QuantizedCheckpoint, TensorUnknown, unknown
 from penjing.probe import checkpoint
 from penjing.probe.facts import Model
+from penjing.probe.faults import TensorMissing, TensorShape
 from penjing.probe.tensor import Tensor
 from penjing.progress import Report
 from penjing.shrink.container import Info, Value, pack

@@ -12,14 +12,12 @@
     ├── AdapterTensorUnknown
     ├── NotAnAdapter
     ├── AdapterOfAnother
-    └── AdapterMismatch
+    ├── AdapterMismatch
+    └── TensorUnknown
     ModelCorrupt
     ├── SettingMissing
     ├── TokenizerMissing
-    ├── TokenizerDamaged
-    ├── TensorMissing
-    ├── TensorUnknown
-    └── TensorShape
+    └── TokenizerDamaged
 
 Does not know: how anything is converted.
 """
@@ -153,22 +151,8 @@ class TokenizerDamaged(ModelCorrupt):
     hint = COPY_AGAIN
 
 
-class TensorMissing(ModelCorrupt):
-    """Facts: `path`, `names`."""
-
-    template = "{path} lacks tensors that this kind of model has: {names}"
-    hint = COPY_AGAIN
-
-
 class TensorUnknown(ModelUnsupported):
     """Facts: `path`, `tensor`, `architecture`."""
 
     template = "{path} has a tensor that llama.cpp's {architecture} does not: {tensor}"
     hint = UPSTREAM
-
-
-class TensorShape(ModelCorrupt):
-    """Facts: `path`, `tensor`, `shape`, `wanted`."""
-
-    template = "{path}: the tensor {tensor} has shape {shape}, and config.json says {wanted}."
-    hint = COPY_AGAIN
