@@ -33,7 +33,6 @@ FILE_TYPES = {"F32": gguf.LlamaFileType.ALL_F32} | {
     f"Q{bits}_K": gguf.LlamaFileType[f"MOSTLY_Q{bits}_K{mix}"] for bits, mix in ((3, "_M"), (4, "_M"), (5, "_M"))
 }
 """`general.file_type` where it is not called as the tensors' type is."""
-MOST_WORDS = 1 << 30
 TILE = 256
 
 

@@ -48,7 +48,6 @@ QUESTIONS = 1200
 FILLED = 64
 """Rows of a tensor of the large shape that are no hole."""
 PRESETS = ("Q3_K_M", "Q3_K_S", "Q2_K", "Q2_K_S")
-MOST_MEMORY = 3e9
 WORDS = {
     "en": {
         "heads": (

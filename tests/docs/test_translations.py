@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -42,7 +41,6 @@ TABLES = {
     "penjing.plan.words": ("REASONS", "ASSUMED_OF"),
 }
 """Tables whose texts are said through a variable: their values where those are texts, else their keys."""
-UNTRANSLATED = re.compile(r"[{}\w]*|\{detail\}|\{line\}")
 
 
 def in_calls() -> Iterator[str]:

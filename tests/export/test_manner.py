@@ -20,11 +20,6 @@ def test_the_guide_is_asked_without_thinking_first() -> None:
     assert found.context == 1024
 
 
-def test_a_gguf_file_tells_the_same() -> None:
-    found, whole = manner.of_gguf(guide()), manner.read(guide().parent)
-    assert (found.before, found.after, found.context) == (whole.before, whole.after, whole.context)
-
-
 def test_a_model_without_a_template_reads_its_first_token(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"text_config": {"eos_token_id": 7}}))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": {"content": "<s>"}}))

@@ -176,7 +176,7 @@ def gguf(folder: Path) -> Facts:
     """Write a folder with the guide and its starters."""
     folder.mkdir()
     (folder / "guide.gguf").symlink_to(guide())
-    about = Facts("gguf", "guide", "q8_0", {"model": "guide.gguf"}, context=1024, manner=manner.of_gguf(guide()))
+    about = Facts("gguf", "guide", "q8_0", {"model": "guide.gguf"}, context=1024, manner=manner.read(guide().parent))
     starters.write(about, folder)
     return about
 

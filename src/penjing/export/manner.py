@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penjing.probe import model
 from penjing.probe.checkpoint import CONFIG, chat_template, load_json
 from penjing.shrink.texts.template import TemplateRefuses, render
 from penjing.shrink.texts.text import Turn
@@ -43,14 +42,6 @@ def read(folder: Path) -> Manner:
     ends = _ids(_page(folder, "generation_config.json").get("eos_token_id")) or _ids(text.get("eos_token_id"))
     context = text.get("max_position_embeddings")
     return Manner(before, after, ends, context if isinstance(context, int) else 0)
-
-
-def of_gguf(path: Path) -> Manner:
-    """That of the GGUF file at `path`, without the tokens that llama.cpp adds and knows by itself: the first one, and
-    those that end an answer. Raises ModelError, TemplateRefuses."""
-    found = model.read(path)
-    before, after = around(found.chat_template)
-    return Manner(before, after, (), found.context)
 
 
 def around(template: str, *, bos: str = "", eos: str = "") -> tuple[str, str]:

@@ -10,28 +10,13 @@ from __future__ import annotations
 
 import functools
 import gzip
-import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
-
-SOURCES = (
-    "public",
-    "src",
-    "index.html",
-    "package-lock.json",
-    "package.json",
-    "tools",
-    "tsconfig.json",
-    "vite.config.ts",
-)
-"""What the page is built from, below `web/`; the same list stands in `web/tools/pack.ts`."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +47,8 @@ class Asset:
 
 @dataclass(frozen=True)
 class Built:
-    """`policy`: what the page may do, as a Content-Security-Policy; `source`: `source_digest` of what it was built
-    from; `shell_bytes`: of the gzipped shell."""
+    """`policy`: what the page may do, as a Content-Security-Policy; `source`: the digest of what it was built
+    from (`web/tools/pack.ts`); `shell_bytes`: of the gzipped shell."""
 
     source: str
     policy: str
@@ -84,18 +69,3 @@ def built() -> Built:
         for name, each in raw["files"].items()
     )
     return Built(raw["source"], raw["policy"], raw["shell_gzip_bytes"], assets)
-
-
-def source_digest(web: Path) -> str:
-    """SHA-256 (hex) over the names and digests of the page's sources in the folder `web`."""
-    digest = hashlib.sha256()
-    found = {path.relative_to(web).as_posix(): path for path in _source_files(web)}
-    for name, path in sorted(found.items()):
-        digest.update(f"{name}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
-def _source_files(web: Path) -> Iterable[Path]:
-    for name in SOURCES:
-        path = web / name
-        yield from (path,) if path.is_file() else (each for each in path.rglob("*") if each.is_file())

@@ -45,8 +45,6 @@ class Model:
     quantization: str = ""
     bits_per_weight: float = 0.0
     chat_template: str = field(default="", repr=False)
-    tokenizer_model: str = ""
-    tokenizer_pre: str = ""
     has_vision: bool = False
     pooling: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict, repr=False)

@@ -11,7 +11,8 @@ from pathlib import Path
 from penjing.shrink.finetune.options import DEVICES, LEARNED, Tuning
 from penjing.shrink.regime import Regime
 
-FORWARD, REVERSE = DIVERGENCES = ("forward", "reverse")
+FORWARD = "forward"
+DIVERGENCES = (FORWARD, "reverse")
 
 
 @dataclass(frozen=True)

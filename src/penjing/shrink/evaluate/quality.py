@@ -20,11 +20,6 @@ class Estimate:
     low: float
     high: float
 
-    @property
-    def sure(self) -> bool:
-        """Whether the interval leaves out 0: of a difference, that there is one."""
-        return self.low > 0 or self.high < 0
-
 
 @dataclass(frozen=True)
 class Divergence:

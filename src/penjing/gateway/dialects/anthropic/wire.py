@@ -76,8 +76,6 @@ class ToolResult(Wire, tag="tool_result"):
     toolset_name: None = None
 
 
-UserBlock = Text | Image | ToolResult
-AssistantBlock = Text | Thinking | ToolUse
 Block = Text | Image | Thinking | ToolUse | ToolResult
 
 
