@@ -246,11 +246,16 @@ def _to_path(kind: type, value: object) -> object:
     raise TypeError(f"{value!r} is not a {kind.__name__}")
 
 
+def one_of(choices: Iterable[object]) -> str:
+    """What is wanted where a value must be among `choices`, in the reader's language."""
+    return say("one of {choices}", choices=", ".join(map(str, choices)))
+
+
 def wanted(hint: object) -> str:
     """What a value of this annotation may be, in the reader's language."""
     hint, low, high = _bare(hint)
     if get_origin(hint) is Literal:
-        return say("one of {choices}", choices=", ".join(str(choice) for choice in get_args(hint)))
+        return one_of(get_args(hint))
     if _is_sequence(hint):
         parts = [part for part in get_args(hint) if part is not Ellipsis]
         return say("a list, each {one}", one=wanted(parts[0])) if parts else say("a list of values")

@@ -72,9 +72,18 @@ def in_wishes() -> Iterator[str]:
     """What a SettingError says is wanted."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            wanted: list[ast.AST] = []
             if isinstance(node, ast.Call) and called(node) == "SettingError":
-                wanted = (word.value for word in node.keywords if word.arg == "wanted")
-                yield from (word.value for word in wanted if is_text(word))
+                wanted += [word.value for word in node.keywords if word.arg == "wanted"]
+            if isinstance(node, ast.Call) and called(node) == "_require":
+                wanted += node.args[2:]
+            if isinstance(node, ast.Dict):
+                wanted += [value for key, value in zip(node.keys, node.values, strict=True) if is_wish(key)]
+            yield from (value.value for value in wanted if is_text(value))
+
+
+def is_wish(key: ast.AST | None) -> bool:
+    return isinstance(key, ast.Constant) and key.value == "wanted"
 
 
 def in_help() -> Iterator[str]:

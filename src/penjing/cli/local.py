@@ -17,6 +17,7 @@ from penjing.cli import talk
 from penjing.cli.passphrase import person, typed
 from penjing.cli.tune.using import tuned
 from penjing.errors import SettingError, Unsupported
+from penjing.language import say
 from penjing.store.admitting import require_admitted
 from penjing.store.seal.keys import Ask, SealSettings, settings
 from penjing.store.seal.opening import Opened, open_sealed
@@ -104,7 +105,10 @@ def other(found: Found, name: str, options: EngineOptions, file: Path | Callable
 
     if found.kind == "sealed":
         raise SettingError(
-            name="engine", value=options.engine, wanted=f"{USUAL}, which alone opens sealed models", source="--engine"
+            name="engine",
+            value=options.engine,
+            wanted=say("{engine}, which alone opens sealed models", engine=USUAL),
+            source="--engine",
         )
     made: Any = kind(str(options.engine))
     if options.engine in OF_CHECKPOINTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from penjing.cli import talk
 from penjing.cli.verb import argument, option, verb
@@ -106,13 +106,16 @@ def fetch(wanted: Order, output: str | None, connections: int) -> Pulled:
 
 
 def count(connections: str | None) -> int:
+    from msgspec import Meta
+
+    from penjing.settings import wanted
     from penjing.store.download import CONNECTIONS
 
     if connections is None:
         return CONNECTIONS
     if not (connections.isdecimal() and 1 <= int(connections) <= MOST_CONNECTIONS):
-        wanted = f"1 to {MOST_CONNECTIONS}"
-        raise SettingError(name="connections", value=connections, wanted=wanted, source="--connections")
+        number = wanted(Annotated[int, Meta(ge=1, le=MOST_CONNECTIONS)])
+        raise SettingError(name="connections", value=connections, wanted=number, source="--connections")
     return int(connections)
 
 

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from penjing.errors import SettingError
+from penjing.settings import one_of
 
 DECAYS = ("cosine", "linear", "constant")
 PRECISIONS = ("auto", "f32", "bf16")
@@ -48,8 +49,8 @@ class Regime:
         self._require("rate", 0 < self.rate < 1, "a number between 0 and 1")
         self._require("clip", self.clip > 0, "a number above 0")
         self._require("warmup", 0 <= self.warmup < 1, "a share from 0 up to 1")
-        self._require("decay", self.decay in DECAYS, "one of " + ", ".join(DECAYS))
-        self._require("precision", self.precision in PRECISIONS, "one of " + ", ".join(PRECISIONS))
+        self._require("decay", self.decay in DECAYS, one_of(DECAYS))
+        self._require("precision", self.precision in PRECISIONS, one_of(PRECISIONS))
 
     def _require(self, name: str, fine: bool, wanted: str) -> None:
         if not fine:

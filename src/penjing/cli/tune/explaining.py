@@ -37,9 +37,12 @@ def explained(
     if known is None or way is None:
         return derived
     changed = {name for name in ways.TURNED if getattr(asked, name) != getattr(used, name)}
-    choices = (replace(each, reason=MINE, facts={}, overridden=False) if each.name in changed else each
-               for each in derived.choices)  # fmt: skip
-    return replace(derived, choices=(_summed(known, way, workload, changed=bool(changed)), *choices))
+    whose = [_tuned(each) if each.name in changed else each for each in derived.choices]
+    return replace(derived, choices=(_summed(known, way, workload, changed=bool(changed)), *whose))
+
+
+def _tuned(choice: Choice) -> Choice:
+    return replace(choice, reason=MINE, facts={}, overridden=False)
 
 
 def _summed(known: Tuned, way: Way, workload: str, *, changed: bool) -> Choice:

@@ -10,6 +10,7 @@ from penjing.cli.forms import form_options
 from penjing.cli.model import NotHere, model_options
 from penjing.cli.verb import option, verb
 from penjing.errors import EngineStartFailed, SettingError
+from penjing.settings import one_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def tune(**given: Any) -> int:
     into = forms.files(given["output"])
     wanted = given["workload"] or ""
     if wanted and wanted not in WORKLOADS:
-        raise SettingError(name="for", value=wanted, wanted="one of " + ", ".join(WORKLOADS), source="--for")
+        raise SettingError(name="for", value=wanted, wanted=one_of(WORKLOADS), source="--for")
     seconds = _seconds(given["seconds"])
     which = chosen(given)
     if which.remote:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from penjing.errors import SettingError
-from penjing.language import say
+from penjing.settings import one_of
 
 DEVICES = ("auto", "cpu", "cuda", "metal", "vulkan")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
@@ -126,8 +126,7 @@ class EngineOptions:
     def _among(self, name: str, known: tuple[str, ...]) -> None:
         value = getattr(self, name)
         if value not in known:
-            wanted = say("one of {choices}", choices=", ".join(known))
-            raise SettingError(name=name, value=value, wanted=wanted, source=SOURCE)
+            raise SettingError(name=name, value=value, wanted=one_of(known), source=SOURCE)
 
 
 def _adapter(entry: str) -> Beside:

@@ -13,6 +13,7 @@ from penjing.engines.llamacpp.projector import Projector
 from penjing.engines.llamacpp.settings import Settings
 from penjing.engines.llamacpp.sheet import Sheet
 from penjing.errors import SettingError
+from penjing.language import say
 from penjing.native import libraries
 from penjing.native.libraries import PREBUILT, Library
 from penjing.probe.facts import Model
@@ -48,7 +49,7 @@ def seeing(sheet: Sheet, options: EngineOptions, projector: Projector | None) ->
         return None
     others, path = ", ".join(blinds(options)), projector.path.name
     if others and projector.asked:
-        wanted = f"for anything but llama.cpp's own server; asked for too: {others}"
+        wanted = say("for anything but llama.cpp's own server; asked for too: {options}", options=others)
         raise SettingError(name="mmproj", value=str(projector.path), wanted=wanted, source=SOURCE)
     if others:
         sheet.choose("mmproj", None, "", REASONS["blind"], path=path, options=others)

@@ -15,6 +15,7 @@ from penjing.engines.openvino.worker import CACHES
 from penjing.errors import ModelUnsupported, SettingError
 from penjing.probe import model as probe
 from penjing.probe.facts import Model
+from penjing.settings import one_of
 
 KIND = "openvino"
 FAMILIES = ("llama", "qwen2", "qwen3")
@@ -70,8 +71,7 @@ class OpenVino(LlamaCpp):
             if not fine:
                 raise SettingError(name=name, value=value, wanted="for the engine openvino", source=SOURCE)
         if self.options.kv_type is not None and self.options.kv_type not in CACHES:
-            wanted = "one of " + ", ".join(CACHES)
-            raise SettingError(name="kv_type", value=self.options.kv_type, wanted=wanted, source=SOURCE)
+            raise SettingError(name="kv_type", value=self.options.kv_type, wanted=one_of(CACHES), source=SOURCE)
 
     async def _ask_capabilities(self) -> Capabilities:
         found = await super()._ask_capabilities()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penjing.settings import one_of
 from penjing.shrink.finetune.options import DEVICES, LEARNED, Tuning
 from penjing.shrink.regime import Regime
 
@@ -35,7 +36,7 @@ class Distilling(Regime):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, known in (("divergence", DIVERGENCES), ("learn", LEARNED), ("device", DEVICES)):
-            self._require(name, getattr(self, name) in known, "one of " + ", ".join(known))
+            self._require(name, getattr(self, name) in known, one_of(known))
         self._require("temperature", 0 < self.temperature <= 100, "a number above 0 (1: as they answer)")
         self._require("mix", 0 <= self.mix <= 1, "a share from 0 to 1")
         self._require("length", self.length >= 2, "at least 2 tokens")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.errors import SettingError
+from penjing.language import say
 from penjing.plan.said import Said, said
 from penjing.progress import Progress, Report, span
+from penjing.settings import one_of
 from penjing.shrink import packing, torch_model
 from penjing.shrink.divergence import divergence
 from penjing.shrink.lineage import Step
@@ -55,8 +57,12 @@ class PruneOptions:
 
     def __post_init__(self) -> None:
         self._require("ratio", 0 < self.ratio < 1, "a share between 0 and 1")
-        self._require("parts", bool(self.parts) and set(self.parts) <= set(PARTS), "some of " + ", ".join(PARTS))
-        self._require("criterion", self.criterion in CRITERIA, "one of " + ", ".join(CRITERIA))
+        self._require(
+            "parts",
+            bool(self.parts) and set(self.parts) <= set(PARTS),
+            say("some of {choices}", choices=", ".join(PARTS)),
+        )
+        self._require("criterion", self.criterion in CRITERIA, one_of(CRITERIA))
         self._require("tries", self.tries >= 1, "a whole number of at least 1")
         self._require("windows", self.windows >= 2, "a whole number of at least 2")
         self._require("context", self.context >= 16, "a whole number of at least 16")

@@ -15,6 +15,7 @@ import msgspec
 from penjing import amounts
 from penjing.errors import InputError, ModelUnsupported, SettingError
 from penjing.files import human, write_whole
+from penjing.language import say
 from penjing.plan import mixes, quality
 from penjing.plan.said import Said, said
 from penjing.probe.facts import Model
@@ -91,7 +92,7 @@ class Quantize:
             raise SettingError(name="train", value=self.train, wanted="left out where rounding is learned", source="")
         said = [name for name in ("to", "bits", "preset") if getattr(self, name)]
         if len(said) > 1:
-            wanted = f"left out where {said[0]} is given"
+            wanted = say("left out where {name} is given", name=said[0])
             raise SettingError(name=said[1], value=getattr(self, said[1]), wanted=wanted, source="")
         if self.preset and self.preset not in PRESETS:
             raise SettingError(name="preset", value=self.preset, wanted=", ".join(PRESETS), source="")
