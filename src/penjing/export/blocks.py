@@ -4,7 +4,8 @@ calibration text as they did.
 Columns are settled one after another, and each error is carried over to those that follow (GPTQ, arXiv:2210.17323):
 what counts is the error of a row's product with the activations, e^T H e. The scale of a block is the best of some that
 clip it more and more, its weights counting by what their error costs once later columns have made good what they can
-(the diagonal of H's inverse). Layers are settled in order, each with the activations that those before it give now.
+(the diagonal of H's inverse). Layers are settled in order, and each makes good some of what those before it got wrong
+(`activations`).
 
 What comes out lies on the numbers' grid. A quantizer that takes the largest number of a block for its range finds the
 same grid again: signed blocks always use its end, and scales are bfloat16, which every target can hold.
@@ -14,16 +15,16 @@ Does not know: targets, where calibration text comes from.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from penjing.export.decoder.model import Decoder, causal
-from penjing.progress import Progress, Report, span
+from penjing.export.activations import Products, walk
+from penjing.export.decoder.model import Decoder
+from penjing.progress import Report, span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,91 +85,25 @@ def fit(
     now. `report` may raise to cancel."""
     made: dict[str, Blocks] = {}
 
-    def put(layer: nn.Module, products: dict[str, Tensor]) -> None:
-        for name, product in products.items():
-            made[f"layers.{layer.index}.{name}.weight"] = _put(layer.get_submodule(name), product, grid)
+    def put(layer: nn.Module, products: dict[str, Products]) -> None:
+        for name, each in products.items():
+            made[f"layers.{layer.index}.{name}.weight"] = _put(layer.get_submodule(name), each, grid)
 
     share = len(decoder.layers) / (len(decoder.layers) + head)
     values = walk(decoder, windows, grid.block, put, span(report, 0, share))
     if head and decoder.head.in_features % grid.block == 0:
+        read = Products.of(decoder.head.in_features)
         with torch.no_grad():
-            product = functools.reduce(lambda total, each: _add(total, decoder.norm(each)), values, None)
-        made["head.weight"] = _put(decoder.head, product, grid)
+            for first, now in values:
+                read.add(decoder.norm(first)[0], decoder.norm(now)[0])
+        made["head.weight"] = _put(decoder.head, read, grid)
     return made
 
 
-def walk(
-    decoder: Decoder,
-    windows: Sequence[NDArray[np.int64]],
-    block: int,
-    put: Callable[[nn.Module, dict[str, Tensor]], None],
-    report: Report,
-) -> list[Tensor]:
-    """Give `put` each layer of `decoder` in order, and H of its matrices whose rows are whole blocks, by their names in
-    the layer, with the activations that the layers before it give now. What the last layer gives for each of `windows`
-    (tokens, each [n] of one length): [1, n, width]. `report` may raise to cancel."""
-    with torch.no_grad():
-        values, angles, masks = _enter(decoder, windows)
-        for index, (layer, sliding) in enumerate(zip(decoder.layers, decoder.shape.sliding, strict=True)):
-            report(Progress(index / len(decoder.layers), "calibrating"))
-            given = angles[sliding], masks[sliding], _alone
-            put(layer, _products(layer, [(each, *given) for each in values], block))
-            values = [layer(each, *given) for each in values]
-    return values
-
-
-def _alone(_: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer sees its own window only."""
-    return keys, values
-
-
-def _enter(
-    decoder: Decoder, windows: Sequence[NDArray[np.int64]]
-) -> tuple[list[Tensor], list[tuple[Tensor, ...]], list[Tensor]]:
-    """What the first layer gets for each window; rotations and masks, which all share."""
-    positions = torch.arange(len(windows[0]))
-    mask = causal(positions, len(positions), 0)
-    near = decoder.near(mask, positions, len(positions))
-    entered = [decoder.enter(torch.from_numpy(each)[None], positions, mask, near) for each in windows]
-    return [each[0] for each in entered], entered[0][1], entered[0][2]
-
-
-SAME = {"attention.k": "attention.q", "attention.v": "attention.q", "mlp.up": "mlp.gate"}
-"""Matrices that read what another one reads."""
-
-
-def _products(layer: nn.Module, inputs: list[tuple[object, ...]], block: int) -> dict[str, Tensor]:
-    """H of each linear part of `layer` whose rows are whole blocks, over `inputs` of the layer."""
-    found: dict[str, Tensor] = {}
-    parts = {name: each for name, each in layer.named_modules() if isinstance(each, nn.Linear)}
-    parts = {name: each for name, each in parts.items() if each.in_features % block == 0}
-
-    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
-        def add(part: nn.Linear, given: tuple[Tensor]) -> None:
-            found[name] = _add(found.get(name), given[0])
-
-        return parts[name].register_forward_pre_hook(add)
-
-    handles = [watch(name) for name in parts if name not in SAME]
-    try:
-        for given in inputs:
-            layer(*given)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {name: found[SAME.get(name, name)] for name in parts}
-
-
-def _add(product: Tensor | None, values: Tensor) -> Tensor:
-    """`product`, in place, with the products of each two columns of activations [1, n, width]."""
-    flat = values[0]
-    return flat.T @ flat if product is None else product.addmm_(flat.T, flat)
-
-
-def _put(part: nn.Module, product: Tensor, grid: Grid) -> Blocks:
+def _put(part: nn.Module, products: Products, grid: Grid) -> Blocks:
     """Settle the matrix of a linear part."""
     assert isinstance(part, nn.Linear)
-    made = settle(part.weight, product, grid)
+    made = settle(products.aim(part.weight.detach()), products.now, grid)
     part.weight = nn.Parameter(made.weight(), requires_grad=False)
     return made
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from penjing.export.decoder.faults import NoDecoder
 from penjing.export.decoder.shape import read as read_shape
 from penjing.export.target import Runtime
+
+if TYPE_CHECKING:
+    from penjing.export.decoder.model import Decoder
 
 
 def original(folder: Path, context: int) -> Runtime:
@@ -29,17 +32,18 @@ def original(folder: Path, context: int) -> Runtime:
         read_shape(folder)
     except NoDecoder:
         return Transformers(folder)
-    return Decoded(folder, context)
+    from penjing.export.decoder import weights
+
+    return Decoded(weights.load(folder, context))
 
 
 class Decoded:
     """Computed by penjing's decoder."""
 
-    def __init__(self, folder: Path, context: int) -> None:
-        from penjing.export.decoder import weights
+    def __init__(self, decoder: Decoder) -> None:
         from penjing.export.decoder.cache import Growing
 
-        self._form: Any = Growing(weights.load(folder, context))
+        self._form: Any = Growing(decoder)
         self._cache: Any = None
         self._read = 0
 

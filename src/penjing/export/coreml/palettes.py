@@ -1,6 +1,7 @@
 """Layers' weights as palettes: every few rows share a table of values, chosen by k-means in which a weight counts by
 what the model loses when it changes (squared gradients on calibration text; SqueezeLLM, arXiv 2306.07629). Which value
-a weight gets is then settled column by column, so that later ones make good what earlier ones got wrong (`blocks`).
+a weight gets is then settled column by column, so that later ones make good what earlier ones got wrong (`blocks`), as
+later layers do (`activations`).
 
 Does not know: where calibration text comes from, programs.
 """
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from penjing.export import blocks
-from penjing.export.blocks import assign, walk
+from penjing.export.activations import Products, walk
+from penjing.export.blocks import assign
 from penjing.export.coreml.toolbox import coremltools, quiet
 from penjing.export.decoder.model import Decoder
 from penjing.progress import Progress, Report, span
@@ -37,14 +39,16 @@ def palettize(decoder: Decoder, bits: int, windows: Sequence[NDArray[np.int64]],
     found = importance(decoder, windows, report)
     group = math.gcd(GROUP, *(matrix.shape[0] for matrix in _matrices(decoder).values()))
 
-    def put(layer: nn.Module, products: dict[str, Tensor]) -> None:
+    def put(layer: nn.Module, products: dict[str, Products]) -> None:
         prefix = f"layers.{layer.index}."
-        parts = {name: layer.get_submodule(name) for name in products}
-        before = {name: part.get_parameter("weight").clone() for name, part in parts.items()}
+        weights = {name: layer.get_submodule(name).get_parameter("weight") for name in products}
+        wanted = {name: each.aim(weights[name]) for name, each in products.items()}
+        for name, weight in weights.items():
+            weight.copy_(wanted[name])
         _cluster(layer, bits, group, {key.removeprefix(prefix): each for key, each in found.items() if prefix in key})
-        for name, product in products.items():
-            weight = parts[name].get_parameter("weight")
-            weight.copy_(assign(before[name], _tables(weight, group, 1 << bits), product))
+        for name, each in products.items():
+            weight = layer.get_submodule(name).get_parameter("weight")  # clustering may have put another there
+            weight.copy_(assign(wanted[name], _tables(weight, group, 1 << bits), each.now))
 
     short = [window[: blocks.LENGTH] for window in windows]
     walk(decoder, short, 1, put, span(report, MEASURING, 1))
