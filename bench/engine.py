@@ -1,11 +1,12 @@
 """penjing's engines against llama.cpp's own server, with the same settings.
 
-    python bench/engine.py [--shape 0.5b] [--rounds 3] [--rows decode,shared] [--native DIR] [--server FILE]
-                           [--openvino] [--folder DIR] [--write]
+    python bench/engine.py [--shape 0.5b] [--kind Q4_0] [--rounds 3] [--rows decode,shared]
+                           [--native DIR --server FILE] [--openvino] [--folder DIR] [--write]
 
 All workers are running, each in its turn is asked over its own address, the gateway left out; who begins changes with
-each round. The first side is the peer: llama.cpp's server of the wheel, and where `--server` names a llama-server that
-was compiled here, that one as well. The model has the shape of Qwen2.5 with 4,096 words and random weights (Q4_0), so
+each round. The first side is the peer: llama.cpp's server of the wheel against penjing's scheduler on the wheel's
+library, or what was compiled here on both sides: the llama-server FILE against penjing with the newest library in DIR,
+a folder as penjing engine build makes it. The model has the shape of Qwen2.5 with 4,096 words and random weights, so
 texts are sampled (temperature 1, seeded): greedy ones of random weights repeat themselves, and guesses would pay as
 they never do. Prompts are random tokens, new ones for each round.
 
@@ -13,8 +14,7 @@ Rows: `decode` and `prefill` of one stream; the same while another program takes
 200 tokens in common (`shared`) and with nothing (`apart`); the longest wait between two tokens of 4 chats while a long
 prompt arrives (`arrival`); the first token of a long conversation after a restart of the worker (`restart`); an answer
 that a grammar binds to the tokens of a text in its prompt (`repeat`), which must be the same; the worker's memory after
-eight chats with 2,048 tokens of context each (`memory`). With `--native` a side computes with the newest library in
-DIR, a folder as penjing engine build makes it; `--openvino` adds `penjing serve --engine openvino`.
+eight chats with 2,048 tokens of context each (`memory`). `--openvino` adds `penjing serve --engine openvino`.
 """
 
 from __future__ import annotations
@@ -24,32 +24,27 @@ import asyncio
 import dataclasses
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from http import HTTPStatus
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import aiohttp
-
 import bars
 import page
 import shapes
-from penjing.engines.engine import Address
+from llama_server import LlamaServer
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
-from penjing.engines.llamacpp.footprint import Footprint, weigh
 from penjing.engines.openvino.engine import OpenVino
 from penjing.native.model import Model
 from penjing.operate.measure.figures import ratio
 from penjing.operate.measure.sample import Sample, sample
 from penjing.operate.measure.wire import Connection, events, request
 
-KIND, WORDS = "Q4_0", 4096
+WORDS = 4096
 MODELS = {
     "0.5b": shapes.SHAPES["qwen2.5-0.5b"],
     "1.5b": shapes.Shape("qwen2", 28, 1536, 12, 2, 128, 8960, WORDS, context=32768, tied=True),
@@ -61,11 +56,6 @@ ROOM = 2048
 TEXT = "The quick brown fox jumps over the lazy dog while it rains in the old town by the river. " * 3
 TALKING, TALK = 4, 160
 PATIENCE = 300.0
-SIDES: dict[str, dict[str, Any]] = {
-    "llama.cpp": {"scheduler": "llama.cpp"},
-    "penjing": {"scheduler": "penjing", "library": "prebuilt"},
-}
-NATIVE: dict[str, dict[str, Any]] = {"penjing, native": {"scheduler": "penjing", "library": "native"}}
 WITHOUT = ("repeat", "restart")
 """OpenVINO has no GBNF, and keeps no conversations."""
 Make = Callable[[int], Any]
@@ -244,41 +234,6 @@ Found = dict[str, dict[str, list[float]]]
 """Figure, side, and a number for each round."""
 
 
-class Binary:
-    """A llama-server that was compiled here, as LlamaCpp is asked."""
-
-    def __init__(self, program: Path, model: Path, context: int) -> None:
-        self._program, self._model, self._context = program, model, context
-        self._child: asyncio.subprocess.Process | None = None
-        self.address = Address("")
-
-    async def start(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address = Address(f"http://127.0.0.1:{port}")
-        flags = ("-np", CHATS, "-c", CHATS * self._context, "-kvu", "-t", os.cpu_count(), "--no-webui")
-        asked = map(str, (self._program, "-m", self._model, "--port", port, *flags))
-        self._child = await asyncio.create_subprocess_exec(*asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        async with aiohttp.ClientSession() as session:
-            for _ in range(300):
-                await asyncio.sleep(0.1)
-                with suppress(aiohttp.ClientError):
-                    async with session.get(f"{self.address.url}/health") as answer:
-                        if answer.status == HTTPStatus.OK:
-                            return
-        raise SystemExit(f"{self._program} did not come up")
-
-    async def stop(self) -> None:
-        if self._child:
-            self._child.terminate()
-            await self._child.wait()
-            self._child = None
-
-    async def footprint(self) -> Footprint:
-        return weigh(self._child.pid if self._child else 0, self._model)
-
-
 def makers(path: Path, given: argparse.Namespace) -> dict[str, Make]:
     """How each side is made."""
 
@@ -286,9 +241,13 @@ def makers(path: Path, given: argparse.Namespace) -> dict[str, Make]:
         usual = EngineOptions(parallel=CHATS, threads=os.cpu_count(), **own)
         return lambda context: kind(path, "bench", dataclasses.replace(usual, max_context=context))
 
-    found = {name: ours(LlamaCpp, own) for name, own in (SIDES | (NATIVE if given.native else {})).items()}
+    found: dict[str, Make] = {}
     if given.server:
-        found["llama-server, native"] = lambda context: Binary(given.server, path, context)
+        found["llama-server"] = lambda context: LlamaServer(given.server, path, context, CHATS)
+        found["penjing"] = ours(LlamaCpp, {"scheduler": "penjing", "library": "native"})
+    else:
+        found["llama.cpp's server"] = ours(LlamaCpp, {"scheduler": "llama.cpp"})
+        found["penjing"] = ours(LlamaCpp, {"scheduler": "penjing", "library": "prebuilt"})
     if given.openvino:
         found["penjing, OpenVINO"] = ours(OpenVino, {"engine": "openvino"})
     return found
@@ -334,16 +293,48 @@ def table(found: Found) -> str:
     return "\n".join(lines)
 
 
-HEADINGS = {
-    "en": "## penjing's scheduler\n\n`python bench/engine.py`: `--scheduler penjing` against llama.cpp's own server, "
-    "both on the prebuilt library of xllamacpp {library} with {cores} threads, asked over the worker's socket; shape "
-    "of Qwen2.5 {shape}, Q4_0, random weights, {words} words; {rounds} rounds in turns, {cpu}, {cores} cores, "
-    "{memory}. The last columns are ours to theirs in each round (median, range). Not run: larger models, a GPU.",
-    "zh": "## penjing 的调度器\n\n`python bench/engine.py`：`--scheduler penjing` 对比 llama.cpp 自带的服务器，"
-    "两者都使用 xllamacpp {library} 的预编译库与 {cores} 个线程，直接通过工作进程的套接字提问；Qwen2.5 {shape} 的形状，"
-    "Q4_0，随机权重，{words} 个词；交替 {rounds} 轮，{cpu}，{cores} 核，{memory}。"
-    "最后几列是每一轮中我们与对方之比（中位数与范围）。尚未测量：更大的模型、GPU。",
+TITLES = {
+    "wheel": {"en": "penjing's scheduler, on the wheel's library", "zh": "penjing 的调度器，使用预编译库"},
+    "compiled": {"en": "penjing's scheduler, compiled here", "zh": "penjing 的调度器，在本机编译"},
 }
+SIDES = {
+    "wheel": {
+        "en": "`--scheduler penjing` against llama.cpp's own server, both on the library of xllamacpp {library}",
+        "zh": "`--scheduler penjing` 对比 llama.cpp 自带的服务器，两者都使用 xllamacpp {library} 的预编译库",
+    },
+    "compiled": {
+        "en": "`--scheduler penjing` on what `penjing engine build` compiled, against a llama-server compiled here "
+        "from the same source distribution",
+        "zh": "使用 `penjing engine build` 编译结果的 `--scheduler penjing`，对比在本机用同一份源码编译的 llama-server",
+    },
+}
+HEADINGS = {
+    "en": "## {title}, {shape} {kind}\n\n`python bench/engine.py`: {sides}, with {cores} threads, asked over the "
+    "worker's own address; shape of Qwen2.5 {shape}, {kind}, random weights, {words} words; {rounds} rounds in turns, "
+    "{cpu}, {cores} cores, {memory}. The last columns are to the first one in each round (median, range). Not run on a "
+    "GPU.",
+    "zh": "## {title}，{shape} {kind}\n\n`python bench/engine.py`：{sides}，{cores} 个线程，"
+    "直接通过工作进程的地址提问；Qwen2.5 {shape} 的形状，{kind}，随机权重，{words} 个词；交替 {rounds} 轮，"
+    "{cpu}，{cores} 核，{memory}。"
+    "最后几列是每一轮中与第一列之比（中位数与范围）。未在 GPU 上运行。",
+}
+
+
+def written(found: Found, text: str, given: argparse.Namespace, library: str) -> None:
+    """Put the table and its picture into the docs."""
+    way = "compiled" if given.server else "wheel"
+    shape = given.shape.upper()
+    mark = f"bench/engine.py {way} {shape} {given.kind}"
+    shown = f"engine-{way}-{given.shape}-{given.kind.lower()}.svg"
+    bars.save(page.ROOT / "docs" / "pictures" / shown, found)
+    told = {**page.machine(), "rounds": given.rounds, "words": WORDS, "shape": shape, "kind": given.kind}
+    texts = {}
+    for each, head in HEADINGS.items():
+        sides = SIDES[way][each].format(library=library)
+        texts[each] = (
+            f"{head.format(title=TITLES[way][each], sides=sides, **told)}\n\n{text}\n\n![{mark}](../pictures/{shown})"
+        )
+    page.write(mark, texts)
 
 
 def main() -> int:
@@ -351,6 +342,7 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=MODELS, default="0.5b")
+    parser.add_argument("--kind", default="Q4_0", help="how the weights are quantized: Q4_0, Q4_K or Q8_0")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", default=",".join(ROWS), help="which, with commas between")
     parser.add_argument("--folder", type=Path, help="where the model is kept from one run to the next")
@@ -359,27 +351,22 @@ def main() -> int:
     parser.add_argument("--openvino", action="store_true")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     given = parser.parse_args()
+    if bool(given.native) != bool(given.server):
+        parser.error("--native and --server belong together: what was compiled here is compared with its like")
     name = f"bench-{given.shape}"
     shapes.SHAPES[name] = dataclasses.replace(MODELS[given.shape], words=WORDS)
     with tempfile.TemporaryDirectory(prefix="penjing-bench-") as home:
         os.environ["PENJING_HOME"] = home
         folder = given.folder or Path(home)
         folder.mkdir(parents=True, exist_ok=True)
-        path = shapes.write(name, KIND, folder)
+        path = shapes.write(name, given.kind, folder)
         if given.native:
             (Path(home) / "native").symlink_to(given.native.resolve())
         found = asyncio.run(measured(path, given.rows.split(","), given.rounds, makers(path, given)))
     text = table(found)
     print(text)
     if given.write:
-        shape = given.shape.upper()
-        told = {**page.machine(), "library": library_version(), "rounds": given.rounds, "words": WORDS, "shape": shape}
-        mark = "bench/engine.py" if shape == "0.5B" else f"bench/engine.py {shape}"
-        shown = f"engine-{given.shape}.svg"
-        bars.save(page.ROOT / "docs" / "pictures" / shown, found)
-        picture = f"![{mark}](../pictures/{shown})"
-        texts = {each: f"{head.format(**told)}\n\n{text}\n\n{picture}" for each, head in HEADINGS.items()}
-        page.write(mark, texts)
+        written(found, text, given, library_version())
     return 0
 
 
