@@ -1,7 +1,7 @@
 """`penjing`: finds the verb, runs it, and turns whatever goes wrong into a sentence and an exit status.
 
-Exit status: 0 done, 1 penjing's own mistake, 2 the command, 3 the model, 4 the machine, 5 the engine, 6 the network, 7 an
-export that is not what it was made of, 130 Ctrl-C.
+Exit status: 0 done, 1 penjing's own mistake, 2 the command, 3 the model, 4 the machine, 5 the engine, 6 the network,
+7 an export that is not what it was made of, 130 Ctrl-C.
 """
 
 from __future__ import annotations
