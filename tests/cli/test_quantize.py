@@ -81,3 +81,18 @@ def test_two_runs_on_one_output(here: Path, capsys: pytest.CaptureFixture[str]) 
         assert run(["quantize", "tiny.gguf", "--preset", "Q8_0", "--text", "none", "-o", "a.gguf"]) == 4
     assert "Another penjing is writing" in capsys.readouterr().err
     assert run(["quantize", "tiny.gguf", "--preset", "Q8_0", "--text", "none", "-o", "a.gguf"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--to", "torch-int5"), "torch-int8, torch-int4, torch-nf4"),
+        (("--to", "torch-int8", "--bits", "4"), "left out beside --to torch-int8"),
+        (("--to", "torch-int8", "--type", "attn_q=Q8_0"), "left out beside --to torch-int8"),
+    ],
+)
+def test_a_checkpoint_for_torch_that_cannot_be(
+    words: tuple[str, ...], told: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["quantize", "tiny.gguf", *words]) == 2
+    assert told in capsys.readouterr().err

@@ -98,6 +98,7 @@ def document(result: Result) -> dict[str, Any]:
 def tell(result: Result, model: str, output: str) -> None:
     """What happened, and what to do next."""
     from penjing.cli import talk
+    from penjing.probe.checkpoint import CONFIG
     from penjing.shrink.finetune.run import GGUF
 
     state, counts = result.outcome.state, result.counts
@@ -118,8 +119,14 @@ def tell(result: Result, model: str, output: str) -> None:
             name=result.output.name,
             output=output,
         )
-    else:
+    elif (result.output / CONFIG).is_file():
         talk.note("Talk to it: penjing chat {output}", output=output)
+    else:
+        talk.note(
+            "The adapter goes beside the original too: penjing serve ORIGINAL --lora {name}={output}",
+            name=result.output.name,
+            output=output,
+        )
 
 
 def say_learned(result: Result) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,20 +96,23 @@ class TorchModel:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def load(folder: Path, *, dtype: str = "float32", device: str = "cpu", quantization: object = None) -> TorchModel:
+def load(
+    folder: Path, *, dtype: str = "float32", device: str = "cpu", quantization: object = None, stored: bool = False
+) -> TorchModel:
     """The checkpoint in `folder` as a module in evaluation mode that computes in `dtype` ("auto": as it is stored).
-    `quantization` is a transformers quantization config, for loading with bitsandbytes or torchao.
+    `quantization` is a transformers quantization config, for loading with bitsandbytes or torchao; `stored` takes a
+    checkpoint that such a package has written.
 
     Raises ShrinkExtraMissing, NoConfig, MissingShards and what `probe.checkpoint.read` raises, ArchitectureUnknown,
     AlreadyQuantizedCheckpoint, WeightsIncomplete, WeightsNotFinite, LoadFailed."""
     require()
     checkpoint.read(folder)
-    require_known(folder)
+    require_known(folder, stored=stored)
     with quiet():
-        return _load(folder, dtype, device, quantization)
+        return _load(folder, dtype, device, quantization, stored)
 
 
-def _load(folder: Path, dtype: str, device: str, quantization: object) -> TorchModel:
+def _load(folder: Path, dtype: str, device: str, quantization: object, stored: bool) -> TorchModel:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -120,7 +124,7 @@ def _load(folder: Path, dtype: str, device: str, quantization: object) -> TorchM
             folder,
             config=config,
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-            device_map=device if more else None,
+            device_map=device if more or stored else None,
             output_loading_info=True,
             use_safetensors=True,
             **more,
@@ -130,11 +134,11 @@ def _load(folder: Path, dtype: str, device: str, quantization: object) -> TorchM
     except Exception as error:  # tokenizers raises bare ones, and transformers whatever a config's value leads to
         raise LoadFailed(path=str(folder), detail=_first_line(error)) from error
     require_complete(folder, about)
-    if not more:
+    if not more and not stored:
         require_finite(model, folder)
         model.to(device)
-    stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
-    return TorchModel(folder, model.eval(), tokenizer, stored)
+    written = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+    return TorchModel(folder, model.eval(), tokenizer, written)
 
 
 def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -152,14 +156,15 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return found
 
 
-def require_known(folder: Path) -> None:
-    """Raises ArchitectureUnknown, naming the nearest known ones, and AlreadyQuantizedCheckpoint."""
+def require_known(folder: Path, *, stored: bool = False) -> None:
+    """Raises ArchitectureUnknown, naming the nearest known ones, and, unless that is wanted (`stored`),
+    AlreadyQuantizedCheckpoint."""
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     config = checkpoint.load_json(folder / checkpoint.CONFIG)
     method = config.get("quantization_config")
-    if isinstance(method, dict):
+    if isinstance(method, dict) and not stored:
         raise AlreadyQuantizedCheckpoint(path=str(folder), method=method.get("quant_method", "?"))
     kind = str(config.get("model_type", "?"))
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -178,10 +183,13 @@ def require_complete(folder: Path, about: dict[str, Any]) -> None:
 
 
 def require_finite(model: torch.nn.Module, path: Path) -> None:
-    """Raises WeightsNotFinite, naming the first tensor with NaN or infinity."""
+    """Raises WeightsNotFinite, naming the first tensor with NaN or infinity. What torchao keeps in few bits is passed
+    over: it is frozen, and sums are not among what it computes."""
     import torch
 
     for name, values in model.named_parameters():
+        if hasattr(values, "tensor_data_names"):
+            continue
         if not bool(torch.isfinite(values.sum())):  # one pass; a sum of finite numbers may still overflow
             count = int((~torch.isfinite(values)).sum())
             if count:
@@ -230,6 +238,15 @@ def quiet() -> Iterator[None]:
         theirs.set_verbosity(level)
         if bars:
             theirs.enable_progress_bar()
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Without the warnings that peft, bitsandbytes and torchao draw from newer versions of what they use."""
+    with warnings.catch_warnings(), quiet():
+        for kind in (FutureWarning, DeprecationWarning, UserWarning):
+            warnings.simplefilter("ignore", kind)
+        yield
 
 
 def _first_line(error: Exception) -> str:

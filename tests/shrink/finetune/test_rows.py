@@ -62,7 +62,7 @@ def test_messages_keep_what_templates_know(tmp_path: Path) -> None:
     [
         ("{", "this is no JSON"),
         ("[" * 100_000, "this is no JSON"),
-        ("3", "an object"),
+        ("3", "a JSON object"),
         ({}, "it has none of messages, instruction, text"),
         ({"prompt": "a"}, "it has: prompt"),
         ({"messages": []}, "messages is not a list with messages"),
@@ -117,3 +117,11 @@ def test_whatever_stands_there_is_an_example_or_told(tmp_path_factory: pytest.Te
         return
     for row in rows:
         assert row.text or row.messages[-1]["role"] == "assistant"
+
+
+def test_what_is_wrong_is_told_in_chinese_too(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", {"messages": [{"role": "user", "content": 3}]})
+    with pytest.raises(BadExample) as caught:
+        read([path])
+    assert caught.value.message("zh") == f"{path}，第 1 行：messages[0].content 是数值，而不是文字。"
+    assert caught.value.message("en").endswith("line 1: messages[0].content is a number, not text.")

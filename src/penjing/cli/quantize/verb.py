@@ -35,11 +35,17 @@ PATH = "penjing quantize"
         ("penjing quantize ./model --to 1.5GB --text notes.txt", "Calibrated on your own text."),
         ("penjing quantize ./model --preset Q4_K_M", "llama-quantize's mixture, rounded better."),
         ("penjing quantize ./model.gguf --preset Q4_K_M --text none", "As llama-quantize does it without a matrix."),
+        ("penjing quantize ./model --to torch-nf4 -o few", "A checkpoint in few bits, for finetune; needs torch."),
         ("penjing quantize ./model --bits 2.7 --train 500 --data talks.jsonl", "Then trained, in the same bytes."),
     ),
 )
 @argument("model", metavar="MODEL", required=True)
-@option("--to", metavar="SIZE", help="The whole file in at most so many bytes: 1.5GB, 800MB.")
+@option(
+    "--to",
+    metavar="SIZE|FORM",
+    help="The whole file in at most so many bytes: 1.5GB, 800MB. Or torch-int8, torch-int4, torch-nf4: a checkpoint "
+    "folder to train adapters beside.",
+)
 @option("--bits", metavar="BITS", help="So many bits a weight on average, 1.5 to 16 (4.5).")
 @option("--preset", metavar="NAME", help="One of llama.cpp's mixtures: Q2_K, Q3_K_M, Q4_K_M, Q5_K_M, Q6_K ...")
 @option("--type", "types", metavar="PATTERN=TYPE", multiple=True, help="The type of tensors whose names match.")
@@ -65,11 +71,13 @@ PATH = "penjing quantize"
 @option("--threads", metavar="COUNT", help="Threads that compute; one for each physical core where not given.")
 @option("--allow-untrusted", is_flag=True, default=None, help="Load it even if it is not signed, or was altered.")
 @option("--json", "as_json", is_flag=True, help="Print JSON.")
-@option("--output", "-o", metavar="FILE", help="The .gguf that is written; MODEL-SIZE.gguf here where not given.")
+@option(
+    "--output", "-o", metavar="FILE", help="The .gguf or folder that is written; MODEL-SIZE.gguf here where not given."
+)
 def quantize(model: str, as_json: bool, **given: Any) -> None:
     """The door."""
     from penjing.cli import local
-    from penjing.cli.quantize import rounding
+    from penjing.cli.quantize import rounding, trainable
     from penjing.cli.quantize.shown import document, tell
     from penjing.cli.quantize.train import options as training_of
     from penjing.cli.quantize.train import tell as tell_learned
@@ -79,6 +87,10 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
     from penjing.shrink.alone import alone
     from penjing.shrink.output import require_free
 
+    form = trainable.form(given)
+    if form is not None:
+        trainable.write(model, form, given, as_json=as_json)
+        return
     wanted = wish(given["to"], given["bits"], given["preset"], given["types"])
     how, rounded = rounding.options(given), None
     training, learned = training_of(given), None

@@ -14,10 +14,12 @@ from penjing.probe import checkpoint, machine
 from penjing.shrink import torch_model
 from penjing.shrink.extra import TORCH, require
 from penjing.shrink.finetune import base
-from penjing.shrink.finetune.base import hushed
 from penjing.shrink.finetune.faults import NoSuchTarget
 from penjing.shrink.finetune.options import ALL_LINEAR, FULL, LORA, METHODS, QLORA, Tuning
-from penjing.shrink.torch_model import TorchModel
+from penjing.shrink.torch_bits import stored
+from penjing.shrink.torch_bits.faults import NotTrainedWhole, OtherBase
+from penjing.shrink.torch_bits.forms import NF4
+from penjing.shrink.torch_model import TorchModel, hushed
 
 TYPE = "CAUSAL_LM"
 BYTES = {LORA: 5, QLORA: 2, FULL: 17}
@@ -41,13 +43,25 @@ def load(folder: Path, options: Tuning) -> TorchModel:
     """The checkpoint as it is trained: in float32; beside an adapter on a GPU as it is stored, or in few bits. Raises
     what `torch_model.load` raises, DeviceUnavailable."""
     require(*TORCH, *(("peft",) if options.adapts else ()))
-    place = device(options.device)
+    place, form = device(options.device), stored.form(folder)
+    if form is not None:
+        _require_beside(folder, form, options)
     if place == "cpu":
         _require_memory(folder, options)
+    if form is not None:
+        return stored.read(folder, form, place)
     if options.method == QLORA:
         return base.load(folder, options, place)
     exact = not options.adapts or place == "cpu"
     return torch_model.load(folder, dtype="float32" if exact else "auto", device=place)
+
+
+def _require_beside(folder: Path, form: str, options: Tuning) -> None:
+    """Raises NotTrainedWhole, OtherBase. `--base nf4` is what stands where nothing was said."""
+    if not options.adapts:
+        raise NotTrainedWhole(path=str(folder), form=form)
+    if options.base not in (form, NF4):
+        raise OtherBase(path=str(folder), form=form, wanted=options.base)
 
 
 def _require_memory(folder: Path, options: Tuning) -> None:
@@ -102,14 +116,18 @@ def _require_targets(model: Any, names: list[str]) -> None:
 
 def merged(model: Any, loaded: TorchModel, options: Tuning) -> TorchModel:
     """`loaded` with the adapter's changes in its weights. Where those were kept in few bits, the checkpoint's own
-    are loaded again: merging into few bits would round the changes away."""
+    are loaded again, and made whole where it has no others: merging into few bits would round the changes away."""
     with hushed():
-        if options.method != QLORA:
+        form = stored.form(loaded.folder)
+        if options.method != QLORA and form is None:
             whole = model.merge_and_unload()
             return TorchModel(loaded.folder, whole, loaded.tokenizer, loaded.dtype)
         from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-        again = torch_model.load(loaded.folder)
+        if form is None:
+            again = torch_model.load(loaded.folder)
+        else:
+            again = stored.whole(stored.read(loaded.folder, form, "cpu"))
         beside = get_peft_model(again.model, model.peft_config["default"])
         set_peft_model_state_dict(beside, get_peft_model_state_dict(model))
         return TorchModel(again.folder, beside.merge_and_unload(), again.tokenizer, again.dtype)

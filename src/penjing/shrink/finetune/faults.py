@@ -14,16 +14,23 @@ InputError
 from __future__ import annotations
 
 from penjing.errors import InputError
+from penjing.language import say
+from penjing.plan.said import worded
 
 FORMS = 'A line holds "messages" (role, content), or "instruction", "input", "output" (Alpaca), or "text".'
 
 
 class BadExample(InputError):
-    """Facts: `path`, `line`, `detail`."""
+    """Facts: `path`, `line`, `detail` (a `Said`)."""
 
     template = "{path}, line {line}: {detail}"
     hint = FORMS
     code = "invalid_example"
+
+    def message(self, language: str | None = None) -> str:
+        """One sentence in `language`, its detail too."""
+        facts = {name: worded(fact, language) for name, fact in self.facts.items()}
+        return say(self.template, language=language, **facts)
 
 
 class NoSuchData(InputError):

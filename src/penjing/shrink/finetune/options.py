@@ -10,9 +10,10 @@ from pathlib import Path
 
 from penjing.errors import SettingError
 from penjing.shrink.regime import Regime
+from penjing.shrink.torch_bits.forms import BNB8, INT4, INT8, NF4
 
 LORA, QLORA, FULL = METHODS = ("lora", "qlora", "full")
-NF4, INT8, INT4, BNB8 = BASES = ("nf4", "int8", "int4", "bnb8")
+BASES = (NF4, INT8, INT4, BNB8)
 LEARNED = ("answers", "all")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ALL_LINEAR = "all-linear"

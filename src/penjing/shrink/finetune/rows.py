@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from penjing.plan.said import Said, said
 from penjing.shrink.finetune.faults import BadExample, NoSuchData
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -50,7 +51,8 @@ def _file(path: Path) -> Iterator[Row]:
     except OSError as error:
         raise NoSuchData(path=str(path), detail=error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
-        _wrong(path, content.count(b"\n", 0, error.start) + 1, f"byte {error.start} of the file is not UTF-8.")
+        line = content.count(b"\n", 0, error.start) + 1
+        _wrong(path, line, said("byte {byte} of the file is not UTF-8.", byte=error.start))
     found = 0
     for line, value in _array(path, text) if text.lstrip().startswith("[") else _lines(path, text):
         found += 1
@@ -65,7 +67,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                _wrong(path, number, f"this is no JSON: {error}")
+                _wrong(path, number, said("this is no JSON: {error}", error=error))
 
 
 def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
@@ -79,25 +81,31 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
         try:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            _wrong(path, line, f"this is no JSON: {error}")
+            _wrong(path, line, said("this is no JSON: {error}", error=error))
         yield line, value
 
 
 def _row(path: Path, line: int, value: object) -> Row:
     if not isinstance(value, dict):
-        _wrong(path, line, f"an object {{...}} is wanted, this is {_kind(value)}.")
+        _wrong(path, line, said("a JSON object is wanted, this is {found}.", found=_kind(value)))
     if "messages" in value:
         tools = value.get("tools")
         if tools is not None and not isinstance(tools, list):
-            _wrong(path, line, f"tools is {_kind(tools)}, not a list.")
+            _wrong(path, line, said("tools is {found}, not a list.", found=_kind(tools)))
         return Row(path, line, _messages(path, line, value["messages"]), tuple(tools or ()))
     if "instruction" in value:
         return Row(path, line, _alpaca(path, line, value))
     if "text" not in value:
-        _wrong(path, line, f"it has none of messages, instruction, text; it has: {', '.join(map(str, value)) or '-'}.")
+        _wrong(
+            path,
+            line,
+            said(
+                "it has none of messages, instruction, text; it has: {names}.", names=", ".join(map(str, value)) or "-"
+            ),
+        )
     text = _string(path, line, value, "text")
     if not text.strip():
-        _wrong(path, line, "its text is empty.")
+        _wrong(path, line, said("its {name} is empty.", name="text"))
     return Row(path, line, text=text)
 
 
@@ -105,45 +113,54 @@ def _alpaca(path: Path, line: int, value: Mapping[str, Any]) -> tuple[Mapping[st
     instruction, more, output, system = (
         _string(path, line, value, name) for name in ("instruction", "input", "output", "system")
     )
-    for name, said in (("instruction", instruction or more), ("output", output)):
-        if not said.strip():
-            _wrong(path, line, f"its {name} is empty.")
+    for name, words in (("instruction", instruction or more), ("output", output)):
+        if not words.strip():
+            _wrong(path, line, said("its {name} is empty.", name=name))
     question = "\n\n".join(filter(None, (instruction, more)))
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": output}]
     return tuple([{"role": "system", "content": system}, *turns] if system else turns)
 
 
 def _string(path: Path, line: int, value: Mapping[str, Any], name: str) -> str:
-    said = value.get(name) or ""
-    if not isinstance(said, str):
-        _wrong(path, line, f"its {name} is {_kind(said)}, not text.")
-    return said
+    given = value.get(name) or ""
+    if not isinstance(given, str):
+        _wrong(path, line, said("its {name} is {found}, not text.", name=name, found=_kind(given)))
+    return given
 
 
 def _messages(path: Path, line: int, value: object) -> tuple[Mapping[str, Any], ...]:
     if not isinstance(value, list) or not value:
-        _wrong(path, line, "messages is not a list with messages in it.")
+        _wrong(path, line, said("messages is not a list with messages in it."))
     told = [_message(path, line, index, each) for index, each in enumerate(value)]
     while told and told[-1]["role"] != "assistant":  # a question that nobody answered teaches nothing
         told.pop()
     if not told:
-        _wrong(path, line, "no message is from the assistant, so there is nothing to learn.")
+        _wrong(path, line, said("no message is from the assistant, so there is nothing to learn."))
     return tuple(told)
 
 
 def _message(path: Path, line: int, index: int, value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        _wrong(path, line, f"messages[{index}] is {_kind(value)}, not an object.")
+        _wrong(path, line, said("messages[{index}] is {found}, not an object.", index=index, found=_kind(value)))
     role = value.get("role")
     if role not in ROLES:
-        _wrong(path, line, f"messages[{index}].role is {role!r}, not one of {', '.join(ROLES)}.")
+        _wrong(
+            path,
+            line,
+            said(
+                "messages[{index}].role is {role}, not one of {known}.",
+                index=index,
+                role=repr(role),
+                known=", ".join(ROLES),
+            ),
+        )
     content = value.get("content")
     if isinstance(content, list):
         content = _parts(path, line, index, content)
     if not isinstance(content, str | None):
-        _wrong(path, line, f"messages[{index}].content is {_kind(content)}, not text.")
+        _wrong(path, line, said("messages[{index}].content is {found}, not text.", index=index, found=_kind(content)))
     if not (content or value.get("tool_calls") or role in ("tool", "system")):
-        _wrong(path, line, f"messages[{index}] ({role}) says nothing.")
+        _wrong(path, line, said("messages[{index}] ({role}) says nothing.", index=index, role=role))
     kept = {name: value[name] for name in KEPT if value.get(name) is not None}
     return {**kept, "role": "system" if role == "developer" else role, "content": content or ""}
 
@@ -151,14 +168,25 @@ def _message(path: Path, line: int, index: int, value: object) -> Mapping[str, A
 def _parts(path: Path, line: int, index: int, parts: list[Any]) -> str:
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
     if len(texts) != len(parts) or not all(isinstance(each, str) for each in texts):
-        _wrong(path, line, f"messages[{index}].content has parts that are not text; only text is learned here.")
+        _wrong(
+            path,
+            line,
+            said("messages[{index}].content has parts that are not text; only text is learned here.", index=index),
+        )
     return "".join(map(str, texts))
 
 
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def _kind(value: object) -> Said:
+    if isinstance(value, dict):
+        return said("an object")
+    if isinstance(value, list):
+        return said("a list")
+    if isinstance(value, str):
+        return said("text")
+    if isinstance(value, bool):
+        return said("true or false")
+    return said("null") if value is None else said("a number")
 
 
-def _wrong(path: Path, line: int, detail: str) -> NoReturn:
+def _wrong(path: Path, line: int, detail: Said) -> NoReturn:
     raise BadExample(path=str(path), line=line, detail=detail)

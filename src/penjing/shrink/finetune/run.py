@@ -29,6 +29,7 @@ from penjing.shrink.finetune.options import Tuning
 from penjing.shrink.finetune.turns import Counts
 from penjing.shrink.lineage import Step
 from penjing.shrink.output import whole_folder
+from penjing.shrink.torch_bits import stored
 from penjing.shrink.torch_model import TorchModel
 from penjing.shrink.training import Outcome, Training
 
@@ -124,7 +125,7 @@ def _write(
     torch_model.require_finite(model, output)
     with whole_folder(output) as folder:
         adapter.save(model, folder)
-        if as_gguf is not None:
+        if as_gguf is not None and stored.form(loaded.folder) is None:  # else no engine has the base either
             as_gguf(folder, loaded.folder, folder / GGUF)
         return _describe(folder, output.name, loaded.folder, options, step)
 
