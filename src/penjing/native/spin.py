@@ -13,6 +13,19 @@ SPIN_COUNT = "1000"
 times slower (1.6 tokens/s instead of 95 on two cores); with it nothing is lost on a quiet machine. OMP_WAIT_POLICY
 beside it changes nothing."""
 
+LONGER = "10000"
+"""For a process that takes fewer threads beside a busy program: between two operations its threads then seldom
+sleep."""
+
+
+def longer() -> None:
+    """Bound it for a process that adapts its threads. It has more of OpenMP's than cores, since those of the thread
+    that loads the model stay: libgomp then lets all spin a hundred times only (libgomp/env.c,
+    gomp_throttled_spin_count_var), unless waiting was said to be active; a step on two cores took half as long
+    again."""
+    os.environ.setdefault("GOMP_SPINCOUNT", LONGER)
+    os.environ.setdefault("OMP_WAIT_POLICY", "active")
+
 
 def bound() -> None:
     """Bound it for this process, unless a person has said something else."""

@@ -22,7 +22,7 @@ from penjing.engines.llamacpp.scheduler.loading import loaded, restraint
 from penjing.engines.llamacpp.scheduler.service import Service
 from penjing.engines.llamacpp.settings import Settings
 from penjing.errors import PenjingError
-from penjing.native import log
+from penjing.native import log, spin
 from penjing.native.library import take
 from penjing.native.model import Model
 
@@ -60,6 +60,7 @@ def main(make: Make | None = None) -> int:
 
 def made(settings: Settings) -> tuple[Service, web.Application]:
     """Our scheduler. Raises LoadFailed, LibraryMissing, LayoutUnknown, DraftOfAnother, OSError."""
+    spin.longer()
     if settings.library:
         take(settings.library, settings.library_version)
     reading = threading.Thread(target=import_module, args=(SERVER,), daemon=True)
