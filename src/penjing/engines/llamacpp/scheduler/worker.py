@@ -60,8 +60,8 @@ def main(make: Make | None = None) -> int:
 
 def made(settings: Settings) -> tuple[Service, web.Application]:
     """Our scheduler. Raises LoadFailed, LibraryMissing, LayoutUnknown, DraftOfAnother, OSError."""
-    spin.longer()
-    if settings.library:
+    if settings.library:  # what the wheel has computes too long between two barriers for spinning to pay
+        spin.longer()
         take(settings.library, settings.library_version)
     reading = threading.Thread(target=import_module, args=(SERVER,), daemon=True)
     reading.start()  # the library lets Python go on while it loads: on a busy machine, two threads get twice the time
