@@ -51,6 +51,16 @@ def test_a_machine_that_was_busy_before_is_felt_as_soon() -> None:
     assert found.count(2) <= 12
 
 
+def test_answers_that_come_and_go_do_not_keep_it_from_trying() -> None:
+    threads = Threads(2)
+    steps(threads, busy, 30)
+    assert threads.count == 1
+    for _ in range(2 * CALM // 4):
+        threads.forget()
+        steps(threads, quiet, 4)
+    assert threads.count == 2
+
+
 def test_noise_does_not_sway_it() -> None:
     threads, noise = Threads(4), iter([1.0, 1.02, 0.99, 1.01] * 1000)
     steps(threads, lambda count: next(noise), 2000)

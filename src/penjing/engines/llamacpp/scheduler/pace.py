@@ -60,7 +60,8 @@ class Threads:
             mine, others = self._times
             (mine if used == self.count else others).append(seconds)
             lost = bool(others) and others[-1] > ODD * mine[-1]
-            if lost or min(map(len, self._times)) == TRIES:
+            won = len(others) > 1 and max(others) * ODD < min(mine)
+            if lost or won or min(map(len, self._times)) == TRIES:
                 self._decide()
             return
         usual = median(self._recent) if self._recent else seconds
@@ -75,13 +76,13 @@ class Threads:
         most = max(1, most)
         if most != self.most:
             self.count = most if self.count >= min(most, self.most) else self.count
-            self.most = most
+            self.most, self._other = most, 0
             self.forget()
 
     def forget(self) -> None:
-        """The steps to come are others: what was usual is not."""
+        """The steps to come are others: what was usual is not, and a trial begins again."""
         self._recent.clear()
-        self._other = 0
+        self._times = ([], [])
 
     def _try(self, *, sudden: bool) -> None:
         """Compare with fewer threads (with half where something happened) or, every other time, with more."""
