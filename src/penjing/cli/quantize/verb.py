@@ -109,7 +109,8 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
             else:
                 done, fitted = made(output)
     except KeyboardInterrupt:
-        talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
+        if training is None:  # which tells itself what it keeps
+            talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
         raise
     if as_json:
         page = document(source, done, fitted)

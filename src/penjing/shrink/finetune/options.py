@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penjing.errors import SettingError
+from penjing.settings import one_of
 from penjing.shrink.regime import Regime
 from penjing.shrink.torch_bits.forms import BNB8, INT4, INT8, NF4
 
@@ -48,7 +49,7 @@ class Tuning(Regime):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, known in (("method", METHODS), ("base", BASES), ("learn", LEARNED), ("device", DEVICES)):
-            self._require(name, getattr(self, name) in known, "one of " + ", ".join(known))
+            self._require(name, getattr(self, name) in known, one_of(known))
         self._require("rank", 1 <= self.rank <= 4096, "a whole number from 1 to 4096")
         self._require("length", self.length >= 2, "at least 2 tokens")
         self._require("alpha", self.alpha >= 0, "a number of at least 0")
