@@ -28,8 +28,9 @@ from penjing.progress import Progress, Report, span
 
 COMMAND = (sys.executable, "-m", "penjing.native.trial")
 PATIENCE = 300.0
-BOUND, WORST = 1e-3, 5e-2
-"""Divergence (KL, nats a token) of the prebuilt library's probabilities from the other's: mean and largest."""
+BOUND, WORST = 3e-3, 5e-2
+"""Divergence (KL, nats a token) of the prebuilt library's probabilities from the other's: mean and largest. Twice what
+the prebuilt one differs from itself where it computes a text at once or token by token (guide at 4 bits: 0.0016)."""
 LIMIT = 32
 """Tokens of an answer."""
 PROMPTS = (
