@@ -58,6 +58,8 @@ TALKING, TALK = 4, 160
 PATIENCE = 300.0
 WITHOUT = ("repeat", "restart")
 """OpenVINO has no GBNF, and keeps no conversations."""
+ONE = "llama-server, 1 thread"
+"""The best fixed setting beside a busy core, where there are two: asked for that row alone."""
 Make = Callable[[int], Any]
 """An engine with so many tokens of context for each chat."""
 Figures = dict[str, float]
@@ -245,6 +247,8 @@ def makers(path: Path, given: argparse.Namespace) -> dict[str, Make]:
     if given.server:
         found["llama-server"] = lambda context: LlamaServer(given.server, path, context, CHATS)
         found["penjing"] = ours(LlamaCpp, {"scheduler": "penjing", "library": "native"})
+        if "busy" in given.rows:
+            found[ONE] = lambda context: LlamaServer(given.server, path, context, CHATS, threads=1)
     else:
         found["llama.cpp's server"] = ours(LlamaCpp, {"scheduler": "llama.cpp"})
         found["penjing"] = ours(LlamaCpp, {"scheduler": "penjing", "library": "prebuilt"})
@@ -261,6 +265,8 @@ async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str
     sides = [Side(name, make, make(LONG + 512), words=words) for name, make in wanted.items()]
     for side in sides:
         side.without = WITHOUT if isinstance(side.engine, OpenVino) else ()
+        if side.name == ONE:
+            side.without = tuple(set(ROWS) - {"busy"})
     try:
         for side in sides:
             await side.engine.start()
@@ -284,7 +290,10 @@ def table(found: Found) -> str:
     """Markdown, the same in both languages: ratios are to llama.cpp's server."""
     sides = list(next(iter(found.values())))
     ours = sides[1:]
-    lines = [f"| | {' | '.join(sides)} | {' | '.join('×' for _ in ours)} |", "|---|" + "--:|" * (2 * len(sides) - 1)]
+    lines = [
+        f"| | {' | '.join(sides)} | {' | '.join(f'× {side}' for side in ours)} |",
+        "|---|" + "--:|" * (2 * len(sides) - 1),
+    ]
     for name, figures in found.items():
         pairs = [ratio(figures[side], figures[sides[0]]) for side in ours]
         shown = [f"× {each.median:.2f} ({each.least:.2f} … {each.most:.2f})" if each else "-" for each in pairs]

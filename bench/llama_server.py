@@ -20,10 +20,12 @@ from penjing.engines.llamacpp.footprint import Footprint, weigh
 
 
 class LlamaServer:
-    """`program` with `model`, and `context` tokens for each of so many `chats`."""
+    """`program` with `model`, and `context` tokens for each of so many `chats`; threads for all cores where
+    nothing is said."""
 
-    def __init__(self, program: Path, model: Path, context: int, chats: int) -> None:
+    def __init__(self, program: Path, model: Path, context: int, chats: int, threads: int | None = None) -> None:
         self._program, self._model, self._context, self._chats = program, model, context, chats
+        self._threads = threads or os.cpu_count()
         self._child: asyncio.subprocess.Process | None = None
         self.address = Address("")
 
@@ -32,7 +34,7 @@ class LlamaServer:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.address = Address(f"http://127.0.0.1:{port}")
-        flags = ("-np", self._chats, "-c", self._chats * self._context, "-kvu", "-t", os.cpu_count(), "--no-webui")
+        flags = ("-np", self._chats, "-c", self._chats * self._context, "-kvu", "-t", self._threads, "--no-webui")
         asked = map(str, (self._program, "-m", self._model, "--port", port, *flags))
         self._child = await asyncio.create_subprocess_exec(*asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         async with aiohttp.ClientSession() as session:
