@@ -61,6 +61,17 @@ def test_answers_that_come_and_go_do_not_keep_it_from_trying() -> None:
     assert threads.count == 2
 
 
+def test_a_trial_begins_again_with_either_number() -> None:
+    """Answers change while a step is computed with the number that is tried."""
+    threads = Threads(2)
+    for count in range(4 * CALM):
+        used = threads.next()
+        if count % 3 == 0:
+            threads.forget()
+        threads.learn(used, quiet(used))
+    assert threads.count == 2
+
+
 def test_noise_does_not_sway_it() -> None:
     threads, noise = Threads(4), iter([1.0, 1.02, 0.99, 1.01] * 1000)
     steps(threads, lambda count: next(noise), 2000)

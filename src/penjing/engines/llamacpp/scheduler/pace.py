@@ -59,8 +59,8 @@ class Threads:
         if self._other:
             mine, others = self._times
             (mine if used == self.count else others).append(seconds)
-            lost = bool(others) and others[-1] > ODD * mine[-1]
-            won = len(others) > 1 and max(others) * ODD < min(mine)
+            lost = bool(mine and others) and others[-1] > ODD * mine[-1]
+            won = bool(mine) and len(others) > 1 and max(others) * ODD < min(mine)
             if lost or won or min(map(len, self._times)) == TRIES:
                 self._decide()
             return
