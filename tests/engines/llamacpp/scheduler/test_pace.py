@@ -61,12 +61,13 @@ def test_answers_that_come_and_go_do_not_keep_it_from_trying() -> None:
     assert threads.count == 2
 
 
-def test_a_trial_begins_again_with_either_number() -> None:
+@pytest.mark.parametrize("at", range(5))
+def test_a_trial_begins_again_with_either_number(at: int) -> None:
     """Answers change while a step is computed with the number that is tried."""
     threads = Threads(2)
     for count in range(4 * CALM):
         used = threads.next()
-        if count % 3 == 0:
+        if count % 5 == at:
             threads.forget()
         threads.learn(used, quiet(used))
     assert threads.count == 2
