@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from penjing.plan import devices, place
 from penjing.plan.answer import INVISIBLE, Answer, Candidate, Wish, recommend
+from penjing.plan.memory import Terms, need
 from penjing.plan.mixes import USUAL, quantized
 from penjing.plan.place import Place
+from penjing.plan.weights import repacking
 from penjing.probe.facts import Model
 from planned_answers import EIGHT, LAPTOP, PHONE, candidates, with_budget
 from planned_models import llama
@@ -63,6 +65,16 @@ def test_what_is_said_to_fit_does(model: Model, wish: Wish, where: Place) -> Non
     if answer.verdict == "fits" and wish.context:
         assert answer.chosen is not None
         assert answer.chosen.context == wish.context
+
+
+def test_less_than_a_step_of_the_cache() -> None:
+    """Eight conversations of one token each fit where eight of 256 do not."""
+    offered = candidates(EIGHT, ("Q4_K_M",))
+    one, wish = offered[0].model, Wish(1, 8)
+    budget = need(one, 1, 8, Terms(repacks=repacking(LAPTOP.machine))).total
+    row = recommend(offered, with_budget(LAPTOP, budget), wish).rows[0]
+    assert (row.verdict, row.context, row.longest) == ("fits", 1, 1)
+    assert recommend(offered, with_budget(LAPTOP, budget - 1), wish).rows[0].verdict == "no"
 
 
 @settings(max_examples=30)

@@ -142,6 +142,8 @@ def judge(candidate: Candidate, place: Place, wish: Wish, wanted: int, least: in
     terms = Terms(kv_type=wish.kv_type, repacks=repacking(place.machine))
     trained = model.context or UNTRAINED
     most = largest_context(model, place.budget, wish.slots, terms, most=trained)
+    if not most and need(model, least, wish.slots, terms).total <= place.budget:
+        most = least  # somebody wished for less than a step of the cache for each conversation
     verdict: Verdict = "fits" if most >= least else "shorter" if most else "no"
     context = min(most, wanted) if most else least
     load = Load(PROMPT, context_tokens=min(PROMPT, context), together=wish.slots, kv_type=wish.kv_type)
