@@ -279,10 +279,6 @@ def serving(repositories: dict[str, Repository], page: int = 1000) -> Iterator[H
         return f"http://{host}:{runner.addresses[0][1]}"
 
     async def end() -> None:
-        for runner in runners:
-            for site in list(runner.sites):
-                await site.stop()
-        await asyncio.sleep(0.01)  # who came at the last moment is among the connections by now
         servers = [runner.server for runner in runners if runner.server is not None]
         open_ones = [each.transport for server in servers for each in server.connections if each.transport is not None]
         for runner in runners:
