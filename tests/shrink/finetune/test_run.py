@@ -36,6 +36,13 @@ CHATML = (
 QUICK = {"steps": 20, "rate": 3e-3, "rank": 8}
 
 
+def libraries(made: manifest.Manifest) -> dict[str, str]:
+    """With what the last step was made; a recipe holds any JSON."""
+    steps: Any = made.recipe["steps"]
+    found: dict[str, str] = steps[-1]["libraries"]
+    return found
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     folder = write_checkpoint(tmp_path / "base")
@@ -128,7 +135,7 @@ def test_beside_four_bits_it_learns_on_after_it_was_measured(data: Path, tmp_pat
     made = finetune(guide().parent, [data], tmp_path / "made", options)
     looks = [loss for _, loss in made.outcome.state.looks]
     assert looks[-1] < looks[1] / 2 < looks[0] / 4
-    assert "bitsandbytes" in made.manifest.recipe["steps"][-1]["libraries"]  # type: ignore[index]  # a recipe holds any JSON
+    assert "bitsandbytes" in libraries(made.manifest)
 
 
 @extras
@@ -139,7 +146,7 @@ def test_beside_weights_of_torchao_it_learns_and_is_merged(base: str, data: Path
     options = Tuning(method="qlora", base=base, steps=8, rate=3e-3, batch=4, merge=True)
     made = finetune(guide().parent, [data], tmp_path / "made", options)
     assert made.outcome.state.losses[-1] < made.outcome.state.losses[0] / 1.5
-    assert "torchao" in made.manifest.recipe["steps"][-1]["libraries"]  # type: ignore[index]  # a recipe holds any JSON
+    assert "torchao" in libraries(made.manifest)
     assert (tmp_path / "made" / "model.safetensors").stat().st_size > 11_000_000  # as the parent keeps it
 
 
