@@ -36,9 +36,9 @@ def chosen() -> Library:
 def library() -> ctypes.CDLL:
     """The loaded shared object. Raises LibraryMissing."""
     path = chosen().path
-    spin.bound()
     try:
-        return ctypes.CDLL(str(path))
+        with spin.bound():
+            return ctypes.CDLL(str(path))
     except OSError as error:
         raise LibraryMissing(detail=str(error)) from error
 

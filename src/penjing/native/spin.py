@@ -1,13 +1,16 @@
 """How long the threads of llama.cpp's library spin before they sleep: said before the library is loaded.
 
-Does not know: the library. Nothing is imported here but the standard library's `os`: a worker's start counts every
+Does not know: the library. Nothing is imported here but the standard library's own: a worker's start counts every
 millisecond.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+COUNT = "GOMP_SPINCOUNT"
 SPIN_COUNT = "1000"
 """OpenMP threads spin this often before they sleep. Without a bound, two threads beside one busy program decode 60
 times slower (1.6 tokens/s instead of 95 on two cores); with it nothing is lost on a quiet machine. OMP_WAIT_POLICY
@@ -23,10 +26,19 @@ def longer() -> None:
     that loads the model stay: libgomp then lets all spin a hundred times only (libgomp/env.c,
     gomp_throttled_spin_count_var), unless waiting was said to be active; a step on two cores took half as long
     again."""
-    os.environ.setdefault("GOMP_SPINCOUNT", LONGER)
+    os.environ.setdefault(COUNT, LONGER)
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
 
 
-def bound() -> None:
-    """Bound it for this process, unless a person has said something else."""
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+@contextmanager
+def bound() -> Iterator[None]:
+    """Bound it for the library that is loaded meanwhile, unless a person has said something else. libgomp reads it once,
+    as it is loaded: what this process starts later, somebody's llama-server or a worker of ours, does not inherit it."""
+    if COUNT in os.environ:
+        yield
+        return
+    os.environ[COUNT] = SPIN_COUNT
+    try:
+        yield
+    finally:
+        os.environ.pop(COUNT, None)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import psutil
 
-from penjing.native import spin
 from penjing.probe import disk
 from penjing.probe.calibrate import FEW
 from penjing.probe.ggml import row_bytes
@@ -126,7 +125,6 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--cache", type=int, default=0, help="bytes of the processor's last cache")
     given = parser.parse_args()
-    spin.bound()
     print(json.dumps(measure(given.threads, given.folder, given.cache)), flush=True)
     return 0
 

@@ -33,7 +33,6 @@ OOM_SCORE = "500"
 
 def main() -> int:
     """Load, report, serve until told to stop; the exit status of the process."""
-    spin.bound()
     # Where ggml aborts its last words are the reason, not what a debugger says of attaching (ggml.c: print_backtrace).
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when to stop
@@ -46,7 +45,8 @@ def main() -> int:
         hide()
     report(reports, event="loading")
     try:
-        server = load(settings)
+        with spin.bound():
+            server = load(settings)
     except (RuntimeError, ImportError, OSError, ValueError, AttributeError) as error:
         report(reports, event="failed", detail=str(error))
         return 1
