@@ -260,6 +260,7 @@ def serving(repositories: dict[str, Repository], page: int = 1000) -> Iterator[H
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     runners: list[web.AppRunner] = []
+    listeners: list[asyncio.Server] = []
 
     async def begin() -> None:
         front = web.Application(middlewares=[hub.watching("hub")])
@@ -274,11 +275,18 @@ def serving(repositories: dict[str, Repository], page: int = 1000) -> Iterator[H
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         runners.append(runner)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        return f"http://{host}:{runner.addresses[0][1]}"
+        assert runner.server is not None
+        listener = await loop.create_server(runner.server, "127.0.0.1", 0)
+        listeners.append(listener)
+        return f"http://{host}:{listener.sockets[0].getsockname()[1]}"
 
     async def end() -> None:
+        for listener in listeners:  # asyncio drops, unclosed, what it accepted and has not begun when this is closed
+            for each in listener.sockets:
+                loop.remove_reader(each.fileno())
+        await asyncio.sleep(0)
+        for listener in listeners:
+            listener.close()
         servers = [runner.server for runner in runners if runner.server is not None]
         open_ones = [each.transport for server in servers for each in server.connections if each.transport is not None]
         for runner in runners:

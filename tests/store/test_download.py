@@ -232,8 +232,6 @@ print("whole")
 """
 
 
-# The hub of the test, not what is tested: of a client that was killed aiohttp's server may drop the transport unclosed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_killed_again_and_again_it_ends_whole(hub: Hub, tmp_path: Path) -> None:
     hub.faults.pause = 0.02
     chance = random.Random(4)
