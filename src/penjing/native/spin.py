@@ -32,8 +32,9 @@ def longer() -> None:
 
 @contextmanager
 def bound() -> Iterator[None]:
-    """Bound it for the library that is loaded meanwhile, unless a person has said something else. libgomp reads it once,
-    as it is loaded: what this process starts later, somebody's llama-server or a worker of ours, does not inherit it."""
+    """Bound it for the library that is loaded meanwhile, unless a person has said something else. libgomp reads it
+    once, as it is loaded: what this process starts later, a worker of ours or somebody's server, does not inherit
+    it."""
     if COUNT in os.environ:
         yield
         return

@@ -25,6 +25,12 @@ class Others:
         spent = time.perf_counter() - self._began
         return max(0.0, (self._seconds() - self._taken) / spent) if spent > 0 else 0.0
 
+    def lap(self) -> float:
+        """The same, and counting begins anew."""
+        found = self.cores()
+        self._began, self._taken = time.perf_counter(), self._seconds()
+        return found
+
     def _seconds(self) -> float:
         times = psutil.cpu_times()._asdict()
         idle = sum(times.get(name, 0.0) for name in COUNTED_TWICE)

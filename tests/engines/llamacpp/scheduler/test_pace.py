@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from penjing.engines.llamacpp.scheduler.pace import CALM, LEAST, LONGEST, PATIENCE, TILE, Chunk, Pace, Threads
+from penjing.engines.llamacpp.scheduler.pace import (
+    CALM,
+    LEAST,
+    LONGEST,
+    PATIENCE,
+    RARE,
+    TILE,
+    TRIES,
+    Chunk,
+    Pace,
+    Threads,
+)
 
 
 def steps(threads: Threads, cost: Callable[[int], float], count: int) -> list[int]:
@@ -59,6 +70,53 @@ def test_answers_that_come_and_go_do_not_keep_it_from_trying() -> None:
         threads.forget()
         steps(threads, quiet, 4)
     assert threads.count == 2
+
+
+def test_who_knows_what_others_leave_tries_it_at_once_and_nothing_else() -> None:
+    threads = Threads(2)
+    threads.leave(2.0)
+    assert set(steps(threads, quiet, CALM)) == {2}
+    threads.leave(1.1)
+    found = steps(threads, busy, RARE // 2)
+    assert threads.count == 1
+    assert found.count(2) <= 2 * TRIES
+    threads.leave(1.8)
+    found = steps(threads, quiet, CALM)
+    assert threads.count == 2
+    assert found.count(1) <= TRIES + 1
+
+
+def test_what_others_leave_is_tried_and_no_more() -> None:
+    """The step decides: here two are better though somebody says that one core is free."""
+    threads = Threads(2)
+    threads.leave(1.0)
+    found = steps(threads, quiet, 4 * CALM)
+    assert threads.count == 2
+    assert found.count(1) <= 5 * TRIES
+
+
+def test_a_little_more_or_less_is_no_news() -> None:
+    threads = Threads(2)
+    threads.leave(2.0)
+    for free in (1.4, 1.9, 1.35) * 20:
+        threads.leave(free)
+        assert steps(threads, quiet, 4) == [2] * 4
+
+
+def test_of_eight_as_many_as_are_free_are_tried_directly() -> None:
+    threads = Threads(8)
+    threads.leave(3.0)
+    steps(threads, lambda count: 1 + abs(count - 3), CALM)
+    assert threads.count == 3
+
+
+def test_pace_hears_what_others_leave() -> None:
+    told = iter([2.0, None, 1.0, *[None] * 1000])
+    pace = Pace(2, 512, lambda: next(told))
+    for _ in range(30):
+        pace.learn(pace.threads(0), 0, 1, busy(pace.used))
+        pace.learn(pace.threads(100), 100, 1, busy(pace.used))
+    assert pace.threads(0) == pace.threads(100) == 1
 
 
 @pytest.mark.parametrize("at", range(5))

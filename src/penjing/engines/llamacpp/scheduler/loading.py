@@ -5,6 +5,7 @@ Does not know: how the settings were chosen, HTTP.
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Any
 from penjing.engines.llamacpp.scheduler.drafting import Drafter, require_same_words
 from penjing.engines.llamacpp.scheduler.embedding import TOGETHER, Embedder
 from penjing.engines.llamacpp.scheduler.restraint import Restraint
+from penjing.engines.llamacpp.scheduler.room import Room
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
 from penjing.engines.llamacpp.scheduler.shelf import Shelf
 from penjing.engines.llamacpp.settings import RANK, Settings
@@ -52,6 +54,7 @@ def loaded(model: Model, settings: Settings) -> tuple[Scheduler, Embedder | None
         adapters=adapters,
         guesser=drafter(model, settings),
         shift=settings.shift,
+        free=Room(os.cpu_count() or 1).free,
     )
     return scheduler, embedder(embedding(model, settings), settings) if settings.embeddings else None
 

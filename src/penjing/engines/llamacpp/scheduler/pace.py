@@ -1,19 +1,22 @@
 """How large the next step may be and how many threads compute it, from what the last ones took.
 
-Other programs on the machine take cores away and give them back; the time of a step tells. Two numbers of threads are
-tried in turn, so that what happens meanwhile happens to both.
+Other programs on the machine take cores away and give them back. How many they leave says what is worth trying; the
+time of a step decides. Two numbers of threads are tried in turn, so that what happens meanwhile happens to both.
 
-Does not know: what a step is made of.
+Does not know: what a step is made of, where free cores are counted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import median
 
 TRIES = 3
 """Steps with each of two numbers of threads."""
-CALM = 64
-"""Steps between two trials when nothing is odd."""
+CALM, RARE = 64, 512
+"""Steps between two trials when nothing is odd: usually, and where there are as many threads as cores are free."""
+SURE = 0.7
+"""Cores by which what is free must differ from what it was taken for, to be taken for something else."""
 ODD = 1.5
 """A step that takes so many times its usual time starts a trial."""
 BETTER = 0.94
@@ -47,6 +50,8 @@ class Threads:
         self._other = 0
         self._times: tuple[list[float], list[float]] = ([], [])
         self._down = True
+        self._free = 0
+        """Cores that others leave; 0 where nobody told."""
 
     def next(self) -> int:
         """For the next step."""
@@ -67,9 +72,20 @@ class Threads:
         usual = median(self._recent) if self._recent else seconds
         self._recent = [*self._recent[1 - RECENT :], seconds]
         self._steps += 1
-        odd = len(self._recent) == RECENT and seconds > ODD * usual
-        if self.most > 1 and (odd or self._steps >= CALM):
+        odd = self.count > 1 and len(self._recent) == RECENT and seconds > ODD * usual
+        if self.most > 1 and (odd or self._steps >= (RARE if self.count == self._fitting else CALM)):
             self._try(sudden=odd)
+
+    def leave(self, cores: float) -> None:
+        """Others leave so many: where that is news, it is tried at once."""
+        if abs(cores - self._free) > SURE:
+            self._free = max(1, round(cores))
+            self._steps = max(self._steps, CALM)
+
+    @property
+    def _fitting(self) -> int:
+        """As many as cores are free; 0 where nobody told."""
+        return min(self._free, self.most)
 
     def allow(self, most: int) -> None:
         """From now on `most` at most; where that changed, what was found before it counts no more."""
@@ -90,6 +106,8 @@ class Threads:
         lower, higher = max(1, self.count - part), min(self.most, self.count + part)
         fewer = (sudden or self._down) and lower < self.count
         self._other = lower if fewer or higher == self.count else higher
+        if self._fitting not in (0, self.count) and not sudden:
+            self._other = self._fitting
         self._down, self._steps, self._times = not fewer, 0, ([], [])
 
     def _decide(self) -> None:
@@ -140,10 +158,12 @@ def _mixed(old: float, new: float) -> float:
 
 
 class Pace:
-    """Both, for steps that only go on with answers and for those that read prompts. `threads`: at most so many."""
+    """Both, for steps that only go on with answers and for those that read prompts. `threads`: at most so many. `free`
+    says how many cores other programs leave, where that is news."""
 
-    def __init__(self, threads: int, chunk: int) -> None:
+    def __init__(self, threads: int, chunk: int, free: Callable[[], float | None] | None = None) -> None:
         self.chunk = Chunk(chunk)
+        self._free = free or (lambda: None)
         self._answering, self._reading = Threads(threads), Threads(threads)
         self._kind = 0
         self._most, self.used = threads, 1
@@ -155,6 +175,10 @@ class Pace:
 
     def threads(self, prompt: int) -> int:
         """For a step with so many tokens of prompts."""
+        free = self._free()
+        if free is not None:
+            self._answering.leave(free)
+            self._reading.leave(free)
         self.used = (self._reading if prompt else self._answering).next()
         return self.used
 

@@ -53,8 +53,8 @@ class Guesser(Protocol):
 class Scheduler:
     """Answers of `context`, at most `slots` at once, each of at most `each` tokens with its prompt. Not for several
     threads of Python. It computes with `threads` at most, with those of the `adapters` that an answer asks for. What
-    leaves the cache goes to the `shelf`, and comes back from there. With `shift` an answer for which there is no more
-    room forgets its oldest tokens; else it ends there."""
+    leaves the cache goes to the `shelf`, and comes back from there. `free` is Pace's. With `shift` an answer for which
+    there is no more room forgets its oldest tokens; else it ends there."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Scheduler:
         adapters: Sequence[Adapter] = (),
         guesser: Guesser | None = None,
         shift: bool = False,
+        free: Callable[[], float | None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.context, self.slots, self.each = context, slots, min(each or context.tokens, context.tokens)
@@ -74,7 +75,7 @@ class Scheduler:
         self.running: list[Stream] = []
         self.waiting: deque[Stream] = deque()
         self.working: list[Stream] = []
-        self.pace = Pace(threads, context.ubatch_size)
+        self.pace = Pace(threads, context.ubatch_size, free)
         self._adapters, self._guesser, self._shift, self._clock = tuple(adapters), guesser, shift, clock
         self._used, self._voice = 0, Voice()
         self._batch = Batch(context.batch_size)
