@@ -112,7 +112,7 @@ def test_of_eight_as_many_as_are_free_are_tried_directly() -> None:
 
 def test_pace_hears_what_others_leave() -> None:
     told = iter([2.0, None, 1.0, *[None] * 1000])
-    pace = Pace(2, 512, lambda: next(told))
+    pace = Pace(2, 512, lambda last: next(told))
     for _ in range(30):
         pace.learn(pace.threads(0), 0, 1, busy(pace.used))
         pace.learn(pace.threads(100), 100, 1, busy(pace.used))

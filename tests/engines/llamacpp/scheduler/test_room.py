@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from penjing.engines.llamacpp.scheduler.room import LOOK, STALE, Room
+from penjing.engines.llamacpp.scheduler.room import LOOK, Room
 
 
 class Time:
@@ -21,21 +21,21 @@ class Time:
 def test_it_looks_now_and_then() -> None:
     clock, asked = Time(), iter([0.5, 1.5])
     room = Room(2, lap=lambda: next(asked), clock=clock)
-    assert room.free() is None
+    assert room.free(0.0) is None
     clock.now += LOOK
-    assert room.free() == 1.5
-    assert room.free() is None
+    assert room.free(LOOK) == 1.5
+    assert room.free(0.0) is None
     clock.now += LOOK
-    assert room.free() == 0.5
+    assert room.free(LOOK) == 0.5
 
 
-def test_a_pause_tells_of_the_time_before() -> None:
+def test_what_others_did_while_nothing_was_computed_is_no_news() -> None:
     clock, asked = Time(), iter([2.0, 0.0])
     room = Room(2, lap=lambda: next(asked), clock=clock)
-    clock.now += STALE
-    assert room.free() is None
+    clock.now += 10 * LOOK
+    assert room.free(LOOK) is None
     clock.now += LOOK
-    assert room.free() == 2
+    assert room.free(LOOK) == 2
 
 
 def test_a_busy_program_is_seen() -> None:
@@ -44,6 +44,6 @@ def test_a_busy_program_is_seen() -> None:
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             time.sleep(LOOK / 2)
-            cores.append(room.free())
+            cores.append(room.free(LOOK / 2))
         child.kill()
     assert min(each for each in cores if each is not None) < -0.5  # of none, it takes one

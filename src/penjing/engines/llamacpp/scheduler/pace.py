@@ -159,11 +159,12 @@ def _mixed(old: float, new: float) -> float:
 
 class Pace:
     """Both, for steps that only go on with answers and for those that read prompts. `threads`: at most so many. `free`
-    says how many cores other programs leave, where that is news."""
+    says how many cores other programs leave, where that is news, and is told how long the last step took."""
 
-    def __init__(self, threads: int, chunk: int, free: Callable[[], float | None] | None = None) -> None:
+    def __init__(self, threads: int, chunk: int, free: Callable[[float], float | None] | None = None) -> None:
         self.chunk = Chunk(chunk)
-        self._free = free or (lambda: None)
+        self._free = free or (lambda last: None)
+        self._last = 0.0
         self._answering, self._reading = Threads(threads), Threads(threads)
         self._kind = 0
         self._most, self.used = threads, 1
@@ -175,7 +176,7 @@ class Pace:
 
     def threads(self, prompt: int) -> int:
         """For a step with so many tokens of prompts."""
-        free = self._free()
+        free, self._last = self._free(self._last), 0.0
         if free is not None:
             self._answering.leave(free)
             self._reading.leave(free)
@@ -184,6 +185,7 @@ class Pace:
 
     def learn(self, threads: int, prompt: int, answers: int, seconds: float) -> None:
         """A step with `prompt` tokens of prompts and of `answers`, computed with `threads`, took so many seconds."""
+        self._last = seconds
         self.chunk.learn(prompt, answers, seconds)
         if prompt:
             self._reading.learn(threads, seconds / (prompt + answers))

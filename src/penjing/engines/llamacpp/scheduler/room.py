@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-LOOK, STALE = 0.1, 1.0
-"""Seconds after which a look tells something, and after which it tells of the time before, when nothing was computed.
-The system counts in hundredths of a second."""
+LOOK = 0.1
+"""Seconds after which a look tells something: the system counts in hundredths of one."""
+WORKED = 0.5
+"""The share of them that must have gone into steps; else it is told of a time when nobody had anything to compute."""
 
 
 class Room:
@@ -19,19 +20,21 @@ class Room:
     def __init__(
         self, cores: int, *, lap: Callable[[], float] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._cores, self._clock, self._looked = cores, clock, clock()
+        self._cores, self._clock, self._looked, self._worked = cores, clock, clock(), 0.0
         self._lap = lap
 
-    def free(self) -> float | None:
-        """Cores, or None where there is nothing new."""
+    def free(self, last: float) -> float | None:
+        """Cores, or None where there is nothing new. Asked before each step; the one before took `last` seconds."""
         now = self._clock()
         spent, lap = now - self._looked, self._lap
+        self._worked += last
         if spent < LOOK:
             return None
+        worked, self._worked = self._worked, 0.0
         if lap is None:  # psutil takes 10 ms, which a start would be longer
             from penjing.probe.others import Others
 
             self._lap, self._looked = Others().lap, now
             return None
         self._looked, taken = now, lap()
-        return self._cores - taken if spent < STALE else None
+        return self._cores - taken if worked > WORKED * spent else None

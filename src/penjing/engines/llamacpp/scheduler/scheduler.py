@@ -67,7 +67,7 @@ class Scheduler:
         adapters: Sequence[Adapter] = (),
         guesser: Guesser | None = None,
         shift: bool = False,
-        free: Callable[[], float | None] | None = None,
+        free: Callable[[float], float | None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.context, self.slots, self.each = context, slots, min(each or context.tokens, context.tokens)
