@@ -48,6 +48,7 @@ WORDS = 4096
 MODELS = {
     "0.5b": shapes.SHAPES["qwen2.5-0.5b"],
     "1.5b": shapes.Shape("qwen2", 28, 1536, 12, 2, 128, 8960, WORDS, context=32768, tied=True),
+    "7b": shapes.Shape("qwen2", 28, 3584, 28, 4, 128, 18944, WORDS, context=32768, tied=True),
 }
 CHATS, COMMON, OWN, SAID = 8, 200, 26, 32
 PROMPT, STREAMED, LONG = 512, 64, 4096

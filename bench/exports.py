@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -118,7 +117,7 @@ def export(name: str, precision: str, model: str, output: Path) -> None:
     words = ["--target", name, "--precision", precision, "--output", str(output)]
     done = subprocess.run(
         [sys.executable, "-m", "penjing", "export", model, *words, "--check"],
-        capture_output=True, text=True, timeout=MOST, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=MOST, check=False,
     )  # fmt: skip
     if done.returncode:
         print(f"{name} {precision} {model}: exit status {done.returncode}\n{done.stderr[-1500:]}", flush=True)
