@@ -45,7 +45,8 @@ def palettize(decoder: Decoder, bits: int, windows: Sequence[NDArray[np.int64]],
         wanted = {name: each.aim(weights[name]) for name, each in products.items()}
         for name, weight in weights.items():
             weight.copy_(wanted[name])
-        _cluster(layer, bits, group, {key.removeprefix(prefix): each for key, each in found.items() if prefix in key})
+        own = {key.removeprefix(prefix): each for key, each in found.items() if key.startswith(prefix)}
+        _cluster(layer, bits, group, own)
         for name, each in products.items():
             weight = layer.get_submodule(name).get_parameter("weight")  # clustering may have put another there
             weight.copy_(assign(wanted[name], _tables(weight, group, 1 << bits), each.now))
