@@ -1,13 +1,14 @@
 """Greedy answers of penjing's scheduler against those that each prompt gets alone from llama.cpp's own server.
 
-    python bench/agreement.py [MODEL.gguf ...] [--prompts 100] [--tokens 32] [--together 8] [--write]
+    python bench/agreement.py [MODEL.gguf ...] [--prompts 100] [--tokens 32] [--together 8] [--native DIR] [--write]
 
 The yardstick has one slot and computes each prompt whole, as llama-cpp-python's high-level API does for one prompt.
 Ours answers alone and whole as well; alone with what the cache has of each prompt; and `--together` at a time. Sums
 that are added in another order end in other digits, so where two tokens are nearly equally likely company and cache may
 decide: llama.cpp's own server in the same company says how much of that is the library's. How far the next token's
 distribution moves (KL, nats) is told of a prompt computed alone and with the others in one batch. Without MODEL it is
-the guide.
+the guide. With DIR, a library that `penjing engine build` compiled (PENJING_HOME/native/NAME), ours is on that one, the
+yardstick still on the wheel's.
 
 Does not know: speed.
 """
@@ -18,6 +19,7 @@ import argparse
 import asyncio
 import os
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -30,6 +32,7 @@ from numpy.typing import NDArray
 import page
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.engines.llamacpp.engine import client
+from penjing.native import libraries
 from penjing.native.batch import Batch
 from penjing.native.context import Context
 from penjing.native.model import Model
@@ -128,11 +131,15 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=100)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--together", type=int, default=8)
+    parser.add_argument("--native", type=Path, metavar="DIR", help="ours is on this library")
     parser.add_argument("--write", action="store_true", help="put the table into docs/en and docs/zh")
     given = parser.parse_args()
     asked, lines, fine = prompts(given.prompts), [], True
     with tempfile.TemporaryDirectory(prefix="penjing-agreement-") as home:
         os.environ["PENJING_HOME"] = home
+        if given.native:
+            shutil.copytree(given.native, libraries.folder() / given.native.name)
+            libraries.use(given.native.name)
         for path in given.models or [guide()]:
             same, most = row(path, asked, given.tokens, given.together)
             fine = fine and most < MOST_KL

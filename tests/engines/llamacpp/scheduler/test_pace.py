@@ -13,7 +13,6 @@ from penjing.engines.llamacpp.scheduler.pace import (
     PATIENCE,
     RARE,
     TILE,
-    TRIES,
     Chunk,
     Pace,
     Threads,
@@ -72,18 +71,18 @@ def test_answers_that_come_and_go_do_not_keep_it_from_trying() -> None:
     assert threads.count == 2
 
 
-def test_who_knows_what_others_leave_tries_it_at_once_and_nothing_else() -> None:
+def test_who_knows_what_others_leave_believes_it_and_seldom_tries_more() -> None:
     threads = Threads(2)
     threads.leave(2.0)
     assert set(steps(threads, quiet, CALM)) == {2}
     threads.leave(1.1)
     found = steps(threads, busy, RARE // 2)
-    assert threads.count == 1
-    assert found.count(2) <= 2 * TRIES
+    assert found[0] == 1
+    assert found.count(2) == 1  # a trial that is lost at once
     threads.leave(1.8)
-    found = steps(threads, quiet, CALM)
-    assert threads.count == 2
-    assert found.count(1) <= TRIES + 1
+    found = steps(threads, quiet, RARE // 2)
+    assert found[0] == 2
+    assert found.count(1) == 1
 
 
 def test_what_others_leave_is_tried_and_no_more() -> None:
@@ -92,7 +91,7 @@ def test_what_others_leave_is_tried_and_no_more() -> None:
     threads.leave(1.0)
     found = steps(threads, quiet, 4 * CALM)
     assert threads.count == 2
-    assert found.count(1) <= 5 * TRIES
+    assert found.count(1) < 30
 
 
 def test_a_little_more_or_less_is_no_news() -> None:

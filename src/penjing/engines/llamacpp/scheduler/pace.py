@@ -1,7 +1,7 @@
 """How large the next step may be and how many threads compute it, from what the last ones took.
 
-Other programs on the machine take cores away and give them back. How many they leave says what is worth trying; the
-time of a step decides. Two numbers of threads are tried in turn, so that what happens meanwhile happens to both.
+Other programs on the machine take cores away and give them back. How many they leave is believed first; then the time
+of a step decides. Two numbers of threads are tried in turn, so that what happens meanwhile happens to both.
 
 Does not know: what a step is made of, where free cores are counted.
 """
@@ -77,10 +77,13 @@ class Threads:
             self._try(sudden=odd)
 
     def leave(self, cores: float) -> None:
-        """Others leave so many: where that is news, it is tried at once."""
-        if abs(cores - self._free) > SURE:
-            self._free = max(1, round(cores))
-            self._steps = max(self._steps, CALM)
+        """Others leave so many: where that is news, it is believed at once, and soon looked into."""
+        if abs(cores - self._free) <= SURE:
+            return
+        self._free = max(1, round(cores))
+        if self._fitting != self.count:
+            self.count, self._other, self._steps = self._fitting, 0, RARE - RECENT
+            self.forget()
 
     @property
     def _fitting(self) -> int:
