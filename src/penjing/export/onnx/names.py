@@ -5,6 +5,8 @@ Does not know: graphs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 IDS, POSITIONS, LOGITS = "input_ids", "position_ids", "logits"
 PARTS = ("key", "value")
 PAST, PRESENT = "past_key_values", "present"
@@ -20,6 +22,6 @@ def present(layer: int | str, part: str) -> str:
     return f"{PRESENT}.{layer}.{part}"
 
 
-def caches(layers: int) -> list[tuple[str, str]]:
-    """All of them in the graph's order, what goes in beside what comes out: keys of all layers, then values."""
-    return [(past(layer, part), present(layer, part)) for part in PARTS for layer in range(layers)]
+def caches(layers: Sequence[int]) -> list[tuple[str, str]]:
+    """Those of `layers` in the graph's order, what goes in beside what comes out: keys of all layers, then values."""
+    return [(past(layer, part), present(layer, part)) for part in PARTS for layer in layers]

@@ -95,6 +95,7 @@ def facts(
     dtype = "float16" if options.precision == "fp16" else "float32"
     given = ("batch", shape.kv_heads, "past", shape.head)
     kept = ("batch", shape.kv_heads, "seen", shape.head)
+    cached = names.caches(range(shape.layers))
     return Facts(
         target=Onnx.name,
         model=options.name,
@@ -105,7 +106,7 @@ def facts(
             "positions": Tensor(names.POSITIONS, (1, "sequence"), "int64"),
         },
         outputs={"logits": Tensor(names.LOGITS, (1, "sequence", vocabulary), "float32")},
-        state=tuple(State(Tensor(a, given, dtype), Tensor(b, kept, dtype)) for a, b in names.caches(shape.layers)),
+        state=tuple(State(Tensor(a, given, dtype), Tensor(b, kept, dtype)) for a, b in cached),
         vocabulary=vocabulary,
         context=context,
         manner=spoken,
