@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from penjing.shrink.alone import alone
 from shells import Shell
 from tiny_checkpoint import write_checkpoint
 
@@ -46,6 +47,29 @@ def test_pruned_and_told(shell: Shell, tmp_path: Path) -> None:
     again = shell("prune", str(model), "-o", str(output), *words, "--allow-untrusted")
     assert again.status == 2
     assert "is there already" in again.err
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prune", "tiny"],
+        ["prune", "tiny", "--pattern", "2:4"],
+        ["distill", "tiny", "--teacher", "tiny", "--data", "a.jsonl"],
+        ["finetune", "tiny", "--data", "a.jsonl"],
+        ["vocabulary", "tiny", "--add", "zh.txt"],
+    ],
+)
+def test_a_second_run_on_one_output_is_refused_before_it_works(shell: Shell, tmp_path: Path, words: list[str]) -> None:
+    write_checkpoint(tmp_path / "tiny")
+    (tmp_path / "a.jsonl").write_text('{"instruction": "a", "output": "b"}')
+    (tmp_path / "zh.txt").write_text("盆景让模型变小。" * 500)
+    with alone(tmp_path / "out"):
+        done = shell(*words, "-o", "out", "--allow-untrusted")
+    assert done.status == 4
+    assert "Another penjing is writing" in done.err
+    assert "..." not in done.err  # no work was begun
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.extras

@@ -135,6 +135,7 @@ def test_a_killed_run_goes_on(folder: Path, moment: str) -> None:
         until(lambda: bool(list((folder / ".work").glob(moment))) or process.poll() is not None)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
+    (folder / ".output.0123abcd.part").mkdir()  # as one that was killed when it wrote its report leaves it
     result = run(order(folder, rest=0.03), KINDS, same, quiet)
     assert (result.model / WEIGHTS).read_bytes() == bytes(each + 8 for each in range(100))
     log = result.taken[1].found["log"]

@@ -91,13 +91,14 @@ def _run(learner: Path, teacher: Path | None, options: Distilling, given: dict[s
     import os
 
     from penjing.files import expanded
+    from penjing.shrink.alone import alone
     from penjing.shrink.distill import remote
     from penjing.shrink.distill.run import distill as run
 
     output = expanded(given["output"])
     data = [expanded(each) for each in given["data"]]
     more: dict[str, Any] = {"teacher": teacher, "resume": resumed(given)}
-    with going_on(output) as report:
+    with alone(output), going_on(output) as report:
         if given["teacher_url"]:
             key = given["teacher_key"] or os.environ.get("OPENAI_API_KEY", "")
             far = remote.Teacher(given["teacher_url"], given["teacher_model"], given["consent"] or "", key)

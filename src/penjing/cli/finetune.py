@@ -69,10 +69,11 @@ def finetune(model: str, **given: Any) -> None:
 
 def _run(folder: Any, data: Any, output: Any, options: Any, given: dict[str, Any]) -> Result:
     from penjing.export.gguf import adapter
+    from penjing.shrink.alone import alone
     from penjing.shrink.finetune.run import finetune
 
     more: dict[str, Any] = {"as_gguf": adapter.convert, "resume": resumed(given)}
-    with going_on(output) as report:
+    with alone(output), going_on(output) as report:
         return finetune(folder, data, output, options, report=report, **more)
 
 

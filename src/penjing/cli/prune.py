@@ -47,7 +47,10 @@ def prune(model: str, **given: Any) -> None:
     from penjing.files import expanded
     from penjing.settings import load
     from penjing.shrink import extra
+    from penjing.shrink.alone import alone
+    from penjing.shrink.output import require_free
     from penjing.shrink.prune.prune import PruneOptions
+    from penjing.shrink.prune.sparse import parsed
 
     require_known_sections()
     require(given, "penjing prune", "output")
@@ -56,7 +59,12 @@ def prune(model: str, **given: Any) -> None:
     extra.require()
     name, folder = checkpoint(model, local.care(given))
     warn_of_licence(name, folder)
-    _run(folder, expanded(given["output"]), options, given)
+    output = expanded(given["output"])
+    if given["pattern"]:
+        parsed(given["pattern"])  # told before texts are read, as what is there already
+    require_free(output)
+    with alone(output):
+        _run(folder, output, options, given)
 
 
 def _run(folder: Path, output: Path, options: PruneOptions, given: dict[str, Any]) -> None:
@@ -64,10 +72,8 @@ def _run(folder: Path, output: Path, options: PruneOptions, given: dict[str, Any
     from penjing.cli.progress import shown
     from penjing.shrink import lineage
     from penjing.shrink.prune.prune import prune as run
-    from penjing.shrink.prune.sparse import parsed, sparsify
+    from penjing.shrink.prune.sparse import sparsify
 
-    if given["pattern"]:
-        parsed(given["pattern"])  # told before texts are read
     calibration, data = _calibration(folder, options, given)
     if given["pattern"]:
         with shown() as report:

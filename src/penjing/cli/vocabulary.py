@@ -74,11 +74,12 @@ def vocabulary(model: str, as_json: bool, **given: Any) -> None:
 def _run(
     folder: Path, texts: Sequence[Text], old: Sequence[Text], output: Path, given: dict[str, Any]
 ) -> tuple[Grown, Outcome | None, dict[str, Loss]]:
+    from penjing.shrink.alone import alone
     from penjing.shrink.vocabulary.grow import SIZE, grow
 
     size = _count("size", given["size"], SIZE)
     steps = _count("train", given["train"], 0)
-    with going_on(output) as report:
+    with alone(output), going_on(output) as report:
         if steps:
             grown, outcome = _trained(folder, texts, old, output, size, steps, given, report)
         else:

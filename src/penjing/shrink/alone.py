@@ -1,4 +1,4 @@
-"""One run at a time writes an output.
+"""One run at a time writes an output, and what killed ones left of it half written is removed.
 
 Does not know: what is written.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from penjing.errors import MachineError
 from penjing.files import home
 from penjing.lock import held_now
+from penjing.shrink.output import sweep
 
 
 class OutputBusy(MachineError):
@@ -32,4 +33,5 @@ def alone(output: Path) -> Iterator[None]:
     with held_now(place) as mine:
         if not mine:
             raise OutputBusy(path=str(output))
+        sweep(output)
         yield

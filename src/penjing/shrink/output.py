@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,14 @@ def require_free(output: Path) -> None:
     """Raises OutputTaken where `output` is a file, or a folder with something in it."""
     if output.is_symlink() or output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise OutputTaken(path=str(output))
+
+
+def sweep(output: Path) -> None:
+    """Remove what runs for `output` that were killed left beside it, half written. Nobody else may be writing it."""
+    pattern = re.compile(rf"\.{re.escape(output.name)}\.[a-z0-9_]{{8}}\.part")  # here, `files.writing`, `tempfile`
+    for left in output.parent.iterdir() if output.parent.is_dir() else ():
+        if pattern.fullmatch(left.name):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from penjing.probe import model as probe
 from penjing.progress import Report
 from penjing.shrink import lineage
 from penjing.shrink.course import Course, Leg
-from penjing.shrink.output import require_free, whole_folder
+from penjing.shrink.output import require_free, sweep, whole_folder
 from penjing.shrink.planning import Plan
 from penjing.shrink.qat.layout import Layout
 from penjing.shrink.recipe import Recipe, Step, text, values
@@ -103,6 +103,7 @@ def run(
     with opened(order.work) as shop:
         if order.work in order.output.parents:
             shutil.rmtree(order.output, ignore_errors=True)
+        sweep(order.output)
         gguf = Converted(shop.folder / CONVERTED, convert)
         taken = _steps(order, kinds, gguf, layout, report, shop)
         result = _placed(order, taken, finish, gguf)

@@ -30,6 +30,7 @@ from penjing.errors import InputError
 from penjing.files import write_whole
 from penjing.lock import held_now
 from penjing.probe.model import read
+from penjing.shrink.output import sweep
 from penjing.shrink.recipe import Step, values
 from penjing.shrink.steps.kind import Named
 
@@ -89,8 +90,7 @@ class Place:
         that earlier tries took."""
         (self.folder / DONE).unlink(missing_ok=True)
         shutil.rmtree(self.output, ignore_errors=True)
-        for leftover in self.folder.glob(".output.*.part"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        sweep(self.output)
         self.scratch.mkdir(parents=True, exist_ok=True)
         try:
             return float((self.folder / "seconds").read_text())

@@ -78,7 +78,7 @@ def fit(
             report=span(told, 0.0, 0.1),
         )  # fmt: skip
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Work(model, importance, windows, threads, target.parent, told) as work:
+    with Work(model, importance, windows, threads, target, told) as work:
         chosen = work.choose(size, fixed or {})
     types = {name: each.kind for name, each in chosen.items()}
     done = quantize(source, target, types, importance=importance, report=span(told, 0.9, 1.0))
@@ -125,7 +125,7 @@ class Work:
     """One model, what is known of it, and how files of it are tried."""
 
     def __init__(
-        self, model: Model, importance: Importance, windows: Windows, threads: int, place: Path, report: Report
+        self, model: Model, importance: Importance, windows: Windows, threads: int, target: Path, report: Report
     ) -> None:
         self.model, self.importance, self.report = model, importance, report
         self.windows, self.threads = windows, threads
@@ -135,7 +135,7 @@ class Work:
         self.best: float | None = None
         self.worth: dict[str, float] = {}
         self._judge: Judge | None = None
-        self._place = tempfile.TemporaryDirectory(prefix=".penjing-", suffix=".part", dir=place)
+        self._place = tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
 
     def __enter__(self) -> Work:
         return self
