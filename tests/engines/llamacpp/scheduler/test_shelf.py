@@ -29,10 +29,10 @@ def kept(folder: Path, *conversations: list[int], key: str = "model", budget: in
 
 def test_it_comes_back_after_a_restart(tmp_path: Path) -> None:
     shelf = kept(tmp_path, [1, 2, 3, 4], [1, 2, 9])
-    path, same = shelf.find([1, 2, 3, 7], 1) or (tmp_path, 0)
-    assert same == 3
-    assert shelf.length(path) == 4
-    tokens, state = shelf.load(path) or ([], STATE[:0])
+    found = shelf.find([1, 2, 3, 7], 1)
+    assert found is not None
+    assert (found.same, found.length) == (3, 4)
+    tokens, state = shelf.load(found.path) or ([], STATE[:0])
     assert tokens == [1, 2, 3, 4]
     assert (state == STATE).all()
     assert shelf.find([1, 2, 3, 7], 4) is None
@@ -43,6 +43,21 @@ def test_it_comes_back_after_a_restart(tmp_path: Path) -> None:
 def test_a_longer_conversation_takes_the_place_of_its_beginning(tmp_path: Path) -> None:
     shelf = kept(tmp_path, [1, 2, 3], [1, 2, 3, 4])
     assert len(list(shelf.folder.iterdir())) == 1
+
+
+def test_a_beginning_of_what_is_there_is_not_kept(tmp_path: Path) -> None:
+    shelf = kept(tmp_path, [1, 2, 3, 4], [1, 2], [1, 2, 3, 4])
+    assert len(list(shelf.folder.iterdir())) == 1
+    found = shelf.find([1, 2], 2)
+    assert found is not None
+    assert found.length == 4
+
+
+def test_a_file_under_another_name_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (path,) = kept(tmp_path, [1, 2, 3]).folder.iterdir()
+    path.rename(path.with_name("other.kv"))
+    assert opened(tmp_path).find([1, 2, 3], 1) is None
+    assert "computed again" in caplog.text
 
 
 def test_another_model_has_its_own(tmp_path: Path) -> None:
@@ -59,7 +74,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, at: int, caplog: pytest.LogCap
     path.write_bytes(raw)
     for one in (shelf, opened(tmp_path, "model", 1 << 20)):
         found = one.find(list(range(40)), 1)
-        assert found is None or one.load(found[0]) is None
+        assert found is None or one.load(found.path) is None
     assert not path.exists()
     assert "computed again" in caplog.text
 
@@ -122,6 +137,6 @@ while True:
     for start in range(3):
         found = shelf.find([start] * 9, 9)
         if found:
-            tokens, state = shelf.load(found[0]) or ([], STATE)
+            tokens, state = shelf.load(found.path) or ([], STATE)
             assert tokens == [start] * 9
             assert (state == start).all()

@@ -139,18 +139,16 @@ class Cache:
         found = self.shelf.find(tokens[:-1], held + KEPT, str(voice)) if self.shelf else None
         if self.shelf is None or found is None:
             return
-        path, same = found
-        cells = self.shelf.length(path)
-        if not (self.partial or same == cells) or not self.room(cells):
+        if not (self.partial or found.same == found.length) or not self.room(found.length):
             return
-        loaded = self.shelf.load(path)
+        loaded = self.shelf.load(found.path)
         if loaded is None:
             return
         sequence = self._free.pop()
         try:
             self.context.memory.load(sequence, loaded[1])
         except DecodeFailed as error:
-            self.shelf.refuse(path, str(error))
+            self.shelf.refuse(found.path, str(error))
             self._free.append(sequence)
             return
         self.tree.begin(sequence, voice)

@@ -26,6 +26,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from penjing.engines.llamacpp.scheduler.beginnings import Beginnings
 from penjing.errors import DiskFull, PenjingError
 from penjing.files import writing
 
@@ -33,8 +34,11 @@ FORMAT = 2
 MAGIC = b"penjing-kv\n"
 SUFFIX = ".kv"
 DAY = 86_400.0
-ABANDONED = 3600.0
-"""Seconds after which nobody writes a file any more."""
+HOUR = 3600.0
+"""Seconds after which nobody writes a file any more, and after which what is too old is looked for again."""
+SPARE = 0.1
+"""Of the budget, what is made free at once when it is used up: looking at all files takes long where there are
+thousands."""
 LONGEST_HEAD = 64 << 20
 WAITING = 4
 """States that wait to be written at most; one more is not kept."""
@@ -50,6 +54,15 @@ class Held:
     tokens: NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class Found:
+    """A file in which `same` tokens are those that were looked for, of `length`."""
+
+    path: Path
+    same: int
+    length: int
+
+
 class Shelf:
     """Conversations in `folder` whose states fit together, at most `budget` bytes, the one that was not used for the
     longest time gone first, and none older than `days`. `key` names whatever they depend on; it is asked in another
@@ -58,7 +71,8 @@ class Shelf:
     def __init__(self, folder: Path, key: Callable[[], str], budget: int, days: float = 30) -> None:
         self.budget, self.days = budget, days
         self.folder = folder
-        self._key, self._held = key, dict[Path, Held]()
+        self._key, self._held = key, dict[str, Beginnings]()  # by voice
+        self._total, self._looked = 0, -HOUR
         self._lock, self._opened = threading.Lock(), threading.Event()
         self._queue: queue.Queue[tuple[Held, NDArray[np.uint8]] | None] = queue.Queue(WAITING)
         self._writer = threading.Thread(target=self._work, daemon=True, name="shelf")
@@ -81,25 +95,17 @@ class Shelf:
         """Remove what a killed process left half-written."""
         for path in self.folder.glob(".*.part"):
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
+                if time.time() - path.stat().st_mtime > HOUR:
                     path.unlink()
 
-    def find(self, tokens: Sequence[int], least: int, voice: str = "") -> tuple[Path, int] | None:
-        """The file that has most of the beginning of `tokens` in this `voice`, at least `least` of them, and how
-        many."""
+    def find(self, tokens: Sequence[int], least: int, voice: str = "") -> Found | None:
+        """The file that has most of the beginning of `tokens` in this `voice`, if it has at least `least` of them."""
         wanted = np.asarray(tokens, np.int32)
-        best: tuple[Path, int] | None = None
         with self._lock:
-            for path, held in self._held.items():
-                same = common(held.tokens, wanted) if held.voice == voice else 0
-                if same >= max(least, 1):
-                    best, least = (path, same), same + 1
-        return best
-
-    def length(self, path: Path) -> int:
-        """Tokens of the whole state in a file."""
-        with self._lock:
-            return len(self._held[path].tokens) if path in self._held else 0
+            nearest, same = self._held.get(voice, Beginnings()).nearest(wanted)
+        if same < max(least, 1):
+            return None
+        return Found(self._path(Held(voice, nearest)), same, len(nearest))
 
     def has(self, tokens: Sequence[int], voice: str = "") -> bool:
         """Whether all of `tokens` are in some file."""
@@ -123,9 +129,8 @@ class Shelf:
         """This file is of no use: forget it."""
         log.warning("a conversation on disk is computed again: %s: %s", path.name, why)
         with self._lock:
-            self._held.pop(path, None)
-        with suppress(OSError):
-            path.unlink()
+            self._forget({path})
+        self._remove(path)
 
     def save(self, tokens: Sequence[int], state: NDArray[np.uint8], voice: str = "") -> bool:
         """Write soon, by another thread; False where too much is waiting to be written."""
@@ -153,14 +158,17 @@ class Shelf:
                 self._write(held, state)
 
     def _write(self, held: Held, state: NDArray[np.uint8]) -> None:
-        name = hashlib.sha256(held.voice.encode() + b"\0" + held.tokens.tobytes()).hexdigest()[:32]
-        path = self.folder / (name + SUFFIX)
+        path = self._path(held)
         try:
             self._write_file(path, held, state)
         except (OSError, DiskFull) as error:
             log.warning("a conversation is not kept: %s", error)
             return
-        self._supersede(path, held)
+        self._add(held)
+
+    def _path(self, held: Held) -> Path:
+        name = hashlib.sha256(held.voice.encode() + b"\0" + held.tokens.tobytes()).hexdigest()[:32]
+        return self.folder / (name + SUFFIX)
 
     def _write_file(self, path: Path, held: Held, state: NDArray[np.uint8]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -176,39 +184,50 @@ class Shelf:
             for part in (MAGIC, len(head).to_bytes(8, "little"), head, tokens.data, state.data):
                 stream.write(part)
 
-    def _supersede(self, path: Path, held: Held) -> None:
-        """What `path` goes on from is in it."""
+    def _add(self, held: Held) -> None:
+        """It has a file; one that it goes on from is of no more use."""
+        path = self._path(held)
         with self._lock:
-            shorter = [
-                other
-                for other, each in self._held.items()
-                if each.voice == held.voice
-                and len(each.tokens) < len(held.tokens)
-                and common(each.tokens, held.tokens) == len(each.tokens)
-            ]
-            for other in shorter:
-                del self._held[other]
-            self._held[path] = held
-        for other in shorter:
-            with suppress(OSError):
-                other.unlink()
+            useless = self._held.setdefault(held.voice, Beginnings()).add(held.tokens)
+            self._total += _size(path)
+        if useless is not None:
+            self._remove(self._path(Held(held.voice, useless)))
+
+    def _forget(self, paths: set[Path]) -> None:
+        """These files are gone. In the lock; it takes a while where there are many others."""
+        for voice, kept in self._held.items():
+            for tokens in [each for each in kept if self._path(Held(voice, each)) in paths]:
+                kept.drop(tokens)
+
+    def _remove(self, path: Path) -> None:
+        with suppress(OSError):
+            size = path.stat().st_size
+            path.unlink()
+            self._total -= size
 
     def _make_room(self, wanted: int) -> None:
-        """Remove what is too old, and as much as is needed for `wanted` bytes more."""
+        """Where it is time, remove what is too old, and enough for `wanted` bytes more."""
+        now = time.monotonic()
+        if self._total + wanted <= self.budget and now - self._looked < HOUR:
+            return
+        self._looked = now
         files = []
         for path in self.folder.glob("*" + SUFFIX):
             with suppress(OSError):
                 facts = path.stat()
                 files.append((facts.st_mtime, facts.st_size, path))
-        total, oldest = sum(size for _, size, _ in files) + wanted, time.time() - self.days * DAY
+        self._total = sum(size for _, size, _ in files)
+        least = self.budget * (1 - SPARE) if self._total + wanted > self.budget else self.budget
+        oldest, left, gone = time.time() - self.days * DAY, self._total + wanted, set()
         for used, size, path in sorted(files):
-            if used >= oldest and total <= self.budget:
+            if used >= oldest and left <= least:
                 break
-            total -= size
-            with self._lock:
-                self._held.pop(path, None)
-            with suppress(OSError):
-                path.unlink()
+            left -= size
+            gone.add(path)
+        with self._lock:
+            self._forget(gone)
+        for path in gone:
+            self._remove(path)
 
     def _note(self, path: Path) -> None:
         try:
@@ -219,15 +238,17 @@ class Shelf:
         except (OSError, ValueError) as error:
             self.refuse(path, str(error))
             return
-        with self._lock:
-            self._held[path] = held
+        if path != self._path(held):
+            self.refuse(path, "it has another's name")
+            return
+        self._add(held)
 
 
-def common(one: NDArray[np.int32], other: NDArray[np.int32]) -> int:
-    """How many tokens both begin with."""
-    count = min(len(one), len(other))
-    differ = np.flatnonzero(one[:count] != other[:count])
-    return int(differ[0]) if len(differ) else count
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _head(stream: BinaryIO) -> tuple[Held, int, int]:
