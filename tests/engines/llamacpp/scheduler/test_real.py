@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import llama_engine
-from penjing.engines.llamacpp.scheduler.asked import Ask, Said
+from penjing.engines.llamacpp.scheduler.asked import Ask, Said, Voice
+from penjing.engines.llamacpp.scheduler.cache import Cache
 from penjing.engines.llamacpp.scheduler.drafting import Drafter, DraftOfAnother, require_same_words
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
-from penjing.engines.llamacpp.scheduler.shelf import Shelf
+from penjing.engines.llamacpp.scheduler.shelf import WAITING, Shelf
 from penjing.native.context import Context
 from penjing.native.model import Model
 from penjing.native.sampler import Sampling
@@ -85,6 +86,19 @@ def test_a_conversation_comes_back_from_disk(model: Model, tmp_path: Path) -> No
             pass
         assert ask.cached == len(question) - 1
         assert tokens(heard) == said
+
+
+def test_closing_keeps_more_than_waits_to_be_written(model: Model, tmp_path: Path) -> None:
+    questions = [prompt(model, f"{number} cats " * 30) for number in range(2 * WAITING + 2)]
+    with Context(model, 4096, 16, threads=1) as context:
+        shelf = Shelf(tmp_path, lambda: "guide", 1 << 30).wait()
+        first = Scheduler(context, 2, 400, shelf=shelf)
+        first.cache = Cache(context, shelf)  # all of it for conversations that are over
+        answers(first, *questions)
+        assert len(first.cache.resting) == len(questions)
+        first.close()
+    again = Shelf(tmp_path, lambda: "guide", 1 << 30).wait()
+    assert [again.has(question, str(Voice())) for question in questions] == [True] * len(questions)
 
 
 def test_a_state_of_another_kind_is_computed_again(model: Model, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_quiet_time_is_used_for_the_shelf(monkeypatch: pytest.MonkeyPatch) -> 
     kept: queue.Queue[list[int]] = queue.Queue()
     seen: list[list[int]] = []
 
-    def save(tokens: list[int], state: object, voice: str) -> bool:
+    def save(tokens: list[int], state: object, voice: str, wait: float) -> bool:
         seen.append(tokens)
         kept.put(tokens)
         return True

@@ -117,21 +117,22 @@ class Cache:
         self._free.append(sequence)
         return self.tree.drop(sequence)
 
-    def drop(self, sequence: int) -> int:
-        """One that rests leaves the cache; how many cells that freed."""
+    def drop(self, sequence: int, wait: float = 0.0) -> int:
+        """One that rests leaves the cache; how many cells that freed. `wait` as for `keep`."""
         del self.resting[sequence]
-        self.keep(sequence)
+        self.keep(sequence, wait)
         return self.forget(sequence)
 
-    def keep(self, sequence: int) -> bool:
-        """Put a copy of `sequence` on the shelf; False where it is there, not worth it, or there is no place."""
+    def keep(self, sequence: int, wait: float = 0.0) -> bool:
+        """Put a copy of `sequence` on the shelf; False where it is there, not worth it, or there is no place, also
+        after `wait` seconds."""
         tokens = self.tree.tokens(sequence) if self.shelf else []
         if self.shelf is None or len(tokens) < KEPT:
             return False
         voice = str(self.tree.voice(sequence))
         if self.shelf.has(tokens, voice):
             return False
-        return self.shelf.save(tokens, self.context.memory.save(sequence), voice)
+        return self.shelf.save(tokens, self.context.memory.save(sequence), voice, wait)
 
     def fetch(self, tokens: list[int], voice: Hashable) -> None:
         """Where the shelf has clearly more of the beginning of `tokens` than the cache, take it from there."""

@@ -33,6 +33,8 @@ AHEAD = 32
 """Cells that are left for each running answer to grow into before another is let in."""
 RESTING = 4
 """Of the cache such a part is for conversations that are over, or one conversation's length where that is more."""
+CLOSING = 3.0
+"""Seconds for what is in the cache to be handed to the shelf at the end: who ends a worker waits five."""
 FEW = 4
 """Answers beside which guesses pay: more fill the processor without them."""
 
@@ -135,8 +137,9 @@ class Scheduler:
         for stream in list(self.running):
             self._retire(stream)
         self.waiting.clear()
-        for sequence in list(self.cache.resting):
-            self.cache.drop(sequence)
+        until = time.monotonic() + CLOSING
+        for sequence in list(self.cache.resting)[::-1]:  # the newest first: there may not be time for all
+            self.cache.drop(sequence, wait=max(0.0, until - time.monotonic()))
         if self.cache.shelf:
             self.cache.shelf.close()
 

@@ -132,10 +132,11 @@ class Shelf:
             self._forget({path})
         self._remove(path)
 
-    def save(self, tokens: Sequence[int], state: NDArray[np.uint8], voice: str = "") -> bool:
-        """Write soon, by another thread; False where too much is waiting to be written."""
+    def save(self, tokens: Sequence[int], state: NDArray[np.uint8], voice: str = "", wait: float = 0.0) -> bool:
+        """Write soon, by another thread; False where too much is waiting to be written, also after `wait` seconds."""
+        one = Held(voice, np.asarray(tokens, np.int32)), state
         try:
-            self._queue.put_nowait((Held(voice, np.asarray(tokens, np.int32)), state))
+            self._queue.put(one, block=wait > 0, timeout=wait)
         except queue.Full:
             return False
         return True
