@@ -70,6 +70,17 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_told_with_the_size_that_is_known(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DiskFull, match=r"2\.0 MB needed"),
+        files.filling(tmp_path, 2_000_000),
+        open("/dev/full", "wb", buffering=0) as full,  # noqa: PTH123
+    ):
+        full.write(b"x")
+    with pytest.raises(DiskFull, match="needed"), files.filling(tmp_path, 1 << 60):
+        raise AssertionError("it begins without room")
+
+
 def test_room_is_asked_of_the_nearest_folder(tmp_path: Path) -> None:
     files.require_room(tmp_path / "not" / "yet", 1)
     with pytest.raises(DiskFull) as caught:

@@ -66,9 +66,22 @@ def require_room(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def writing(path: Path, private: bool = False) -> Iterator[BinaryIO]:
+def filling(folder: Path, size: int) -> Iterator[None]:
+    """Around what writes a file of `size` bytes into `folder`: no room for it is DiskFull, before and halfway."""
+    require_room(folder, size)
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            free = shutil.disk_usage(folder).free
+            raise DiskFull(path=str(folder), needed=human(size), free=human(free)) from error
+        raise
+
+
+@contextmanager
+def writing(path: Path, private: bool = False, size: int = 0) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes `path` when the block ends, and leaves no trace when it fails. Only its
-    owner may read a `private` file.
+    owner may read a `private` file. `size`: bytes it will have, told where there is no room; 0 where nobody knows.
 
     Raises DiskFull where the disk is. The data reaches the disk before the name does (fsync, rename, fsync of the
     folder), so that after a power cut there is the old file or the new one.
@@ -84,7 +97,8 @@ def writing(path: Path, private: bool = False) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.errno in NO_ROOM:
             written, free = temporary.stat().st_size, shutil.disk_usage(path.parent).free
-            raise DiskFull(path=str(path.parent), needed=f"> {human(written)}", free=human(free)) from error
+            needed = human(size) if size else f"> {human(written)}"
+            raise DiskFull(path=str(path.parent), needed=needed, free=human(free)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -108,6 +122,6 @@ def sync_folder(folder: Path) -> None:
 
 def write_whole(path: Path, content: bytes, private: bool = False) -> Path:
     """Write a small file whole or not at all; returns `path`. Only its owner may read a `private` one."""
-    with writing(path, private) as stream:
+    with writing(path, private, len(content)) as stream:
         stream.write(content)
     return path

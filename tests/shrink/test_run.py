@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from fleet.adversity import small_disk
 from penjing import manifest
 from penjing.errors import DiskFull, PenjingError
+from penjing.files import require_room
 from penjing.lock import held
 from penjing.probe import model as probe
 from penjing.progress import Journey, Progress, Report
@@ -190,6 +193,24 @@ def test_a_step_that_fails_leaves_the_others(folder: Path) -> None:
         run(order(folder), broken, same, quiet)
     assert not (folder / "output").exists()
     assert [each.kept for each in done(folder).taken] == [True, False, False]
+
+
+def test_a_step_that_fills_the_disk_tells_what_it_needed(tmp_path: Path) -> None:
+    def fill(work: Work, options: object) -> None:
+        with (work.scratch / "large").open("wb", buffering=0) as stream:
+            with suppress(OSError):
+                while True:
+                    stream.write(bytes(4096))
+            require_room(work.scratch, 1_000_000)
+
+    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=fill)}  # type: ignore[arg-type]  # it never returns
+    with small_disk(tmp_path / "disk", 1 << 22):
+        folder = tmp_path / "disk"
+        tiny(folder / "model")
+        with pytest.raises(DiskFull, match=r"1\.0 MB needed"):
+            run(order(folder), broken, same, quiet)
+        next((folder / ".work").glob("*/scratch/large")).unlink()
+        assert [each.kept for each in done(folder).taken] == [True, False, False]
 
 
 def test_no_room_is_told_before_anything_begins(folder: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penjing.errors import SettingError
+from fleet.adversity import small_disk
+from penjing.errors import DiskFull, SettingError
 from penjing.progress import Progress
 from penjing.shrink.checkpoints import CheckpointDamaged, NothingToResume, read
 from penjing.shrink.packing import Example, passes
@@ -171,6 +173,31 @@ def test_killed_and_resumed_it_reaches_the_same_weights(tmp_path: Path) -> None:
     assert done == wanted
     one, other = (torch.load(folder / "end") for folder in (whole, killed))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@extras
+@extras
+def test_a_disk_that_fills_up_is_told_with_what_is_needed_and_costs_nothing(tmp_path: Path) -> None:
+    plain = Training(tiny(), texts(), REGIME, folder=tmp_path / "plain").run()
+    with small_disk(tmp_path / "disk", 2_000_000) as grow:
+        folder = tmp_path / "disk" / "states"
+        full: list[Path] = []
+
+        def fill(progress: Progress) -> None:
+            if progress.fraction > 0.4 and not full:
+                full.append(folder.parent / "others")
+                with full[0].open("wb", buffering=0) as stream, suppress(OSError):
+                    while True:
+                        stream.write(bytes(4096))
+
+        with pytest.raises(DiskFull, match=r"[1-9]\d\d\.\d KB needed, 0 B free"):
+            Training(tiny(), texts(), REGIME, folder=folder).run(fill)
+        assert {path.name for path in folder.iterdir()} == {"step-00000004.pt", "step-00000008.pt"}
+        full[0].unlink()
+        grow()
+        again = Training(tiny(), texts(), REGIME, folder=folder)
+        assert again.resume() == 8
+        assert again.run().state.losses == plain.state.losses
 
 
 @extras

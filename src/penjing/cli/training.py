@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from penjing.cli import talk
 from penjing.cli.usage import UsageFault
 from penjing.cli.verb import option
+from penjing.errors import DiskFull
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,7 @@ def going_on(output: Path) -> Iterator[Report]:
     try:
         with shown() as report:
             yield report
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DiskFull):
         if begun(output):
             talk.note("Stopped. What was learned is kept; go on with the same command and --resume.")
         raise

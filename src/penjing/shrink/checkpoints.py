@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from penjing.errors import InputError, ModelCorrupt
-from penjing.files import writing
+from penjing.files import require_room, writing
 
 BEST = "best.pt"
 NAME = re.compile(r"step-(\d{8})\.pt")
@@ -74,9 +74,20 @@ def write(path: Path, state: dict[str, Any]) -> Path:
     """One state (tensors, numbers, text and lists of them). Raises DiskFull."""
     import torch
 
-    with writing(path) as stream:
+    size = _bytes(state)
+    require_room(path.parent, size)
+    with writing(path, size=size) as stream:
         torch.save(state, stream)
     return path
+
+
+def _bytes(state: Any) -> int:
+    """Of the tensors in it, which is nearly all."""
+    if isinstance(state, dict):
+        return sum(map(_bytes, state.values()))
+    if isinstance(state, (list, tuple)):
+        return sum(map(_bytes, state))
+    return int(state.nbytes) if hasattr(state, "nbytes") else 0
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class Regime:
         if not fine:
             raise SettingError(name=name, value=getattr(self, name), wanted=wanted, source="the training's options")
 
+    def room(self, weights: int) -> int:
+        """Bytes of the states on disk at most, where what is trained has `weights` bytes: these and two moments of
+        each, one state more than are kept, and the best weights."""
+        return weights * (3 * (self.keep + 1) + 1)
+
     def done(self, step: int, seconds: float) -> float:
         """The share that is done after `step` steps and `seconds` of computing, at most 1."""
         by_step = step / self.steps if self.steps else 0.0

@@ -166,7 +166,8 @@ class Training:
         self._random = self._get_random()
         begun = self.state.step
         if self.checkpoints is not None:
-            require_room(self.checkpoints.folder, self._room())
+            weights = sum(each.numel() * each.element_size() for each in self.trained.values())
+            require_room(self.checkpoints.folder, self.regime.room(weights))
         if self.heldout and not self.state.looks:  # what there is to beat
             self._look()
         try:
@@ -282,11 +283,6 @@ class Training:
 
     def _trained(self) -> dict[str, Tensor]:
         return {name: each.detach() for name, each in self.trained.items()}
-
-    def _room(self) -> int:
-        """Bytes of the states on disk: weights and two moments each, one more than are kept, and the best weights."""
-        weights: int = sum(each.numel() * each.element_size() for each in self.trained.values())
-        return weights * (3 * (self.regime.keep + 1) + 1)
 
     def _put(self, kept: Mapping[str, Tensor]) -> None:
         import torch

@@ -26,7 +26,7 @@ import msgspec
 
 import penjing
 from penjing import manifest
-from penjing.errors import InputError
+from penjing.errors import DiskFull, InputError
 from penjing.files import write_whole
 from penjing.lock import held_now
 from penjing.probe.model import read
@@ -100,7 +100,8 @@ class Place:
     def spent(self, seconds: float) -> None:
         """Keep in mind what tries took so far."""
         if self.folder.is_dir():
-            write_whole(self.folder / "seconds", f"{seconds:.3f}".encode())
+            with suppress(DiskFull, OSError):  # what stopped the try is told, not this
+                write_whole(self.folder / "seconds", f"{seconds:.3f}".encode())
 
     def finish(self, model: Path | None, found: Mapping[str, Any], seconds: float, data: Mapping[str, str]) -> Done:
         """The step is done; None is the model that it was given."""

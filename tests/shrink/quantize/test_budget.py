@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fleet.adversity import small_disk
+from penjing.errors import DiskFull
 from penjing.probe import single
 from penjing.progress import Progress
 from penjing.shrink.quantize import notes, refine
 from penjing.shrink.quantize.budget import bytes_of, fit, least_bytes
 from penjing.shrink.quantize.faults import BudgetTooSmall
+from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.judge import Judge
+from penjing.shrink.quantize.workshop import Workshop
 from penjing.shrink.texts.windows import Windows
 from tiny_model import Shape, write_tiny_gguf
 
@@ -105,3 +109,18 @@ def test_another_text_is_another_measurement(source: Path, windows: Windows) -> 
     other = dataclasses.replace(windows, digest="1" * 64)
     places = [notes.Notes(model, {"text": each.digest, "windows": [2, 64]}).path for each in (windows, other)]
     assert places[0] != places[1]
+
+
+def test_a_disk_without_room_for_what_is_tried(source: Path, windows: Windows, tmp_path: Path) -> None:
+    """Told before anything is measured; and where it fills up later, with the folder and the size."""
+    model = single.read(source)
+    stages: list[str] = []
+    with small_disk(tmp_path / "disk", source.stat().st_size // 2):
+        target = tmp_path / "disk" / "a.gguf"
+        with pytest.raises(DiskFull, match=str(target.parent)):
+            fit(source, target, bytes_of(model, 3.0), windows, report=lambda told: stages.append(told.stage))
+        assert stages == []
+        types = {tensor.name: tensor.type for tensor in model.tensors}
+        with pytest.raises(DiskFull, match=str(target.parent)):
+            Workshop(model, Importance({})).write(target, types)
+        assert list(target.parent.iterdir()) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from penjing.cli import talk
 from penjing.cli.verb import argument, option, verb
-from penjing.errors import SettingError
+from penjing.errors import DiskFull, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,7 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
                 done, fitted, learned = train(model, output, training, given, care, made)
             else:
                 done, fitted = made(output)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DiskFull):
         if training is None:  # which tells itself what it keeps
             talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
         raise

@@ -77,10 +77,11 @@ def _run(ordered: Ordered) -> Carried:
     """Does it; whoever stops it is told how it goes on."""
     from penjing.cli import talk
     from penjing.cli.shrink import order
+    from penjing.errors import DiskFull
 
     try:
         return order.carry_out(ordered)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DiskFull):
         talk.note("Stopped. The same command goes on from here.")
         raise
 

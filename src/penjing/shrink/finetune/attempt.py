@@ -45,9 +45,17 @@ def require_new(output: Path, resume: bool | Path) -> Path:
 
 @contextmanager
 def under_way(folder: Path) -> Iterator[None]:
-    """The states in `folder` are this process's alone, and gone when the block ends well. Raises AlreadyRunning."""
-    with work.opened(folder):
-        yield
+    """The states in `folder` are this process's alone, and gone when the block ends well, or failed before it had kept
+    one. Raises AlreadyRunning."""
+    try:
+        with work.opened(folder):
+            yield
+    except work.AlreadyRunning:
+        raise
+    except BaseException:
+        if not Checkpoints(folder).all():
+            work.remove(folder)
+        raise
     work.remove(folder)
 
 

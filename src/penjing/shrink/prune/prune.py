@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.errors import SettingError
+from penjing.files import require_room
 from penjing.language import say
 from penjing.plan.said import Said, said
 from penjing.progress import Progress, Report, span
@@ -34,6 +35,9 @@ BLOCK = 256
 """Numbers that llama.cpp's k-quants code together (ggml-common.h, QK_K)."""
 ROUNDED = 0.005
 """A ratio further off than this is told."""
+LEAST_KEPT = 0.9
+"""Of the weights that should stay, as widths are rounded to whole blocks; a disk without room for these is told before
+anything is measured."""
 SHARE = 0.2
 """Of the calibration examples that shapes are compared on, and importance is not measured on."""
 
@@ -116,6 +120,7 @@ def prune(
     loaded = torch_model.load(folder)
     anatomy = Anatomy(loaded.model, folder)
     next(shapes(anatomy, options.ratio, options.parts, options.multiple))  # told before anything is measured
+    require_room(output.parent, int(LEAST_KEPT * (1 - options.ratio) * loaded.parameters * loaded.dtype.itemsize))
     cutting = Cutting(anatomy, options, examples, report)
     tried, made = cutting.best()
     finished = torch_model.TorchModel(folder, made, loaded.tokenizer, loaded.dtype)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penjing.files import human
+from penjing.files import human, require_room
 from penjing.plan import mixes
 from penjing.probe import single
 from penjing.probe.facts import Model
@@ -66,11 +66,12 @@ def fit(
 ) -> Budgeted:
     """Write the F32, F16 or BF16 model `source` to `target` in at most `size` bytes (the whole file), calibrated on
     `windows`. Tensors in `fixed` get that type. `importance` is measured where it is not given. What was measured is
-    kept for the next time. Raises BudgetTooSmall before anything is measured, and what `quantize` and `collect` raise;
-    `report` cancels by raising."""
+    kept for the next time. Raises BudgetTooSmall, and DiskFull where no whole file can be tried, before anything is
+    measured, and what `quantize` and `collect` raise; `report` cancels by raising."""
     model = single.read(source)
     require_floats(model)
     require_possible(model, size, fixed or {})
+    require_room(target.parent, file_bytes(model, {}))
     told = report or (lambda progress: None)
     if importance is None:
         importance = collect(

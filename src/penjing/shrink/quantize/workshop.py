@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from penjing.files import filling
 from penjing.probe.facts import Model
 from penjing.probe.tensor import Tensor
 from penjing.progress import Report
@@ -51,8 +52,9 @@ class Workshop:
         with ThreadPoolExecutor(cores()) as pool:
             coded = list(pool.map(lambda one: self._code(one, types.get(one.name, one.type)), tensors))
         infos = [Info(one.name, one.shape, types.get(one.name, one.type)) for one in tensors]
-        with path.open("wb") as stream:  # for one measurement
-            file = Container(stream, self._metadata + header("F16"), infos)
+        metadata = self._metadata + header("F16")
+        with filling(path.parent, container.size(metadata, infos)), path.open("wb") as stream:  # for one measurement
+            file = Container(stream, metadata, infos)
             for each in coded:
                 file.put(each.data)
                 file.end()
