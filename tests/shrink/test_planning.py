@@ -10,6 +10,7 @@ import pytest
 from penjing.cli.shrink.order import outlook
 from penjing.errors import PenjingError
 from penjing.probe import model as probe
+from penjing.probe import single
 from penjing.shrink import recipe
 from penjing.shrink.planning import (
     NoSuchStepHere,
@@ -22,8 +23,10 @@ from penjing.shrink.planning import (
     foresee,
     plan,
 )
+from penjing.shrink.quantize.budget import bytes_of
 from penjing.shrink.quantize.faults import AlreadyQuantized, BudgetTooSmall
 from penjing.shrink.quantize.write import quantize
+from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Loss, Outlook, Pace
 from penjing.shrink.steps.table import kinds
 from penjing.store.resolve import guide
@@ -43,12 +46,30 @@ def named(found: recipe.Recipe) -> list[str]:
     return [step.kind for step in found.steps]
 
 
-def test_bits(before: Outlook) -> None:
+def test_bits(before: Outlook, tmp_path: Path) -> None:
+    """The ceiling is that of the file which is made, header and words included."""
+    from penjing.export.gguf.convert import convert
+
     found = plan(Wish(bits=4.0), before, kinds(), PACE)
     assert named(found) == ["quantize", "evaluate"]
     after = foresee(found, before, kinds(), PACE).after
-    assert after.bytes == pytest.approx(before.model.parameters * 4 / 8, rel=0.01)
+    assert after.bytes == bytes_of(single.read(convert(GUIDE, tmp_path / "whole.gguf", 16).path), 4.0)
     assert after.most
+    cut = foresee(plan(Wish(bits=4.0, ratio=0.2), before, kinds(), PACE), before, kinds(), PACE).after
+    assert not cut.most  # nobody knows yet what is left to be quantized
+
+
+def test_room_for_what_is_learned(before: Outlook, tmp_path: Path) -> None:
+    """What a training asks for when it begins is in the plan; an adapter takes little of it."""
+    (tmp_path / "talks.jsonl").write_text("")
+    weights = 4 * before.model.parameters
+    tuned = {"data": [str(tmp_path / "talks.jsonl")], "keep": 3}
+    rooms = [
+        foresee(recipe.Recipe((recipe.made(kinds()[kind], **options),)), before, kinds(), PACE).room
+        for kind, options in (("distill", {"keep": 3}), ("finetune", {**tuned, "method": "full"}), ("finetune", tuned))
+    ]
+    assert rooms[:2] == [before.bytes + Regime(keep=3).room(weights)] * 2
+    assert before.bytes < rooms[2] < before.bytes + Regime(keep=3).room(weights) / 4
 
 
 def test_a_size_that_bits_reach(before: Outlook) -> None:

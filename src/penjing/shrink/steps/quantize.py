@@ -28,6 +28,7 @@ from penjing.shrink.quantize.errors import candidates
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantizable
 from penjing.shrink.quantize.write import require_floats
+from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
 
 if TYPE_CHECKING:
@@ -51,8 +52,13 @@ TINY, TINY_DIFFER = 100_000_000, 200.0
 on its own questions, where the table has 0.031."""
 MOSTLY = ("Q2_K", "Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
 """Mixtures that a file of so many bits is like."""
-TOKENS, TRIED = 8192, 3
-"""Tokens on which a file is tried, and how many files for each tensor, where a size is to be reached."""
+BITS = 4.5
+"""A weight, where nothing is said."""
+WHOLE_BYTES, TRAINED_BYTES = 2, 4
+"""Of a number as a checkpoint is converted, and a file is tried; of one that learns."""
+CONTEXT, TOKENS, TRIED = 512, 8192, 3
+"""Tokens of a window; on which a file is tried at most; how many files for each tensor, where a size is to be
+reached."""
 READ_SHARE = 2.0 / 8000.0
 """How long reading a token takes against coding a weight: two operations against some thousand."""
 BLOCK = 256
@@ -194,7 +200,7 @@ def _written(source: Path, target: Path, options: Quantize, report: Report) -> t
     windows = _windows(source, options)
     data = {windows.name: windows.digest}
     if not options.preset:
-        size = options.bytes or bytes_of(single.read(source), options.bits or 4.5)
+        size = options.bytes or bytes_of(single.read(source), options.bits or BITS)
         done = fit(source, target, size, windows, report=report)
         return {**_told(done.quantized), **_fitted(done, single.read(source), windows)}, data
     read = span(report, 0.0, READING)
@@ -244,26 +250,37 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
     if options.preset:
         after = mixes.quantized(before.model, options.preset)
         size, exact, seen = file_bytes(before, after.tensors), before.header is not None, after.tensors
-        tried = 0
+        tried, most = 0, False
     else:
-        size = options.bytes or round((options.bits or 4.5) * weights / 8)
+        size = options.bytes or bare_bytes(before, tensors) + round((options.bits or BITS) * weights / 8)
         require_possible(before, tensors, size)
         after, exact, seen = _like(before.model, size, weights), False, tensors
         tried = TRIED * (len(tensors) if before.model.parameters <= FINE else COARSE)
+        most = bool(options.bytes) or (before.exact and before.header is not None)
+    whole = (before.form == "checkpoint") + bool(tried)
     steps = options.iterations if options.rounding == "autoround" else options.train
-    effort = weights * (1.0 + tried * TOKENS * READ_SHARE + steps * EXAMPLES * LENGTH * LEARNING)
+    calibrated, compared = options.windows * CONTEXT, min(options.windows * CONTEXT, TOKENS)
+    effort = weights * (1.0 + (calibrated + tried * compared) * READ_SHARE + steps * EXAMPLES * LENGTH * LEARNING)
     return before.then(
         model=after,
         form="gguf",
         bytes=size,
         exact=before.exact and exact,
-        most=not options.preset,
+        most=most,
         loss=before.loss + expected(after) if before.loss else None,
         effort=effort,
         seconds=pace.time("quantize", effort, "encode"),
-        room=size + (2 * weights if before.form == "checkpoint" else 0),
+        room=size + WHOLE_BYTES * weights * whole + _learning(options, weights, size),
         remarks=fallbacks(before.model, seen, options.preset),
     )
+
+
+def _learning(options: Quantize, weights: int, size: int) -> int:
+    """Bytes on disk of what is learned: the file it begins with, and its states."""
+    states = Regime().room(TRAINED_BYTES * weights) if options.train else 0
+    if options.rounding == "autoround":
+        states = TRAINED_BYTES * weights
+    return size + states if states else 0
 
 
 def _like(model: Model, size: int, weights: int) -> Model:
@@ -295,6 +312,12 @@ def file_bytes(before: Outlook, tensors: Sequence[Tensor]) -> int:
         words = before.model.path / "tokenizer.json"
         header_bytes = round(words.stat().st_size * HEADER_SHARE) if words.is_file() else 0
     return container.size([bytes(header_bytes), *header("F16")], infos)
+
+
+def bare_bytes(before: Outlook, tensors: Sequence[Tensor]) -> int:
+    """Of that file without its numbers."""
+    numbers = sum(container.padded(Info(tensor.name, tensor.shape, tensor.type).bytes) for tensor in tensors)
+    return file_bytes(before, tensors) - numbers
 
 
 def fallbacks(model: Model, tensors: Sequence[Tensor], label: str) -> tuple[Said, ...]:

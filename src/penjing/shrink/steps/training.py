@@ -22,8 +22,8 @@ FORWARD_AND_BACK, FORWARD = 6.0, 2.0
 """Operations for a weight and token."""
 USUAL_LENGTH = 256
 """Tokens of an example, about; half of them are padding or cut off in the worst case."""
-STATE_BYTES = 16
-"""Of a parameter in a kept state of a training, all that are kept together, at most."""
+TRAINED_BYTES = 4
+"""Of a number that is trained."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,16 @@ def _trained(before: Outlook, options: Regime, pace: Pace, kind: str, each: floa
     if options.minutes:
         most = 60.0 * options.minutes
         time = Seconds(min(time.low, most), min(time.likely, most), most, time.basis)
-    room = before.bytes + _states(before.model, options)
+    room = before.bytes + options.room(TRAINED_BYTES * _trained_numbers(before.model, options))
     return before.then(loss=None, effort=effort, seconds=time, room=room)
 
 
-def _states(model: Model, options: Regime) -> int:
-    return STATE_BYTES * model.parameters * min(options.keep, 2)
+def _trained_numbers(model: Model, options: Regime) -> int:
+    """Those of the model, or of an adapter beside all matrices in its layers."""
+    if not (isinstance(options, Tuning) and options.adapts):
+        return model.parameters
+    matrices = [tensor for tensor in model.tensors if len(tensor.shape) == 2 and any(map(str.isdigit, tensor.name))]
+    return sum(options.rank * sum(tensor.shape) for tensor in matrices)
 
 
 TORCH = ("torch", "transformers")

@@ -11,8 +11,9 @@ from typing import Annotated
 import msgspec
 
 from penjing.errors import SettingError
+from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
-from penjing.shrink.steps.training import FORWARD_AND_BACK, USUAL_LENGTH, data_of, found
+from penjing.shrink.steps.training import FORWARD_AND_BACK, TRAINED_BYTES, USUAL_LENGTH, data_of, found
 from penjing.shrink.vocabulary.grow import MOST, SIZE
 
 
@@ -67,9 +68,12 @@ def foresee(before: Outlook, options: Vocabulary, pace: Pace) -> Outlook:
     )
     grown = replace(model, parameters=model.parameters + rows, vocabulary=model.vocabulary + options.size)
     size = round(before.bytes * grown.parameters / max(model.parameters, 1))
+    tables = rows * grown.vocabulary // options.size
+    states = Regime().room(TRAINED_BYTES * tables) if options.steps else 0
     effort = FORWARD_AND_BACK * model.parameters * max(options.steps * 8, 1) * USUAL_LENGTH
     time = pace.time("vocabulary", effort, "train")
-    return before.then(model=grown, bytes=size, exact=False, loss=None, effort=effort, seconds=time, room=2 * size)
+    room = 2 * size + states
+    return before.then(model=grown, bytes=size, exact=False, loss=None, effort=effort, seconds=time, room=room)
 
 
 VOCABULARY = Kind(
