@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from penjing.engines.llamacpp.scheduler.beginnings import Beginnings, Tokens
 
-TOKENS = st.lists(st.sampled_from([0, 1, 255, 256, 70_000]), min_size=1, max_size=6)
+SMALL = st.lists(st.sampled_from([0, 1, 255, 256, 0xFFFF]), min_size=1, max_size=6)
+TOKENS = SMALL | st.lists(st.sampled_from([0, 1, 70_000, 65_792, 1 << 18]), min_size=1, max_size=6)
 
 
 def tokens(one: list[int]) -> Tokens:
@@ -23,7 +24,7 @@ def same(one: list[int], other: list[int]) -> int:
     return count
 
 
-@given(st.lists(TOKENS, max_size=20), st.lists(TOKENS, max_size=4), TOKENS)
+@given(st.lists(SMALL, max_size=20) | st.lists(TOKENS, max_size=20), st.lists(TOKENS, max_size=4), TOKENS)
 def test_as_looking_at_each(added: list[list[int]], dropped: list[list[int]], wanted: list[int]) -> None:
     found, plain = Beginnings(), list[list[int]]()
     for one in added:
