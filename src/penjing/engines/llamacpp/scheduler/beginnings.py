@@ -28,7 +28,7 @@ class Beginnings:
         self._kind = NARROW
 
     def __iter__(self) -> Iterator[Tokens]:
-        return map(self._tokens, self._all)
+        return map(self._tokens, list(self._all))  # others may come and go meanwhile
 
     def add(self, tokens: Tokens) -> Tokens | None:
         """One more. Returns what is of no use beside the others: the one that it goes on from, or itself where another

@@ -10,6 +10,7 @@ Does not know: the scheduler, the context.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,9 @@ SUFFIX = ".kv"
 DAY = 86_400.0
 HOUR = 3600.0
 """Seconds after which nobody writes a file any more, and after which what is too old is looked for again."""
-SPARE = 0.1
-"""Of the budget, what is made free at once when it is used up: looking at all files takes long where there are
-thousands."""
+SPARE, AT_ONCE = 0.1, 1024
+"""Of the budget, what is made free when it is used up, and how many files are removed after a look: looking at all
+takes long where there are thousands."""
 LONGEST_HEAD = 64 << 20
 WAITING = 4
 """States that wait to be written at most; one more is not kept."""
@@ -88,8 +89,8 @@ class Shelf:
         self.folder = self.folder / hashlib.sha256(self._key().encode()).hexdigest()[:32]
         if self.folder.is_dir():
             self._clean()
-            for path in sorted(self.folder.glob("*" + SUFFIX)):
-                self._note(path)
+            for _, _, name in self._files():
+                self._note(self.folder / name)
 
     def _clean(self) -> None:
         """Remove what a killed process left half-written."""
@@ -128,8 +129,7 @@ class Shelf:
     def refuse(self, path: Path, why: str) -> None:
         """This file is of no use: forget it."""
         log.warning("a conversation on disk is computed again: %s: %s", path.name, why)
-        with self._lock:
-            self._forget({path})
+        self._forget({path})
         self._remove(path)
 
     def save(self, tokens: Sequence[int], state: NDArray[np.uint8], voice: str = "", wait: float = 0.0) -> bool:
@@ -195,40 +195,52 @@ class Shelf:
             self._remove(self._path(Held(held.voice, useless)))
 
     def _forget(self, paths: set[Path]) -> None:
-        """These files are gone. In the lock; it takes a while where there are many others."""
-        for voice, kept in self._held.items():
-            for tokens in [each for each in kept if self._path(Held(voice, each)) in paths]:
-                kept.drop(tokens)
+        """These files are gone. Their conversations are looked for among all, which takes a while."""
+        with self._lock:
+            kept = list(self._held.items())
+        gone = [(one, each) for voice, one in kept for each in one if self._path(Held(voice, each)) in paths]
+        with self._lock:
+            for one, tokens in gone:
+                one.drop(tokens)
 
-    def _remove(self, path: Path) -> None:
-        with suppress(OSError):
+    def _remove(self, path: Path) -> bool:
+        """False where that cannot be done."""
+        try:
             size = path.stat().st_size
             path.unlink()
-            self._total -= size
+        except OSError:
+            return False
+        self._total -= size
+        return True
 
     def _make_room(self, wanted: int) -> None:
         """Where it is time, remove what is too old, and enough for `wanted` bytes more."""
-        now = time.monotonic()
-        if self._total + wanted <= self.budget and now - self._looked < HOUR:
+        now, over = time.monotonic(), self._total + wanted > self.budget
+        if not over and now - self._looked < HOUR:
             return
         self._looked = now
-        files = []
-        for path in self.folder.glob("*" + SUFFIX):
-            with suppress(OSError):
-                facts = path.stat()
-                files.append((facts.st_mtime, facts.st_size, path))
-        self._total = sum(size for _, size, _ in files)
-        least = self.budget * (1 - SPARE) if self._total + wanted > self.budget else self.budget
-        oldest, left, gone = time.time() - self.days * DAY, self._total + wanted, set()
-        for used, size, path in sorted(files):
-            if used >= oldest and left <= least:
-                break
-            left -= size
-            gone.add(path)
-        with self._lock:
+        self._total = sum(size for _, size, _ in self._files())
+        most = self.budget * (1 - SPARE if over else 1) - wanted
+        oldest, going = time.time() - self.days * DAY, True
+        while going:
+            gone, left = set(), self._total
+            for used, size, name in heapq.nsmallest(AT_ONCE, self._files()):
+                if used >= oldest and left <= most:
+                    break
+                left -= size
+                gone.add(self.folder / name)
             self._forget(gone)
-        for path in gone:
-            self._remove(path)
+            going = sum(map(self._remove, gone)) == AT_ONCE
+
+    def _files(self) -> Iterator[tuple[float, int, str]]:
+        """When each was used last, its bytes, its name: one at a time, since a list of thousands would stay in the
+        memory of this process."""
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    with suppress(OSError):
+                        facts = entry.stat()
+                        yield facts.st_mtime, facts.st_size, entry.name
 
     def _note(self, path: Path) -> None:
         try:
