@@ -11,6 +11,7 @@ from penjing.cli.main import run
 from penjing.lock import held_now
 from penjing.probe import single
 from penjing.shrink import alone
+from tiny_checkpoint import write_checkpoint
 from tiny_model import Shape, write_tiny_gguf
 
 
@@ -71,6 +72,28 @@ def test_what_cannot_be(
     assert run(["quantize", "tiny.gguf", *words]) == status
     assert told in capsys.readouterr().err
     assert [path.name for path in here.glob("*.gguf")] == ["tiny.gguf"]
+
+
+def test_rows_that_fit_few_types_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a budget as with a mixture; what is too small is called as it was named, with bits that can be asked for."""
+    monkeypatch.setenv("PENJING_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write_checkpoint(Path("odd"))
+    Path("odd/README.md").write_text("---\nlicense: cc-by-nd-4.0\n---\n")
+    Path("text.txt").write_text("bonsai " * 4000)
+    words = ["quantize", "odd", "--text", "text.txt", "--allow-untrusted"]
+    assert run([*words, "--bits", "3"]) == 2
+    told = capsys.readouterr().err
+    assert "odd cannot be made as small as" in told
+    bits = told.partition("KB (")[2].partition(" bits")[0]
+    assert run([*words, "--bits", bits, "-o", "small.gguf"]) == 0
+    told = capsys.readouterr().err
+    assert "The licence of odd (cc-by-nd-4.0) forbids passing on changed versions." in told
+    assert "Only some types fit 16 tensors, since their rows are no multiple of 256" in told
+    assert "--against odd\n" in told
+    assert single.read(Path("small.gguf")).bits_per_weight <= float(bits)
 
 
 def test_two_runs_on_one_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,11 +68,15 @@ def resumed(given: dict[str, Any]) -> bool | Path:
     return expanded(given["resume_from"]) if given["resume_from"] else bool(given["resume"])
 
 
-def warn_of_licence(name: str, folder: Path) -> None:
-    """Say so where the licence of the checkpoint `folder`, called `name`, forbids passing on what is made of it."""
+def warn_of_licence(name: str, model: Path) -> None:
+    """Say so where the licence of the checkpoint folder or GGUF file `model`, called `name`, forbids passing on what is
+    made of it."""
+    from penjing.probe import model as probe
     from penjing.shrink import lineage
 
-    licence = lineage.licence(folder)
+    licence = lineage.licence(model)
+    if not licence and model.is_file():
+        licence = str(probe.read(model).metadata.get("general.license", ""))
     if lineage.forbids_derivatives(licence):
         talk.warn(
             "The licence of {model} ({licence}) forbids passing on changed versions.", model=name, licence=licence

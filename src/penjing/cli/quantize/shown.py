@@ -19,9 +19,10 @@ SHOWN = 3
 """Names of tensors that are told."""
 
 
-def tell(source: Path, done: Quantized, fitted: Budgeted | None) -> None:
-    """Say it on stderr."""
+def tell(model: str, source: Path, done: Quantized, fitted: Budgeted | None) -> None:
+    """Say it on stderr. `model` as the person named it, `source` what was quantized."""
     from penjing.probe import single
+    from penjing.shrink.steps.quantize import fallbacks
 
     made = single.read(done.path)
     talk.note(
@@ -39,12 +40,14 @@ def tell(source: Path, done: Quantized, fitted: Budgeted | None) -> None:
             names=", ".join(named) + (" ..." if len(done.fallbacks) > SHOWN else ""),
         )
     if fitted is not None:
+        for remark in fallbacks(made, made.tensors, ""):
+            talk.warn("{detail}", detail=remark.words())
         told = "Divergence from the original on the calibration text: {kl:.5f} nats a token ({tried} files tried)."
         expected = "Divergence from the original, as estimated: {kl:.5f} nats a token."
         measured = fitted.measured is not None
         kl = fitted.measured if fitted.measured is not None else fitted.expected
         talk.note(told if measured else expected, kl=kl, tried=fitted.tried)
-    talk.note("What it lost: penjing evaluate {path} --against {source}", path=done.path, source=source)
+    talk.note("What it lost: penjing evaluate {path} --against {source}", path=done.path, source=model)
 
 
 def document(source: Path, done: Quantized, fitted: Budgeted | None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +86,6 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
     from penjing.cli.quantize.train import train
     from penjing.cli.quantize.wish import wish
     from penjing.files import expanded
-    from penjing.shrink.alone import alone
     from penjing.shrink.output import require_free
 
     form = trainable.form(given)
@@ -98,31 +99,43 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
     name, source = source_of(model, care)
     output = expanded(given["output"] or f"{name}-{wanted.label}.gguf")
     require_free(output)
-    try:
-        with alone(output):
-            made = partial(_run, source, wanted=wanted, given=given)
-            if how is not None:
-                windows = _windows(source, given["text"], given["imatrix"])
-                done, fitted, rounded = rounding.learn(model, output, how, windows, given, care, made)
-            elif training is not None:
-                done, fitted, learned = train(model, output, training, given, care, made)
-            else:
-                done, fitted = made(output)
-    except (KeyboardInterrupt, DiskFull):
-        if training is None:  # which tells itself what it keeps
-            talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
-        raise
+    with _writing(output, name, training=training is not None):
+        made = partial(_run, source, wanted=wanted, given=given)
+        if how is not None:
+            windows = _windows(source, given["text"], given["imatrix"])
+            done, fitted, rounded = rounding.learn(model, output, how, windows, given, care, made)
+        elif training is not None:
+            done, fitted, learned = train(model, output, training, given, care, made)
+        else:
+            done, fitted = made(output)
     if as_json:
         page = document(source, done, fitted)
         page |= {"training": learned.found} if learned else {}
         talk.data_json({**page, "rounding": rounded.found} if rounded else page)
         return
-    tell(source, done, fitted)
+    tell(model, source, done, fitted)
     if learned:
         tell_learned(learned)
     if rounded:
         rounding.tell(rounded)
     talk.data(str(output))
+
+
+@contextmanager
+def _writing(output: Path, name: str, *, training: bool) -> Iterator[None]:
+    """Around all that makes `output` of the model `name`. Raises OutputBusy."""
+    from penjing.shrink.alone import alone
+    from penjing.shrink.quantize.faults import BudgetTooSmall
+
+    try:
+        with alone(output):
+            yield
+    except BudgetTooSmall as error:  # which knows the name of a file
+        raise BudgetTooSmall(**{**error.facts, "model": name}) from error
+    except (KeyboardInterrupt, DiskFull):
+        if not training:  # which tells itself what it keeps
+            talk.note("Stopped; nothing was written. What was measured is kept: the same command goes on from there.")
+        raise
 
 
 def source_of(model: str, care: Care) -> tuple[str, Path]:
@@ -131,6 +144,7 @@ def source_of(model: str, care: Care) -> tuple[str, Path]:
     from penjing.cli.fetching import found
     from penjing.cli.model import NotHere, is_url
     from penjing.cli.progress import shown
+    from penjing.cli.training import warn_of_licence
     from penjing.store.seal.faults import NotWhileSealed
 
     if is_url(model):
@@ -138,6 +152,7 @@ def source_of(model: str, care: Care) -> tuple[str, Path]:
     kept = found(model, None, care)
     if kept.kind == "sealed":
         raise NotWhileSealed(option=PATH, model=model, detail="the smaller copy would lie on disk unsealed.")
+    warn_of_licence(kept.name, kept.source)
     if kept.kind != "gguf":
         kept = found(model, 16, care)
     with shown() as report:

@@ -7,6 +7,7 @@ Does not know: where texts come from, how a size is spelled.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -91,8 +92,7 @@ def require_possible(model: Model, size: int, fixed: Mapping[str, str]) -> None:
     """Raises BudgetTooSmall where even the smallest types are too many bytes."""
     least = least_bytes(model, fixed)
     if least > size:
-        weights = sum(tensor.elements for tensor in model.tensors)
-        raise too_small(model.path.name, size, _ceiling(least), least * 8 / weights)
+        raise too_small(model.path.name, size, _ceiling(least), bits_in(model, least))
 
 
 def _ceiling(size: int) -> str:
@@ -113,9 +113,21 @@ def least_bytes(model: Model, fixed: Mapping[str, str] | None = None) -> int:
 
 def bytes_of(model: Model, bits: float) -> int:
     """Bytes of a file of `model` with so many `bits` a weight on average, header and vocabulary included."""
-    here = sum(padded(tensor.bytes) for tensor in model.tensors)
-    weights = sum(tensor.elements for tensor in model.tensors)
-    return file_bytes(model, {}) - here + round(weights * bits / 8)
+    return _bare(model) + round(_weights(model) * bits / 8)
+
+
+def bits_in(model: Model, size: int) -> float:
+    """Bits a weight on average with which a file has `size` bytes, to two places, rounded up."""
+    return math.ceil((size - _bare(model)) * 800 / _weights(model)) / 100
+
+
+def _bare(model: Model) -> int:
+    """Bytes of a file without its numbers."""
+    return file_bytes(model, {}) - sum(padded(tensor.bytes) for tensor in model.tensors)
+
+
+def _weights(model: Model) -> int:
+    return sum(tensor.elements for tensor in model.tensors)
 
 
 def _matrices(model: Model) -> list[Tensor]:

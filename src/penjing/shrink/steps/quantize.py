@@ -296,7 +296,8 @@ def require_possible(before: Outlook, tensors: Sequence[Tensor], size: int) -> N
     least = file_bytes(before, fewest)
     if least > size:
         weights = max(sum(tensor.elements for tensor in tensors), 1)
-        raise too_small(before.model.path.name, size, human(least * 1.01), least * 8 / weights)
+        bits = (least - bare_bytes(before, tensors)) * 8 / weights
+        raise too_small(before.model.path.name, size, human(least * 1.01), bits)
 
 
 def _fewest(tensor: Tensor) -> Tensor:
