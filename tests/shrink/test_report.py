@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from penjing.cli.shrink.order import outlook
+from penjing.files import human
 from penjing.language import catalogue
 from penjing.manifest import Manifest
 from penjing.plan.report.frame import About
@@ -19,6 +20,7 @@ from penjing.shrink import recipe
 from penjing.shrink.planning import foresee
 from penjing.shrink.report import answers, bitmap, landscape, sensitivity
 from penjing.shrink.report.answers import Answered
+from penjing.shrink.report.findings import findings
 from penjing.shrink.report.landscape import Point
 from penjing.shrink.report.page import HEADS, page
 from penjing.shrink.run import Order, Result, Taken
@@ -107,6 +109,35 @@ def test_what_a_peer_is_and_what_a_licence_says() -> None:
     assert "forbids to pass changed copies on" in text
     assert re.search(r'class="dot"><title>Q4_K_M: 3.8 MB, 0.0123 nats', text)
     assert text.count('class="dot published"') == 5
+
+
+def test_what_was_done_is_told_in_sentences_with_the_size_that_came_of_it() -> None:
+    found = result(QUALITY)
+    text = made(found)
+    assert text.count(f"<td>{human(guide().stat().st_size)}</td>") == len(found.taken)
+    told = "Divergence from the original on the calibration text: 0.01391 nats a token (96 files tried)."
+    trained = {"ended": "steps", "steps": 24, "chosen": 0, "loss": 0.1, "before": 0.13687, "after": 0.13687}
+    for kept, wanted in (
+        (
+            {"parameters": {"before": 5770496, "after": 4590848}, "notes": []},
+            ["5,770,496 weights before, 4,590,848 now"],
+        ),
+        (
+            {"label": "IQ4_XS", "kl_expected": 0.1, "kl_calibration": 0.013911, "files_tried": 96},
+            ["mostly IQ4_XS", told],
+        ),
+        (
+            trained,
+            [
+                "24 steps, held-out loss 0.1369 -> 0.1369 (step 0)",
+                "No step made the loss on what is held out better: the result is the model as it was.",
+            ],
+        ),
+        ({**trained, "before": None}, ["24 steps, loss 0.1000"]),
+        ({"odd": 0.123456, "of": {}}, ["odd: 0.1235"]),
+    ):
+        assert [each.words("en") for each in findings(kept)] == wanted
+        assert all(each.template in catalogue("zh") for each in findings(kept))
 
 
 def test_every_tensor_has_a_cell() -> None:

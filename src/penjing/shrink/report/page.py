@@ -19,6 +19,7 @@ from penjing.shrink import lineage
 from penjing.shrink.recipe import chosen
 from penjing.shrink.report import bitmap, landscape, sensitivity
 from penjing.shrink.report.answers import Answered
+from penjing.shrink.report.findings import findings
 from penjing.shrink.report.landscape import Point
 from penjing.shrink.run import Result, Taken
 
@@ -39,8 +40,6 @@ LEGENDS = {
 }
 HEADS = ("step", "options", "size", "expected", "took", "found")
 USUAL = ("Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
-FEW = 6
-"""Things that a step found which are told in the table."""
 
 
 def page(about: About, result: Result, answers: Sequence[Answered], language: str = "en") -> str:
@@ -176,25 +175,19 @@ def peers(result: Result) -> list[Point]:
 def cells(result: Result, at: int, taken: Taken) -> dict[str, Any]:
     """One row of the table."""
     planned = result.order.plan.steps[at].after
-    told = [(name, value) for name, value in taken.found.items() if isinstance(value, (int, float, str))]
     return {
         "name": said(taken.kind.about),
         "options": ", ".join(f"{name} {listed(value)}" for name, value in chosen(taken.step).items()),
-        "size": human(planned.bytes),
+        "size": human(sum(path.stat().st_size for path in probe.read(taken.model).files)),
         "expected": str(timedelta(seconds=round(planned.seconds.likely))),
         "took": str(timedelta(seconds=round(taken.seconds))),
-        "found": "" if taken.kind.looks else ", ".join(f"{name} {short(value)}" for name, value in told[:FEW]),
+        "found": () if taken.kind.looks else tuple(findings(taken.found)),
     }
 
 
 def listed(value: object) -> str:
     """An option as people read it."""
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def short(value: float | str) -> str:
-    """Few digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def facts(result: Result) -> Iterator[tuple[Said, str]]:
