@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -68,6 +69,12 @@ def is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(node.value)
 
 
+def in_pages() -> Iterator[str]:
+    """What the templates of reports say themselves."""
+    for path in (SOURCE / "data" / "report").glob("*.html"):
+        yield from re.findall(r'said\("([^"]+)"', path.read_text(encoding="utf-8"))
+
+
 def in_wishes() -> Iterator[str]:
     """What a SettingError says is wanted."""
     for path in SOURCE.rglob("*.py"):
@@ -111,7 +118,7 @@ def fields(template: str) -> set[str]:
     return {name.split("!")[0] for _, name, _, _ in Formatter().parse(template) if name}
 
 
-EVERYTHING = sorted({*in_calls(), *in_wishes(), *in_help(), *in_tables()} - {"{detail}", "{line}"})
+EVERYTHING = sorted({*in_calls(), *in_pages(), *in_wishes(), *in_help(), *in_tables()} - {"{detail}", "{line}"})
 
 
 @pytest.mark.parametrize("template", EVERYTHING)
@@ -136,6 +143,7 @@ def test_every_page_of_the_catalogue_is_texts_by_texts() -> None:
 def test_nothing_is_translated_that_nobody_says() -> None:
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py"))
     said = {node.value for tree in trees for node in ast.walk(tree) if is_text(node)}
+    said |= set(in_pages())
     said |= {text for kind in every_error() for text in (kind.template, kind.hint)}  # some are put together
     assert sorted(set(catalogue("zh")) - said) == []
 

@@ -108,7 +108,8 @@ def test_what_a_peer_is_and_what_a_licence_says() -> None:
     text = made(result(QUALITY, "cc-by-nd-4.0", [{"label": "Q4_K_M", "bytes": 3_800_000, "kl": 0.0123}]))
     assert "forbids to pass changed copies on" in text
     assert re.search(r'class="dot"><title>Q4_K_M: 3.8 MB, 0.0123 nats', text)
-    assert text.count('class="dot published"') == 5
+    assert text.count('class="dot published"') == 0
+    assert made(result(QUALITY)).count('class="dot published"') == 6
 
 
 def test_what_was_done_is_told_in_sentences_with_the_size_that_came_of_it() -> None:

@@ -156,17 +156,17 @@ def cards(result: Result) -> Iterator[tuple[Said, str, Said]]:
 
 
 def peers(result: Result) -> list[Point]:
-    """The result and usual quantizations: those that were measured here, else published ones."""
+    """The result and usual quantizations: those that were measured here. Where none was, published ones: beside each
+    other both would mislead, since another model loses more or less."""
     before, loss = result.order.plan.before, kl(result.quality)
     if loss is None:
         return []
     found = [Point(result.order.name, size(result), loss, "result")]
     measured = [point for each in result.taken for point in each.found.get("points", ())]
     found += [Point(each["label"], each["bytes"], each["kl"], "measured") for each in measured]
-    here = {point.label for point in found}
-    for label in USUAL:
+    for label in () if measured else USUAL:
         published = known(label)
-        if published is not None and label not in here:
+        if published is not None:
             made = mixes.quantized(before.model, label)
             found.append(Point(label, made.bytes + (before.header or 0), published.kl, "published"))
     return found
