@@ -61,6 +61,9 @@ def test_a_plan(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["guide", "--recipe", "bad.toml"], 2, "bad.toml:3: unknown option 'bit'. Nearest: bits"),
         (["guide", "--recipe", "order.toml"], 3, "Step 2 (prune) works on a checkpoint folder"),
         (["guide", "--recipe", "preset.toml", "--bits", "4"], 2, "left out where bits is given"),
+        (["guide", "--recipe", "text.toml", "--dry-run"], 2, "nowhere.txt (quantize.texts) is not there"),
+        (["guide", "--recipe", "task.toml", "--dry-run"], 2, "what is built in: yardstick, general"),
+        (["guide", "--recipe", "data.toml", "--dry-run"], 2, "talks.jsonl (finetune.data) is not there"),
         (["guide.gguf", "--bits", "4"], 3, "already quantized"),
         (["guide", "--bits", "4", "--output", "taken"], 2, "taken is there already"),
     ],
@@ -72,6 +75,9 @@ def test_what_is_wrong_is_said(
     Path("bad.toml").write_text('[[step]]\nkind = "quantize"\nbit = 4')
     Path("order.toml").write_text('[[step]]\nkind = "quantize"\n[[step]]\nkind = "prune"\nratio = 0.2')
     Path("preset.toml").write_text('[[step]]\nkind = "quantize"\npreset = "Q6_K"')
+    Path("text.toml").write_text('[[step]]\nkind = "quantize"\ntexts = ["calibration", "nowhere.txt"]')
+    Path("task.toml").write_text('[[step]]\nkind = "evaluate"\ntasks = "yardsticks"')
+    Path("data.toml").write_text('[[step]]\nkind = "finetune"\ndata = "talks.jsonl"')
     Path("taken").mkdir()
     Path("taken", "mine").write_text("")
     assert run(["shrink", *arguments]) == status

@@ -29,6 +29,7 @@ from penjing.shrink.quantize.write import quantize
 from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Loss, Outlook, Pace
 from penjing.shrink.steps.table import kinds
+from penjing.shrink.work import require_there
 from penjing.store.resolve import guide
 from shrink.small_steps import CUT, KINDS, LOOK, SHARPEN
 from tiny_checkpoint import write_checkpoint
@@ -115,6 +116,14 @@ def test_wishes_that_cannot_be(wish: Wish, error: type[PenjingError], before: Ou
 def test_what_is_not_installed_is_named(before: Outlook) -> None:
     with pytest.raises(NoSuchStepHere, match="'prune'"):
         plan(Wish(ratio=0.3), before, KINDS, PACE)
+
+
+def test_names_that_steps_know_are_those_that_are_built_in() -> None:
+    from penjing.shrink.evaluate.tasks import BUILT_IN
+
+    assert set(kinds()["evaluate"].names["tasks"]) == set(BUILT_IN)
+    given = {"texts": ["heldout", str(GUIDE / "yardstick.jsonl")], "tasks": "general"}
+    require_there([recipe.made(kinds()["evaluate"], **given)], kinds())
 
 
 def test_steps_in_an_order_that_cannot_work(before: Outlook) -> None:

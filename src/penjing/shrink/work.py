@@ -16,7 +16,7 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from penjing.lock import held_now
 from penjing.probe.model import read
 from penjing.shrink.output import sweep
 from penjing.shrink.recipe import Step, values
-from penjing.shrink.steps.kind import Named
+from penjing.shrink.steps.kind import Kind, Named
 
 LOCK, RUNNING, DIGESTS, DONE = "lock", "running", "digests.json", "done.json"
 KEY_LENGTH = 16
@@ -51,6 +51,13 @@ class NoSuchFile(InputError):
 
     template = "{path} ({name}) is not there."
     code = "no_such_file"
+
+
+class NoSuchName(NoSuchFile):
+    """As `NoSuchFile`, where the option may also be a name. Facts: also `known` (names)."""
+
+    hint = "Give a file or a folder that is there, or what is built in: {known}"
+    code = "no_such_name"
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -155,14 +162,35 @@ class Workshop:
         return hashlib.sha256(msgspec.json.encode(named)).hexdigest()
 
 
-def _paths(step: Step) -> Iterator[tuple[str, Path]]:
+def require_there(steps: Iterable[Step], kinds: Mapping[str, Kind]) -> None:
+    """Raises NoSuchFile, NoSuchName for what an option names and nobody has."""
+    for step in steps:
+        names = kinds[step.kind].names
+        for option, one in _named(step):
+            where = f"{step.kind}.{option}"
+            if isinstance(one, Named):
+                known = names.get(option)
+                if known is not None and one not in known and not Path(one).exists():
+                    raise NoSuchName(path=str(one), name=where, known=", ".join(known))
+            elif not one.exists():
+                raise NoSuchFile(path=str(one), name=where)
+
+
+def _named(step: Step) -> Iterator[tuple[str, Path | Named]]:
+    """Options that are files, or may be."""
     for each in dataclasses.fields(step.options):
         value = getattr(step.options, each.name)
         for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, Path):
+            if isinstance(one, (Path, Named)) and str(one):
                 yield each.name, one
-            elif isinstance(one, Named) and one and Path(one).exists():
-                yield each.name, Path(one)
+
+
+def _paths(step: Step) -> Iterator[tuple[str, Path]]:
+    for name, one in _named(step):
+        if isinstance(one, Path):
+            yield name, one
+        elif Path(one).exists():
+            yield name, Path(one)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from penjing.shrink.run import Order, Result, run
 from penjing.shrink.steps.compare import COMPARE
 from penjing.shrink.steps.kind import Kind, Outlook
 from penjing.shrink.steps.table import kinds
+from penjing.shrink.work import require_there
 from penjing.store import names, resolve
 from penjing.store.version import Version
 
@@ -84,6 +85,7 @@ def order(
     steps = filled(written, wish, known) if written is not None else plan(wish, before, known, speed)
     if compare and not any(step.kind == COMPARE.name for step in steps.steps):
         steps = replace(steps, steps=(*steps.steps, recipe.made(COMPARE)))
+    require_there(steps.steps, known)
     foreseen = foresee(steps, before, known, speed)
     if origin.is_dir() and any(known[step.kind].gives == "gguf" or known[step.kind].looks for step in steps.steps):
         require_converter(origin)

@@ -18,6 +18,7 @@ from penjing.probe.facts import Model
 from penjing.progress import Report, span
 from penjing.shrink.quantize.mix import PRESETS
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
+from penjing.shrink.texts.known import FILES
 
 WINDOW = 512
 """Tokens that are read at once."""
@@ -101,5 +102,12 @@ def _half(model: Model) -> int:
 
 
 COMPARE = Kind(
-    "compare", "Measuring the usual quantizations", Compare, run, foresee, looks=True, libraries=("xllamacpp",)
+    "compare",
+    "Measuring the usual quantizations",
+    Compare,
+    run,
+    foresee,
+    looks=True,
+    libraries=("xllamacpp",),
+    names={"texts": FILES},
 )

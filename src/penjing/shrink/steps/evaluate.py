@@ -14,11 +14,14 @@ import msgspec
 
 from penjing.progress import span
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
+from penjing.shrink.texts.known import FILES
 
 CONVERTING = 0.1
 """Of the time, for each of the two that may have to become GGUF files."""
 OWN = "yardstick.jsonl"
 """Questions that a model brings along, among its files."""
+TASKS = ("yardstick", "general")
+"""Those that are built in (`evaluate.tasks.BUILT_IN`)."""
 WINDOW = 512
 """Tokens that are read at once."""
 BUILT_IN = 2
@@ -83,5 +86,13 @@ def foresee(before: Outlook, options: Evaluate, pace: Pace) -> Outlook:
 
 
 EVALUATE = Kind(
-    "evaluate", "Measuring what was lost", Evaluate, run, foresee, looks=True, measures=True, libraries=("xllamacpp",)
+    "evaluate",
+    "Measuring what was lost",
+    Evaluate,
+    run,
+    foresee,
+    looks=True,
+    measures=True,
+    libraries=("xllamacpp",),
+    names={"texts": FILES, "tasks": TASKS},
 )

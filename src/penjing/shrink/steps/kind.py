@@ -8,7 +8,7 @@ Does not know: any step; recipes; where a run keeps its things.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -155,7 +155,8 @@ class Kind:
     and plans. A recipe that ends with a step that only `looks` has the result of the one before;
     what the last one that `measures` found is the quality in the manifest. One that changes `words` gives tokens that
     the model before did not have.
-    `libraries` are the packages whose versions the manifest names."""
+    `libraries` are the packages whose versions the manifest names, `names` what options that are `Named` may be besides
+    files, by option; where an option is not in it, only the step knows."""
 
     name: str
     about: str
@@ -168,3 +169,4 @@ class Kind:
     measures: bool = False
     words: bool = False
     libraries: tuple[str, ...] = ()
+    names: Mapping[str, Collection[str]] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from penjing.probe.facts import Model
 from penjing.probe.tensor import Tensor
 from penjing.shrink.prune.prune import PruneOptions
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
+from penjing.shrink.texts.known import FILES
 
 TOKENS = 512
 """Of a window of calibration text."""
@@ -105,4 +106,5 @@ PRUNE = Kind(
     takes=("checkpoint",),
     gives="checkpoint",
     libraries=("torch", "transformers"),
+    names={"texts": FILES},
 )

@@ -30,6 +30,7 @@ from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantiz
 from penjing.shrink.quantize.write import require_floats
 from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
+from penjing.shrink.texts.known import FILES
 
 if TYPE_CHECKING:
     from penjing.shrink.quantize.budget import Budgeted
@@ -352,4 +353,7 @@ def expected(model: Model) -> Loss:
     return Loss(known.kl / less, known.kl, known.kl * MODELS_DIFFER)
 
 
-QUANTIZE = Kind("quantize", "Quantizing", Quantize, run, foresee, gives="gguf", libraries=("xllamacpp", "numpy"))
+QUANTIZE = Kind(
+    "quantize", "Quantizing", Quantize, run, foresee, gives="gguf", libraries=("xllamacpp", "numpy"),
+    names={"texts": FILES},
+)  # fmt: skip

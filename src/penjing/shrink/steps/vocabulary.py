@@ -14,6 +14,7 @@ from penjing.errors import SettingError
 from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
 from penjing.shrink.steps.training import FORWARD_AND_BACK, TRAINED_BYTES, USUAL_LENGTH, data_of, found
+from penjing.shrink.texts.known import FILES
 from penjing.shrink.vocabulary.grow import MOST, SIZE
 
 
@@ -86,4 +87,5 @@ VOCABULARY = Kind(
     gives="checkpoint",
     words=True,
     libraries=("tokenizers",),
+    names={"texts": FILES, "old": FILES},
 )
