@@ -55,6 +55,11 @@ def human(size: float) -> str:
     return ""
 
 
+def held(folder: Path) -> int:
+    """Bytes of the files in `folder`, 0 where it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def require_room(folder: Path, needed: int) -> None:
     """Raises DiskFull if the disk of `folder` (or of its nearest existing parent) has less than `needed` bytes free."""
     existing = folder

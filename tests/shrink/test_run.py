@@ -213,6 +213,25 @@ def test_a_step_that_fills_the_disk_tells_what_it_needed(tmp_path: Path) -> None
         assert [each.kept for each in done(folder).taken] == [True, False, False]
 
 
+def test_what_a_stopped_run_holds_is_not_asked_for_again(tmp_path: Path) -> None:
+    def stop(work: Work, options: object) -> None:
+        (work.scratch / "state").write_bytes(bytes([0]) + bytes(range(100)) + bytes(2_500_000))
+        raise KeyboardInterrupt
+
+    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=stop)}  # type: ignore[arg-type]  # it never returns
+    with small_disk(tmp_path / "disk", 1 << 22):
+        folder = tmp_path / "disk"
+        tiny(folder / "model")
+        ordered = order(folder)
+        steps = list(ordered.plan.steps)
+        steps[1] = replace(steps[1], after=replace(steps[1].after, room=3_000_000))
+        ordered = replace(ordered, plan=Plan(ordered.plan.before, tuple(steps)))
+        with pytest.raises(KeyboardInterrupt):
+            run(ordered, broken, same, quiet)
+        with pytest.raises(KeyboardInterrupt):  # not DiskFull: 1.7 MB are free, 2.5 MB are its own
+            run(ordered, broken, same, quiet)
+
+
 def test_no_room_is_told_before_anything_begins(folder: Path) -> None:
     ordered = order(folder)
     after = ordered.plan.steps[0]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from penjing.errors import DiskFull, InputError
-from penjing.files import NO_ROOM, human, sync_folder
+from penjing.files import NO_ROOM, held, human, sync_folder
 
 NO_SPACE = "os error 28"  # how safetensors' Rust says ENOSPC
 
@@ -57,7 +57,7 @@ def whole_folder(output: Path) -> Iterator[Path]:
     except Exception as error:
         if full(error):
             free = shutil.disk_usage(output.parent).free
-            raise DiskFull(path=str(output.parent), needed=f"> {human(_size(temporary))}", free=human(free)) from error
+            raise DiskFull(path=str(output.parent), needed=f"> {human(held(temporary))}", free=human(free)) from error
         if isinstance(error, OSError) and error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             raise OutputTaken(path=str(output)) from error  # another run was faster
         raise
@@ -79,7 +79,3 @@ def _settle(folder: Path) -> None:
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
     sync_folder(folder)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

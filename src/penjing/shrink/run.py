@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from penjing import manifest
-from penjing.files import require_room
+from penjing.files import held, require_room
 from penjing.manifest import Manifest
 from penjing.probe import model as probe
 from penjing.progress import Report
@@ -124,7 +124,8 @@ def _steps(
 ) -> list[Taken]:
     places = _places(order, shop)
     missing = [at for at, (place, _) in enumerate(places) if place.done() is None]
-    require_room(order.work, sum(order.plan.steps[at].after.room for at in missing))
+    room = sum(order.plan.steps[at].after.room for at in missing)
+    require_room(order.work, room - held(gguf.folder) - sum(held(places[at][0].folder) for at in missing))
     legs = [Leg(kinds[step.kind].about, order.plan.steps[at].after.seconds.likely) for at, step in _listed(order)]
     for at in set(range(len(legs))) - set(missing):
         legs[at] = replace(legs[at], seconds=0.0)

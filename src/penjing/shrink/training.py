@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.errors import InputError, PenjingError
-from penjing.files import require_room
+from penjing.files import held, require_room
 from penjing.progress import Report, Steps
 from penjing.shrink import checkpoints, packing
 from penjing.shrink.checkpoints import Checkpoints
@@ -167,7 +167,8 @@ class Training:
         begun = self.state.step
         if self.checkpoints is not None:
             weights = sum(each.numel() * each.element_size() for each in self.trained.values())
-            require_room(self.checkpoints.folder, self.regime.room(weights))
+            folder = self.checkpoints.folder
+            require_room(folder, self.regime.room(weights) - held(folder))
         if self.heldout and not self.state.looks:  # what there is to beat
             self._look()
         try:
