@@ -17,8 +17,11 @@ from penjing.engines.llamacpp.scheduler.restraint import Restraint
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
 from penjing.engines.llamacpp.scheduler.stepping import Stepping
 from penjing.errors import PenjingError
+from penjing.native import heap
 
 T = TypeVar("T")
+TIDY = 60.0
+"""Seconds between two times that freed memory is given back to the system, while somebody is answered."""
 QUIET = 2.0
 """Seconds without work after which what rests is put on the shelf, one at a time."""
 
@@ -32,6 +35,7 @@ class Service(Stepping):
         self.scheduler = scheduler
         self._restraint = restraint
         self._work: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._tidied = time.monotonic()
 
     def cancel(self, ask: Ask) -> None:
         """Nobody waits for `ask` any more."""
@@ -66,12 +70,20 @@ class Service(Stepping):
 
     def _turn(self) -> None:
         begun = time.perf_counter()
+        self._tidy()
         if self._restraint is not None:
             self.scheduler.pace.allow(self._restraint.threads())
         if not (self._do() | self.scheduler.step()):
             self._rest()
         elif self._restraint is not None:
             self._pause(self._restraint.rest(time.perf_counter() - begun, self.scheduler.pace.used))
+
+    def _tidy(self) -> None:
+        """From time to time."""
+        now = time.monotonic()
+        if now - self._tidied >= TIDY:
+            self._tidied = now
+            heap.trim()
 
     def _do(self) -> bool:
         """One piece of other work; False where there is none."""
