@@ -60,11 +60,10 @@ def stamp(model: onnx.ModelProto, chosen: Sample, numbers: Callable[[int], Mappi
     """Make `model`, which has the layers `chosen.traced` under their own names, one of all. `numbers` are the weights
     of a layer, by their names within it. Raises RuntimeError where a weight of a traced layer is not in the graph, so
     that its copies could not have their own."""
-
     graph = model.graph
     bodies = {layer: _body(graph, chosen.before(layer), layer) for layer in chosen.traced[1:]}
-    inside = {id(node) for body in bodies.values() for node in body}
-    nodes = [node for node in graph.node if id(node) not in inside]
+    inside = {node.output[0] for body in bodies.values() for node in body}
+    nodes = [node for node in graph.node if node.output[0] not in inside]
     for node in nodes:
         _rename(node, {after(chosen.traced[-1]): after(len(chosen.like) - 1)}.get)
     for layer, like in list(enumerate(chosen.like))[1:]:
@@ -91,20 +90,21 @@ def _number(graph: onnx.GraphProto, chosen: Sample, numbers: Callable[[int], Map
 
 
 def _body(graph: onnx.GraphProto, before: int, layer: int) -> list[onnx.NodeProto]:
-    """The nodes of `layer`: what its results take and what comes from what it is given."""
+    """The nodes of `layer`: what its results take and what comes from what it is given. A node is known by its first
+    output, which no other has."""
     given = {after(before), *(past(layer, part) for part in PARTS)}
     makers = {name: node for node in graph.node for name in node.output}
-    needed: set[int] = set()
+    needed: set[str] = set()
     open_ones = [after(layer), *(present(layer, part) for part in PARTS)]
     while open_ones:
         name = open_ones.pop()
         node = makers.get(name)
-        if name not in given and node is not None and id(node) not in needed:
-            needed.add(id(node))
+        if name not in given and node is not None and node.output[0] not in needed:
+            needed.add(node.output[0])
             open_ones.extend(node.input)
     body = []
     for node in graph.node:  # in an order in which what is needed comes first
-        if id(node) in needed and any(name in given or name.startswith(weights(layer)) for name in node.input):
+        if node.output[0] in needed and any(name in given or name.startswith(weights(layer)) for name in node.input):
             body.append(node)
             given.update(node.output)
     return body
@@ -150,17 +150,18 @@ def _ordered(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Each after what it needs, otherwise as they come."""
     makers = {name: node for node in nodes for name in node.output}
     made: list[onnx.NodeProto] = []
-    done: set[int] = set()
+    done: set[str] = set()
     for node in nodes:
         waiting = [node]
         while waiting:
-            needed = [makers[name] for name in waiting[-1].input if name in makers and id(makers[name]) not in done]
+            makes = (makers.get(name) for name in waiting[-1].input)
+            needed = [each for each in makes if each is not None and each.output[0] not in done]
             if needed:
                 waiting.append(needed[0])
                 continue
             one = waiting.pop()
-            if id(one) not in done:
-                done.add(id(one))
+            if one.output[0] not in done:
+                done.add(one.output[0])
                 made.append(one)
     return made
 

@@ -94,6 +94,12 @@ def test_what_others_leave_is_tried_and_no_more() -> None:
     assert found.count(1) < 30
 
 
+def test_where_nothing_is_free_there_is_one() -> None:
+    threads = Threads(4)
+    threads.leave(0.3)
+    assert threads.next() == 1
+
+
 def test_a_little_more_or_less_is_no_news() -> None:
     threads = Threads(2)
     threads.leave(2.0)

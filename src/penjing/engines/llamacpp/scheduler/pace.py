@@ -78,7 +78,7 @@ class Threads:
 
     def leave(self, cores: float) -> None:
         """Others leave so many: where that is news, it is believed at once, and soon looked into."""
-        if abs(cores - self._free) <= SURE:
+        if self._free and abs(cores - self._free) <= SURE:
             return
         self._free = max(1, round(cores))
         if self._fitting != self.count:
