@@ -85,6 +85,14 @@ def test_metadata(tmp_path: Path, target: Path) -> None:
     assert tokens[256:264] == ["he", *tiny_checkpoint.MARKS, "[PAD260]", "[PAD261]", "[PAD262]", "[PAD263]"]
 
 
+def test_the_licence_of_the_card_goes_along(tmp_path: Path, target: Path) -> None:
+    folder = write_checkpoint(tmp_path / "tiny")
+    assert "general.license" not in convert.plan(folder, 16).metadata
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-nd-4.0\n---\n# Tiny\n")
+    convert.convert(folder, target)
+    assert probe.read(target).metadata["general.license"] == "cc-by-nc-nd-4.0"
+
+
 def test_tied(tmp_path: Path, target: Path) -> None:
     folder = write_checkpoint(tmp_path / "tiny", tie_word_embeddings=True)
     convert.convert(folder, target)

@@ -24,6 +24,7 @@ from penjing.probe.facts import Model
 from penjing.probe.faults import TensorMissing, TensorShape
 from penjing.probe.tensor import Tensor
 from penjing.progress import Report
+from penjing.shrink import lineage
 from penjing.shrink.container import Info, Value, pack
 from penjing.shrink.qat.layout import Place
 from penjing.shrink.quantize import Mix, Quantized
@@ -75,6 +76,7 @@ def plan(folder: Path, bits: int | str) -> Plan:
         "general.architecture": family.arch,
         "general.type": "model",
         "general.name": model.name,
+        **_licence(folder),
         **family.keys(config),
         f"{family.arch}.vocab_size": embedding.shape[0],
         **tokenizer.read(config, family, embedding.shape[0]),
@@ -83,6 +85,12 @@ def plan(folder: Path, bits: int | str) -> Plan:
     flows = [_flow(folder, name, tensor, config, family, mix) for name, tensor in tensors.items()]
     flows += [_computed(name, values) for name, values in family.computed(config).items()]
     return Plan(metadata, tuple(flows), mix)
+
+
+def _licence(folder: Path) -> dict[str, Value]:
+    """As its manifest or card names it."""
+    found = lineage.licence(folder)
+    return {"general.license": found} if found else {}
 
 
 def layout(folder: Path) -> dict[str, Place]:
