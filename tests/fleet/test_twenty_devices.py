@@ -128,7 +128,7 @@ def survive(fleet: Fleet, tmp_path: Path) -> None:
         until(lambda: fleet.all_have(two), "the full one has room now")
         until(lambda: all(each.state.models == {"m": two.digest} for each in fleet.listed()), "the hub knows")
         quiet = [device for number, device in enumerate(fleet.devices) if number not in POWER]
-        until(lambda: all(device.moved() > size(all_one) for device in quiet), "each has told what came, which is later")
+        until(lambda: all(device.moved() > size(all_one) for device in quiet), "each has told what came")
         judge(fleet, url, forged, new, two, asked)
 
 
