@@ -45,7 +45,7 @@ def no_orphans(clean: Path) -> Iterator[None]:
 
 def told(done: object, language: str, status: int) -> str:
     """The complaint, after checking its form; where loading takes long a line about it stands before."""
-    err = re.sub(r"\A(Loading|加载) \S+\n", "", str(getattr(done, "err", "")))
+    err = re.sub(r"\A((Loading|加载|Reading|读取) \S+\n)*", "", str(getattr(done, "err", "")))
     assert getattr(done, "status", None) == status, err
     assert getattr(done, "out", None) == ""
     assert err.startswith("error: " if language == "en" else "错误：")

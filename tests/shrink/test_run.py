@@ -27,7 +27,7 @@ from penjing.shrink.output import OutputTaken
 from penjing.shrink.planning import Plan, foresee, standing
 from penjing.shrink.recipe import parse
 from penjing.shrink.run import Order, Result, run
-from penjing.shrink.steps.kind import Pace, Work
+from penjing.shrink.steps.kind import Made, Pace, Work
 from penjing.shrink.work import AlreadyRunning, NoSuchFile
 from shrink import small_steps
 from shrink.small_steps import KINDS, WEIGHTS, tiny
@@ -184,11 +184,11 @@ def test_other_options_other_files_another_model_begin_anew(folder: Path) -> Non
 
 
 def test_a_step_that_fails_leaves_the_others(folder: Path) -> None:
-    def fail(work: Work, options: object) -> None:
+    def fail(work: Work, options: object) -> Made:
         (work.scratch / "half").write_bytes(b"")
         raise PenjingError(detail="no")
 
-    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=fail)}  # type: ignore[arg-type]  # it never returns
+    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=fail)}
     with pytest.raises(PenjingError):
         run(order(folder), broken, same, quiet)
     assert not (folder / "output").exists()
@@ -196,14 +196,15 @@ def test_a_step_that_fails_leaves_the_others(folder: Path) -> None:
 
 
 def test_a_step_that_fills_the_disk_tells_what_it_needed(tmp_path: Path) -> None:
-    def fill(work: Work, options: object) -> None:
+    def fill(work: Work, options: object) -> Made:
         with (work.scratch / "large").open("wb", buffering=0) as stream:
             with suppress(OSError):
                 while True:
                     stream.write(bytes(4096))
             require_room(work.scratch, 1_000_000)
+        raise AssertionError("there was room")
 
-    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=fill)}  # type: ignore[arg-type]  # it never returns
+    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=fill)}
     with small_disk(tmp_path / "disk", 1 << 22):
         folder = tmp_path / "disk"
         tiny(folder / "model")
@@ -214,11 +215,11 @@ def test_a_step_that_fills_the_disk_tells_what_it_needed(tmp_path: Path) -> None
 
 
 def test_what_a_stopped_run_holds_is_not_asked_for_again(tmp_path: Path) -> None:
-    def stop(work: Work, options: object) -> None:
+    def stop(work: Work, options: object) -> Made:
         (work.scratch / "state").write_bytes(bytes([0]) + bytes(range(100)) + bytes(2_500_000))
         raise KeyboardInterrupt
 
-    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=stop)}  # type: ignore[arg-type]  # it never returns
+    broken = {**KINDS, "sharpen": replace(KINDS["sharpen"], run=stop)}
     with small_disk(tmp_path / "disk", 1 << 22):
         folder = tmp_path / "disk"
         tiny(folder / "model")
