@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import json
 import os
@@ -185,12 +186,14 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
     child.stdout.close()
     (_, path) = numbered(tmp_path)[-1]
     with path.open("ab") as stream:
-        stream.write(b'{"n": 9, "what": "ans')  # a write that the kill cut
+        stream.write(b'{"n": 9, "what": "ans')  # a write that a kill cuts, where this one did not
+    torn = path.read_bytes().rpartition(b"\n")[2]
     written(tmp_path, 3)
     found = verify(tmp_path)
     assert found.faults == []
     (repaired,) = [json.loads(line) for line in lines(tmp_path) if b'"repaired"' in line]
-    assert repaired["bytes"] == 21
+    assert repaired["bytes"] == len(torn)
+    assert base64.b64decode(repaired["torn"]) == torn[:4096]
 
 
 def test_killed_when_a_new_file_had_only_just_begun(tmp_path: Path) -> None:
