@@ -1,7 +1,8 @@
 """penjing's engines against llama.cpp's own server, with the same settings.
 
     python bench/engine.py [--shape 0.5b] [--kind Q4_0] [--rounds 3] [--rows decode,shared]
-                           [--native DIR --server FILE] [--openvino] [--folder DIR] [--write]
+                           [--native DIR --server FILE] [--python PYTHON FILE]
+                           [--openvino] [--folder DIR] [--write]
 
 All workers are running, each in its turn is asked over its own address, the gateway left out; who begins changes with
 each round. The first side is the peer: llama.cpp's server of the wheel against penjing's scheduler on the wheel's
@@ -14,7 +15,8 @@ Rows: `decode` and `prefill` of one stream; the same while another program takes
 200 tokens in common (`shared`) and with nothing (`apart`); the longest wait between two tokens of 4 chats while a long
 prompt arrives (`arrival`); the first token of a long conversation after a restart of the worker (`restart`); an answer
 that a grammar binds to the tokens of a text in its prompt (`repeat`), which must be the same; the worker's memory after
-eight chats with 2,048 tokens of context each (`memory`). `--openvino` adds `penjing serve --engine openvino`.
+eight chats with 2,048 tokens of context each (`memory`). `--python` adds the server of llama-cpp-python with
+the library that PYTHON has of it, `--openvino` adds `penjing serve --engine openvino`.
 """
 
 from __future__ import annotations
@@ -23,26 +25,19 @@ import argparse
 import asyncio
 import dataclasses
 import os
-import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import bars
 import page
 import shapes
-from llama_server import LlamaServer
-from penjing.engines.llamacpp import EngineOptions, LlamaCpp
-from penjing.engines.openvino.engine import OpenVino
-from penjing.native.model import Model
 from penjing.operate.measure.figures import ratio
-from penjing.operate.measure.sample import Sample, sample
-from penjing.operate.measure.wire import Connection, events, request
+from sides import TEXT, Side, sides
 
 WORDS = 4096
 MODELS = {
@@ -54,66 +49,8 @@ CHATS, COMMON, OWN, SAID = 8, 200, 26, 32
 PROMPT, STREAMED, LONG = 512, 64, 4096
 ROOM = 2048
 """Tokens of context of each chat whose memory is weighed."""
-TEXT = "The quick brown fox jumps over the lazy dog while it rains in the old town by the river. " * 3
 TALKING, TALK = 4, 160
-PATIENCE = 300.0
-WITHOUT = ("repeat", "restart")
-"""OpenVINO has no GBNF, and keeps no conversations."""
-ONE = "llama-server, 1 thread"
-"""The best fixed setting beside a busy core, where there are two: asked for that row alone."""
-Make = Callable[[int], Any]
-"""An engine with so many tokens of context for each chat."""
 Figures = dict[str, float]
-
-
-@dataclasses.dataclass
-class Side:
-    """One scheduler with the model."""
-
-    name: str
-    make: Make
-    engine: Any
-    dice: random.Random = dataclasses.field(default_factory=random.Random)
-    text: str = ""
-    """Of the last answer."""
-    words: tuple[int, ...] = ()
-    """The tokens of TEXT."""
-    without: tuple[str, ...] = ()
-    """Rows of what it cannot do."""
-
-    def tokens(self, count: int) -> list[int]:
-        """A random prompt."""
-        return [self.dice.randrange(300, WORDS) for _ in range(count)]
-
-    async def ask(self, prompt: list[int], said: int, **more: object) -> Sample:
-        """The answer to `prompt`, of `said` tokens; `more` fields."""
-        body: dict[str, object] = {
-            "prompt": prompt,
-            "max_tokens": said,
-            "ignore_eos": True,
-            "temperature": 1,
-            "seed": self.dice.randrange(1 << 30),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            **more,
-        }
-        line = Connection(self.engine.address)
-        heard = await line.ask(request(self.engine.address, "/v1/completions", body), PATIENCE)
-        line.close()
-        found = sample(heard)
-        if not found.ended or heard.status != 200 or heard.error:
-            raise SystemExit(f"{self.name}: {found.error}")
-        # Random weights say tokens without a letter, which count as well.
-        told = [(moment, event) for moment, event in events(heard) if event.get("choices")]
-        self.text = "".join(event["choices"][0].get("text") or "" for _, event in told)
-        counts = next(event["usage"] for _, event in events(heard) if event.get("usage"))
-        return dataclasses.replace(
-            found,
-            moments=tuple(moment for moment, _ in told[: counts["completion_tokens"]]),
-            prompt_tokens=counts["prompt_tokens"],
-            completion_tokens=counts["completion_tokens"],
-            cached_tokens=counts["prompt_tokens_details"]["cached_tokens"],
-        )
 
 
 async def decode(side: Side) -> Figures:
@@ -133,7 +70,7 @@ async def long(side: Side) -> Figures:
 
 async def repeat(side: Side) -> Figures:
     """An answer that says a text of its prompt again, whatever the weights would say."""
-    words = side.words
+    words = side.repeated
     bound = "root ::= " + " ".join(f"<[{token}]>" for token in words)
     found = await side.ask([*side.tokens(8), *words, *side.tokens(4)], 400, grammar=bound, ignore_eos=False)
     if side.text.strip() != TEXT.strip():
@@ -143,7 +80,7 @@ async def repeat(side: Side) -> Figures:
 
 async def memory(side: Side) -> Figures:
     """What the worker holds beside the file after chats that filled a part of their context."""
-    other = Side(side.name, side.make, side.make(ROOM), side.dice)
+    other = dataclasses.replace(side, engine=side.make(ROOM))
     await other.engine.start()
     try:
         await asyncio.gather(*(other.ask(other.tokens(COMMON), 8) for _ in range(CHATS)))
@@ -237,68 +174,40 @@ Found = dict[str, dict[str, list[float]]]
 """Figure, side, and a number for each round."""
 
 
-def makers(path: Path, given: argparse.Namespace) -> dict[str, Make]:
-    """How each side is made."""
-
-    def ours(kind: type[LlamaCpp], own: Mapping[str, Any]) -> Make:
-        usual = EngineOptions(parallel=CHATS, threads=os.cpu_count(), **own)
-        return lambda context: kind(path, "bench", dataclasses.replace(usual, max_context=context))
-
-    found: dict[str, Make] = {}
-    if given.server:
-        found["llama-server"] = lambda context: LlamaServer(given.server, path, context, CHATS)
-        found["penjing"] = ours(LlamaCpp, {"scheduler": "penjing", "library": "native"})
-        if "busy" in given.rows:
-            found[ONE] = lambda context: LlamaServer(given.server, path, context, CHATS, threads=1)
-    else:
-        found["llama.cpp's server"] = ours(LlamaCpp, {"scheduler": "llama.cpp"})
-        found["penjing"] = ours(LlamaCpp, {"scheduler": "penjing", "library": "prebuilt"})
-    if given.openvino:
-        found["penjing, OpenVINO"] = ours(OpenVino, {"engine": "openvino"})
-    return found
-
-
-async def measured(path: Path, rows: list[str], rounds: int, wanted: Mapping[str, Make]) -> Found:
+async def measured(asked: list[Side], rows: list[str], rounds: int) -> Found:
     """Every figure of all sides."""
     found: Found = {}
-    with Model(path, vocabulary_only=True) as model:
-        words = tuple(model.tokenize(TEXT, begin=False))
-    sides = [Side(name, make, make(LONG + 512), words=words) for name, make in wanted.items()]
-    for side in sides:
-        side.without = WITHOUT if isinstance(side.engine, OpenVino) else ()
-        if side.name == ONE:
-            side.without = tuple(set(ROWS) - {"busy"})
     try:
-        for side in sides:
+        for side in asked:
             await side.engine.start()
             await side.ask(side.tokens(64), 8)
         for number in range(rounds):
             for row in rows:
-                for side in sides[:: 1 if number % 2 else -1]:
-                    if row in side.without:
+                for side in asked[:: 1 if number % 2 else -1]:
+                    if not side.does(row):
                         continue
                     side.dice.seed(f"{number} {row}")
                     for name, figure in (await ROWS[row](side)).items():
-                        found.setdefault(name, {each: [] for each in wanted})[side.name].append(figure)
+                        found.setdefault(name, {each.name: [] for each in asked})[side.name].append(figure)
                         print(f"round {number + 1}: {side.name}: {name}: {figure:.4g}", file=sys.stderr, flush=True)
     finally:
-        for side in sides:
+        for side in asked:
             await side.engine.stop()
     return found
 
 
 def table(found: Found) -> str:
     """Markdown, the same in both languages: ratios are to llama.cpp's server."""
-    sides = list(next(iter(found.values())))
-    ours = sides[1:]
+    names = list(next(iter(found.values())))
+    ours = names[1:]
     lines = [
-        f"| | {' | '.join(sides)} | {' | '.join(f'× {side}' for side in ours)} |",
-        "|---|" + "--:|" * (2 * len(sides) - 1),
+        f"| | {' | '.join(names)} | {' | '.join(f'× {side}' for side in ours)} |",
+        "|---|" + "--:|" * (2 * len(names) - 1),
     ]
     for name, figures in found.items():
-        pairs = [ratio(figures[side], figures[sides[0]]) for side in ours]
+        pairs = [ratio(figures[side], figures[names[0]]) for side in ours]
         shown = [f"× {each.median:.2f} ({each.least:.2f} … {each.most:.2f})" if each else "-" for each in pairs]
-        numbers = [f"{median(figures[side]):.3g}" if figures[side] else "-" for side in sides]
+        numbers = [f"{median(figures[side]):.3g}" if figures[side] else "-" for side in names]
         lines.append(f"| {name} | {' | '.join((*numbers, *shown))} |")
     return "\n".join(lines)
 
@@ -340,9 +249,9 @@ def written(found: Found, text: str, given: argparse.Namespace, library: str) ->
     told = {**page.machine(), "rounds": given.rounds, "words": WORDS, "shape": shape, "kind": given.kind}
     texts = {}
     for each, head in HEADINGS.items():
-        sides = SIDES[way][each].format(library=library)
+        who = SIDES[way][each].format(library=library)
         texts[each] = (
-            f"{head.format(title=TITLES[way][each], sides=sides, **told)}\n\n{text}\n\n![{mark}](../pictures/{shown})"
+            f"{head.format(title=TITLES[way][each], sides=who, **told)}\n\n{text}\n\n![{mark}](../pictures/{shown})"
         )
     page.write(mark, texts)
 
@@ -354,10 +263,15 @@ def main() -> int:
     parser.add_argument("--shape", choices=MODELS, default="0.5b")
     parser.add_argument("--kind", default="Q4_0", help="how the weights are quantized: Q4_0, Q4_K or Q8_0")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", default=",".join(ROWS), help="which, with commas between")
+    parser.add_argument(
+        "--rows", type=lambda text: text.split(","), default=list(ROWS), help="which, with commas between"
+    )
     parser.add_argument("--folder", type=Path, help="where the model is kept from one run to the next")
     parser.add_argument("--native", type=Path, metavar="DIR", help="libraries compiled here, as in PENJING_HOME/native")
     parser.add_argument("--server", type=Path, metavar="FILE", help="a llama-server that was compiled here")
+    parser.add_argument(
+        "--python", type=Path, nargs=2, metavar=("PYTHON", "FILE"), help="llama-cpp-python's examples/server/server.py"
+    )
     parser.add_argument("--openvino", action="store_true")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     given = parser.parse_args()
@@ -372,7 +286,7 @@ def main() -> int:
         path = shapes.write(name, given.kind, folder)
         if given.native:
             (Path(home) / "native").symlink_to(given.native.resolve())
-        found = asyncio.run(measured(path, given.rows.split(","), given.rounds, makers(path, given)))
+        found = asyncio.run(measured(sides(path, CHATS, LONG + 512, given), given.rows, given.rounds))
     text = table(found)
     print(text)
     if given.write:
