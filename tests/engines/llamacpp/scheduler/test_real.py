@@ -11,7 +11,7 @@ import pytest
 
 import llama_engine
 from penjing.engines.llamacpp.scheduler.asked import Ask, Said, Voice
-from penjing.engines.llamacpp.scheduler.cache import Cache
+from penjing.engines.llamacpp.scheduler.cache import AWAITED, Cache
 from penjing.engines.llamacpp.scheduler.drafting import Drafter, DraftOfAnother, require_same_words
 from penjing.engines.llamacpp.scheduler.scheduler import Scheduler
 from penjing.engines.llamacpp.scheduler.shelf import WAITING, Shelf
@@ -86,6 +86,25 @@ def test_a_conversation_comes_back_from_disk(model: Model, tmp_path: Path) -> No
             pass
         assert ask.cached == len(question) - 1
         assert tokens(heard) == said
+
+
+def test_who_comes_back_at_once_waits_for_the_shelf(model: Model, tmp_path: Path) -> None:
+    question = prompt(model, "What is a KV cache? " * 100)
+    assert len(question) > AWAITED
+
+    def key() -> str:
+        time.sleep(0.2)  # as the digest of a model takes
+        return "guide"
+
+    for cached in (0, len(question) - 1):
+        with Context(model, 2048, 4, threads=1) as context:
+            scheduler = Scheduler(context, 2, shelf=Shelf(tmp_path, key, 1 << 30))
+            ask = Ask(question, 4, lambda _: True, GREEDY, model.ends)
+            scheduler.submit(ask)
+            while scheduler.step():
+                pass
+            scheduler.close()
+        assert ask.cached == cached
 
 
 def test_closing_keeps_more_than_waits_to_be_written(model: Model, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from penjing.native.memory import END
 
 KEPT = 64
 """Tokens that are worth a file."""
+AWAITED, PATIENCE = 512, 2.0
+"""Tokens of a prompt that are worth waiting for what the shelf has, and for how many seconds once after a start: who
+comes back to a long conversation may be faster than the model's digest."""
 
 
 class Cache:
@@ -30,7 +33,7 @@ class Cache:
         self.partial = not context.model.recurrent and not context.model.window
         self.tree = Tree()
         self.resting: dict[int, None] = {}  # the one used last is last
-        self.shelf = shelf
+        self.shelf, self._patience = shelf, PATIENCE
         self._free = list(range(context.sequences))[::-1]
 
     @property
@@ -137,6 +140,9 @@ class Cache:
     def fetch(self, tokens: list[int], voice: Hashable) -> None:
         """Where the shelf has clearly more of the beginning of `tokens` than the cache, take it from there."""
         held = self.beginning(tokens, voice)[1] if self.shelf else 0
+        if self.shelf and self._patience and len(tokens) - held >= AWAITED:
+            self.shelf.wait(self._patience)
+            self._patience = 0.0
         found = self.shelf.find(tokens[:-1], held + KEPT, str(voice)) if self.shelf else None
         if self.shelf is None or found is None:
             return

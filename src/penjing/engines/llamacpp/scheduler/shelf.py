@@ -79,9 +79,9 @@ class Shelf:
         self._writer = threading.Thread(target=self._work, daemon=True, name="shelf")
         self._writer.start()
 
-    def wait(self) -> Shelf:
-        """Return when it is known what is there."""
-        self._opened.wait()
+    def wait(self, seconds: float | None = None) -> Shelf:
+        """Return when it is known what is there, or after `seconds`."""
+        self._opened.wait(seconds)
         return self
 
     def _open(self) -> None:
