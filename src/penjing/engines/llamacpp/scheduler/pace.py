@@ -180,9 +180,8 @@ class Pace:
     def threads(self, prompt: int) -> int:
         """For a step with so many tokens of prompts."""
         free, self._last = self._free(self._last), 0.0
-        if free is not None:
+        if free is not None:  # steps that read are long enough for a thread too many (bench/engine.py, `busy`)
             self._answering.leave(free)
-            self._reading.leave(free)
         self.used = (self._reading if prompt else self._answering).next()
         return self.used
 
