@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penjing.shrink.texts.faults import NoSuchText, NotAText
+from penjing.shrink.texts.faults import NoSuchText, NotAText, NotUnicode
 from penjing.shrink.texts.known import builtin, texts
 from penjing.shrink.texts.read import pieces, read
 from penjing.shrink.texts.text import Turn
@@ -83,6 +83,20 @@ def test_what_is_no_text_is_told_with_its_line(
     with pytest.raises(NotAText, match=detail) as told:
         read(written(tmp_path, name, content))
     assert told.value.facts["line"] == line
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("盆景，一盘之中的山水".encode("gb18030"), "GB18030"),
+        ("A tray of hills".encode("utf-16"), "UTF-16"),
+        ("déjà ü".encode("cp1252"), "WINDOWS-1252"),
+    ],
+)
+def test_other_encodings_are_told_with_what_makes_them_utf_8(tmp_path: Path, content: bytes, encoding: str) -> None:
+    with pytest.raises(NotUnicode) as told:
+        read(written(tmp_path, "a.txt", content))
+    assert f"iconv -f {encoding} -t UTF-8" in told.value.advice("en")
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

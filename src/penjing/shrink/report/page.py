@@ -33,8 +33,9 @@ TITLES = {
     "lineage": "Where it comes from",
 }
 LEGENDS = {
-    "map": "Further up is closer to the model it was made from. Full dots were measured on this model; hollow ones "
-    "were published for another, Llama 3 8B: this one may lose more or less.",
+    "map": "Further up is closer to the model it was made from.",
+    "published": "Full dots were measured on this model; hollow ones were published for another, Llama 3 8B: this one "
+    "may lose more or less.",
     "bits": "A column is a layer. Where a quantization chooses types itself, tensors that matter more have more bits.",
     "sensitivity": "Measured: the divergence when the tensors of one layer alone have about 3.5 bits.",
 }
@@ -75,6 +76,7 @@ def shown(about: About, result: Result, answers: Sequence[Answered], language: s
         "more": [both(sentence) for sentence in sentences(result)],
         "cards": [(both(name), value, both(more)) for name, value, more in cards(result)],
         "map": Markup(landscape.draw(points)) if points else None,
+        "published": any(point.origin == "published" for point in points),
         "bits": Markup(bitmap.draw(tensors)) if result.model.suffix == ".gguf" else None,
         "sensitivity": Markup(sensitivity.draw(losses)) or None,
         "heads": [both(said(head)) for head in HEADS],

@@ -13,6 +13,12 @@ class NotAText(InputError):
     code = "invalid_text"
 
 
+class NotUnicode(NotAText):
+    """Facts besides: `encoding`, which the file may have."""
+
+    hint = "Save it as UTF-8: iconv -f {encoding} -t UTF-8 '{path}' > NEW"
+
+
 class NoSuchText(InputError):
     """Facts: `name`, `known` (the built-in ones)."""
 

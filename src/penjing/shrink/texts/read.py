@@ -14,6 +14,7 @@ Does not know: models, tokens.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from penjing.files import human
-from penjing.shrink.texts.faults import NotAText
+from penjing.shrink.texts.faults import NotAText, NotUnicode
 from penjing.shrink.texts.text import Document, Text, Turn
 
 LARGEST = 1 << 28
@@ -119,11 +120,23 @@ def _decoded(path: Path, content: bytes) -> str:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise NotAText(path=path, line=line, detail=f"byte {error.start} is not UTF-8") from error
+        line, detail = content.count(b"\n", 0, error.start) + 1, f"byte {error.start} is not UTF-8"
+        raise NotUnicode(path=path, line=line, detail=detail, encoding=_encoding(content)) from error
     if "\0" in text:
         raise NotAText(path=path, line=text.count("\n", 0, text.index("\0")) + 1, detail="it holds binary data")
     return text
+
+
+def _encoding(content: bytes) -> str:
+    """What text that is no UTF-8 may be written in: 16 bits with a mark, else Chinese Windows' where it can be, else
+    that of Western Windows."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    try:
+        content.decode("gb18030")
+    except UnicodeDecodeError:
+        return "WINDOWS-1252"
+    return "GB18030"
 
 
 def _lines(path: Path, content: bytes) -> Iterator[Document]:
