@@ -12,7 +12,9 @@ from penjing.engines.llamacpp.scheduler.pace import (
     LONGEST,
     PATIENCE,
     RARE,
+    RECENT,
     TILE,
+    TRIES,
     Chunk,
     Pace,
     Threads,
@@ -52,6 +54,28 @@ def test_contention_is_felt_within_a_few_steps_and_left_again() -> None:
     assert found.count(2) <= 6
     found = steps(threads, quiet, 3 * CALM)
     assert threads.count == 2
+
+
+def test_long_steps_are_not_tried_in_vain() -> None:
+    threads = Threads(2, long=True)
+    threads.leave(2)
+    assert steps(threads, quiet, 3 * RARE) == [2] * (3 * RARE)
+    threads.leave(1.1)
+    assert threads.next() == 2  # not believed
+    found = steps(threads, busy, 2 * RECENT)
+    assert threads.count == 1  # but looked into
+    assert found.count(2) <= RECENT + TRIES
+    threads.leave(2)
+    assert threads.next() == 2
+
+
+def test_a_trial_of_long_steps_ends_where_cores_are_free_again() -> None:
+    threads = Threads(2, long=True)
+    threads.leave(1)
+    steps(threads, lambda count: 1.0, RECENT + 1)
+    assert 1 in steps(threads, lambda count: 1.0, 2)
+    threads.leave(2)
+    assert steps(threads, quiet, 2 * CALM) == [2] * (2 * CALM)
 
 
 def test_a_machine_that_was_busy_before_is_felt_as_soon() -> None:

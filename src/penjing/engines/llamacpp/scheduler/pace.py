@@ -40,10 +40,11 @@ SHARE = 0.3
 
 
 class Threads:
-    """How many threads, `most` at most; begins with `start`."""
+    """How many threads, `most` at most; begins with `start`. Where steps are `long`, fewer threads are tried only where
+    others take cores: a step that is tried in vain is somebody's wait."""
 
-    def __init__(self, most: int, start: int | None = None) -> None:
-        self.most = max(1, most)
+    def __init__(self, most: int, start: int | None = None, *, long: bool = False) -> None:
+        self.most, self._long = max(1, most), long
         self.count = min(start or self.most, self.most)
         self._recent: list[float] = []
         self._steps = CALM - RECENT  # the machine may be busy already: the first trial comes early
@@ -72,16 +73,22 @@ class Threads:
         usual = median(self._recent) if self._recent else seconds
         self._recent = [*self._recent[1 - RECENT :], seconds]
         self._steps += 1
+        fits = self.count == self._fitting
+        if self.most == 1 or (fits and self._long):
+            return
         odd = self.count > 1 and len(self._recent) == RECENT and seconds > ODD * usual
-        if self.most > 1 and (odd or self._steps >= (RARE if self.count == self._fitting else CALM)):
+        if odd or self._steps >= (RARE if fits else CALM):
             self._try(sudden=odd)
 
     def leave(self, cores: float) -> None:
-        """Others leave so many: where that is news, it is believed at once, and soon looked into."""
+        """Others leave so many: where that is news, it is believed at once and soon looked into; fewer for long steps,
+        which a thread too many hardly delays, are only looked into."""
         if self._free and abs(cores - self._free) <= SURE:
             return
         self._free = max(1, round(cores))
-        if self._fitting != self.count:
+        if self._fitting < self.count and self._long:
+            self._steps = max(self._steps, CALM - RECENT)
+        elif self._other or self._fitting != self.count:
             self.count, self._other, self._steps = self._fitting, 0, RARE - RECENT
             self.forget()
 
@@ -168,7 +175,7 @@ class Pace:
         self.chunk = Chunk(chunk)
         self._free = free or (lambda last: None)
         self._last = 0.0
-        self._answering, self._reading = Threads(threads), Threads(threads)
+        self._answering, self._reading = Threads(threads), Threads(threads, long=True)
         self._kind = 0
         self._most, self.used = threads, 1
 
@@ -180,8 +187,9 @@ class Pace:
     def threads(self, prompt: int) -> int:
         """For a step with so many tokens of prompts."""
         free, self._last = self._free(self._last), 0.0
-        if free is not None:  # steps that read are long enough for a thread too many (bench/engine.py, `busy`)
+        if free is not None:
             self._answering.leave(free)
+            self._reading.leave(free)
         self.used = (self._reading if prompt else self._answering).next()
         return self.used
 
