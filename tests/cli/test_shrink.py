@@ -98,3 +98,18 @@ def test_a_recipe_becomes_a_version(shell: Shell, recipe: Path) -> None:
     assert "<title>model-small · penjing shrink</title>" in page
     answer = shell("chat", "model-small", "-p", "a", "--max-tokens", "4", "--json")
     assert answer.status == 0, answer.err
+
+
+def test_a_plan_says_what_an_earlier_run_has_done(
+    clean: Path, recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recipe.parent)
+    asked = ["shrink", "--recipe", str(recipe), "--output", "out"]
+    assert run([*asked, "--dry-run"]) == 0
+    assert "done before" not in capsys.readouterr().out
+    assert run([*asked, "--keep"]) == 0
+    capsys.readouterr()
+    assert run([*asked, "--dry-run"]) == 0
+    assert "done before" in capsys.readouterr().out
+    assert run([*asked, "--dry-run", "--json"]) == 0
+    assert all(step["done"] for step in json.loads(capsys.readouterr().out)["plan"]["steps"])

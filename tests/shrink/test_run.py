@@ -26,7 +26,7 @@ from penjing.progress import Journey, Progress, Report
 from penjing.shrink.output import OutputTaken
 from penjing.shrink.planning import Plan, foresee, standing
 from penjing.shrink.recipe import parse
-from penjing.shrink.run import Order, Result, run
+from penjing.shrink.run import Order, Result, done_before, run
 from penjing.shrink.steps.kind import Made, Pace, Work
 from penjing.shrink.work import AlreadyRunning, NoSuchFile
 from shrink import small_steps
@@ -125,6 +125,7 @@ def test_a_stopped_run_goes_on(folder: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(order(folder), KINDS, same, stop)
     assert not (folder / "output").exists()
+    assert done_before(order(folder)) == {0}
     again = done(folder)
     assert [each.kept for each in again.taken] == [True, False, False]
 

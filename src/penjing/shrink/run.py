@@ -29,7 +29,7 @@ from penjing.shrink.planning import Plan
 from penjing.shrink.qat.layout import Layout
 from penjing.shrink.recipe import Recipe, Step, text, values
 from penjing.shrink.steps.kind import Convert, Kind, Made, Work
-from penjing.shrink.work import KEY_LENGTH, Done, Place, Workshop, opened, remove
+from penjing.shrink.work import DIGESTS, KEY_LENGTH, Done, Place, Workshop, opened, remove
 
 CONVERTED = "converted"
 Finish = Callable[["Result", Path, Callable[[Path, Report], Path]], None]
@@ -112,6 +112,14 @@ def run(
         if not order.keep:
             remove(order.work)
     return result
+
+
+def done_before(order: Order) -> frozenset[int]:
+    """Which steps an earlier run of the same order has done. Raises NoSuchFile, ModelNotFound, ModelCorrupt."""
+    if not (order.work / DIGESTS).is_file():
+        return frozenset()
+    places = _places(order, Workshop(order.work))
+    return frozenset(at for at, (place, _) in enumerate(places) if place.done() is not None)
 
 
 def _steps(

@@ -26,7 +26,7 @@ from penjing.probe.tensor import Tensor
 from penjing.progress import Report
 from penjing.shrink import lineage, pace, recipe
 from penjing.shrink.planning import Wish, filled, foresee, plan, remark_on_licence, standing
-from penjing.shrink.run import Order, Result, run
+from penjing.shrink.run import Order, Result, done_before, run
 from penjing.shrink.steps.compare import COMPARE
 from penjing.shrink.steps.kind import Kind, Outlook
 from penjing.shrink.steps.table import kinds
@@ -50,7 +50,7 @@ class NoModel(InputError):
 @dataclass(frozen=True)
 class Ordered:
     """`order` as the run takes it; `model` as the person named it, `kept` whether the result becomes a version of the
-    store; `remarks` are to be told before it begins."""
+    store; `remarks` are to be told before it begins; `done` are the steps that an earlier run has done."""
 
     order: Order
     model: str
@@ -58,6 +58,7 @@ class Ordered:
     kinds: Mapping[str, Kind]
     calibration: Calibration
     remarks: tuple[Said, ...]
+    done: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,15 @@ def order(
     work = _work(output, origin, called)
     licence = licence_of(model, origin)
     forbidden = lineage.forbids_derivatives(licence)
+    wanted = Order(origin, steps, foreseen, called, output or work / "result", work, licence)
     return Ordered(
-        Order(origin, steps, foreseen, called, output or work / "result", work, licence),
+        wanted,
         model,
         output is None,
         known,
         calibration,
         ((remark_on_licence(licence),) if forbidden else ()) + foreseen.remarks,
+        done_before(wanted),
     )
 
 

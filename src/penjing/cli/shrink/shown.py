@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -28,7 +29,7 @@ def plan(ordered: Ordered, *, quiet: bool = False) -> None:
     foreseen = ordered.order.plan
     if not quiet:
         talk.data(f"{ordered.model} · {human(foreseen.before.bytes)}")
-        print_rows([_head(), *(_row(at, each) for at, each in enumerate(foreseen.steps, 1))])
+        print_rows([_head(), *(_row(at, each, at in ordered.done) for at, each in enumerate(foreseen.steps))])
         talk.data("")
         print_rows(list(_sums(ordered)))
     for remark in ordered.remarks:
@@ -39,20 +40,22 @@ def _head() -> tuple[str, ...]:
     return "", say("step"), say("size after"), say("expected loss"), say("time"), say("options")
 
 
-def _row(number: int, planned: Planned) -> tuple[str, ...]:
+def _row(at: int, planned: Planned, done: bool) -> tuple[str, ...]:
     after = planned.after
+    seconds = say("done before") if done else time(after.seconds)
     options = ", ".join(f"{name} {listed(value)}" for name, value in chosen(planned.step).items())
     about = say(planned.kind.about)
-    return str(number), about, size(after), loss(after.loss), time(after.seconds), options
+    return str(at + 1), about, size(after), loss(after.loss), seconds, options
 
 
 def _sums(ordered: Ordered) -> Iterator[tuple[str, str]]:
     foreseen = ordered.order.plan
     before, after = foreseen.before.bytes, foreseen.after.bytes
+    left = replace(foreseen, steps=tuple(each for at, each in enumerate(foreseen.steps) if at not in ordered.done))
     share = say("{share:.0f} % of {before}", share=100 * after / max(before, 1), before=human(before))
     yield say("size"), f"{size(foreseen.after)} ({share})"
     yield say("expected loss"), loss(foreseen.after.loss)
-    yield say("time"), time(foreseen.seconds)
+    yield say("time"), time(left.seconds)
     yield say("room on the disk"), human(foreseen.room)
     yield say("result"), _where(ordered)
 
@@ -133,8 +136,9 @@ def document(ordered: Ordered, carried: Carried | None = None) -> dict[str, Any]
             "bytes": each.after.bytes,
             "bytes_exact": each.after.exact,
             "seconds": each.after.seconds.likely,
+            "done": at in ordered.done,
         }
-        for each in order.plan.steps
+        for at, each in enumerate(order.plan.steps)
     ]
     found: dict[str, Any] = {
         "model": ordered.model,
