@@ -5,6 +5,7 @@ Does not know: what is measured.
 
 from __future__ import annotations
 
+import os
 import time
 
 import psutil
@@ -14,10 +15,13 @@ COUNTED_TWICE = ("idle", "iowait", "guest", "guest_nice")
 
 
 class Others:
-    """Counts from when it is made; `pids` and this process are not others."""
+    """Counts from when it is made; `pids` and this process are not others. Without `polite` those that give way (their
+    `nice` is above 0) do not count, unless this process is one of them."""
 
-    def __init__(self, *pids: int) -> None:
+    def __init__(self, *pids: int, polite: bool = True) -> None:
         self._ours = (psutil.Process(), *(psutil.Process(pid) for pid in pids))
+        everybody = polite or os.name != "posix" or self._ours[0].nice() > 0
+        self._passed = COUNTED_TWICE if everybody else (*COUNTED_TWICE, "nice")
         self._began, self._taken = time.perf_counter(), self._seconds()
 
     def cores(self) -> float:
@@ -33,6 +37,6 @@ class Others:
 
     def _seconds(self) -> float:
         times = psutil.cpu_times()._asdict()
-        idle = sum(times.get(name, 0.0) for name in COUNTED_TWICE)
+        idle = sum(times.get(name, 0.0) for name in self._passed)
         mine = sum(process.cpu_times().user + process.cpu_times().system for process in self._ours)
         return float(sum(times.values()) - idle - mine)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from penjing.engines.llamacpp.scheduler.room import LOOK, Room
+from penjing.engines.llamacpp.scheduler.room import LOOK, RESTED, Room
 
 
 class Time:
@@ -32,10 +32,21 @@ def test_it_looks_now_and_then() -> None:
 def test_what_others_did_while_nothing_was_computed_is_no_news() -> None:
     clock, asked = Time(), iter([2.0, 0.0])
     room = Room(2, lap=lambda: next(asked), clock=clock)
-    clock.now += 10 * LOOK
+    clock.now += 3 * LOOK
     assert room.free(LOOK) is None
-    clock.now += LOOK
+    clock.now += 1.1 * LOOK
     assert room.free(LOOK) == 2
+
+
+def test_after_a_rest_all_cores_are_taken_for_free() -> None:
+    clock, asked = Time(), iter([1.0, 2.0, 1.0])
+    room = Room(2, lap=lambda: next(asked), clock=clock)
+    clock.now += LOOK
+    assert room.free(LOOK) == 1
+    clock.now += RESTED + 1.1 * LOOK
+    assert room.free(LOOK) == 2
+    clock.now += 1.1 * LOOK
+    assert room.free(LOOK) == 1
 
 
 def test_a_busy_program_is_seen() -> None:
