@@ -227,6 +227,10 @@ SIDES = {
         "zh": "使用 `penjing engine build` 编译结果的 `--scheduler penjing`，对比在本机用同一份源码编译的 llama-server",
     },
 }
+PYTHON = {
+    "en": ", and llama-cpp-python's server (examples/server) on the same library",
+    "zh": "，以及使用同一个库的 llama-cpp-python 服务器（examples/server）",
+}
 HEADINGS = {
     "en": "## {title}, {shape} {kind}\n\n`python bench/engine.py`: {sides}, with {cores} threads, asked over the "
     "worker's own address; shape of Qwen2.5 {shape}, {kind}, random weights, {words} words; {rounds} rounds in turns, "
@@ -249,7 +253,7 @@ def written(found: Found, text: str, given: argparse.Namespace, library: str) ->
     told = {**page.machine(), "rounds": given.rounds, "words": WORDS, "shape": shape, "kind": given.kind}
     texts = {}
     for each, head in HEADINGS.items():
-        who = SIDES[way][each].format(library=library)
+        who = SIDES[way][each].format(library=library) + (PYTHON[each] if given.python else "")
         texts[each] = (
             f"{head.format(title=TITLES[way][each], sides=who, **told)}\n\n{text}\n\n![{mark}](../pictures/{shown})"
         )

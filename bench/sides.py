@@ -17,7 +17,7 @@ from typing import Any
 from penjing.engines.llamacpp import EngineOptions, LlamaCpp
 from penjing.engines.openvino.engine import OpenVino
 from penjing.native.model import Model
-from penjing.operate.measure.sample import Sample, sample
+from penjing.operate.measure.sample import Sample, every_token
 from penjing.operate.measure.wire import Connection, events, request
 from servers import LlamaServer, PythonServer
 
@@ -63,21 +63,15 @@ class Side:
             request(self.engine.address, "/v1/completions", self._body(prompt, said, more)), PATIENCE
         )
         line.close()
-        found = sample(heard)
-        if not found.ended or heard.status != 200 or heard.error:
-            raise SystemExit(f"{self.name}: {found.error}")
-        # Random weights say tokens without a letter, which count as well.
-        told = [(moment, event) for moment, event in events(heard) if event.get("choices")]
-        self.text = "".join(event["choices"][0].get("text") or "" for _, event in told)
-        counts: dict[str, Any] = next((event["usage"] for _, event in events(heard) if event.get("usage")), {})
-        completion = counts.get("completion_tokens", said)
-        return dataclasses.replace(
-            found,
-            moments=tuple(moment for moment, _ in told[:completion]),
-            prompt_tokens=counts.get("prompt_tokens", len(prompt)),
-            completion_tokens=completion,
-            cached_tokens=counts.get("prompt_tokens_details", {}).get("cached_tokens", 0),
-        )
+        found = every_token(heard)
+        if found.error or not found.moments:
+            raise SystemExit(f"{self.name}: {found.error or 'an answer without a token'}")
+        choices = (choice for _, event in events(heard) for choice in event.get("choices") or ())
+        self.text = "".join(choice.get("text") or "" for choice in choices)
+        if self.ends is None:
+            return found
+        moments = found.moments[:said]  # without the event of the end
+        return dataclasses.replace(found, moments=moments, prompt_tokens=len(prompt), completion_tokens=said)
 
     def _body(self, prompt: list[int], said: int, more: Mapping[str, object]) -> dict[str, object]:
         told = {"prompt": prompt, "max_tokens": said, "temperature": 1, "seed": self.dice.randrange(1 << 30)}
