@@ -1,15 +1,18 @@
 """What removing 30 % of a model's parameters costs, and how much of that distillation brings back: penjing's criterion
-against first-order Taylor (Torch-Pruning's GroupTaylorImportance, the criterion of LLM-Pruner), on the built-in guide.
+against first-order Taylor (Torch-Pruning's GroupTaylorImportance, the criterion of LLM-Pruner), on the built-in guide
+and on a second model (`second_model.py`).
 
     python -m recipes.guide.corpus --output CORPUS
-    .venv-all/bin/python bench/prune.py --corpus CORPUS --folder WORK [--steps 300] [--limit 600] [--write]
+    .venv-all/bin/python bench/prune.py --corpus CORPUS --folder WORK [--second FOLDER] [--only second] [--write]
 
-Both sides cut the feed-forward channels of every layer to the same width, see the same calibration examples, and learn
-from the same examples for the same number of steps. torch-pruning's dependency graph finds the groups and its
-importance ranks them; cutting a whole model with grouped queries by it never ends (seen with 1.6), so that the channels
-that it ranks lowest are cut by penjing's own slicer, without repair. Models that are in WORK are not made again.
+Both sides lose as many parameters, see the same calibration examples, and learn from the same examples for the same
+number of steps: conversations of the guide's recipe, the learned part of `second_text`. torch-pruning's dependency
+graph finds the groups and its importance ranks them; cutting a whole model with grouped queries by it never ends (seen
+with 1.6), so that the feed-forward channels that it ranks lowest are cut by penjing's own slicer, without repair.
+Models and answers that are in WORK are not made again.
 
-Questions: the guide's yardstick, answered greedily by llama.cpp. Differences are paired, with 95 % bootstrap intervals.
+Questions: the guide's yardstick, answered greedily by llama.cpp; the second model's choices of the next word. What is
+compared in nats is text that nothing was learned from. Differences are paired, with 95 % bootstrap intervals.
 """
 
 from __future__ import annotations
@@ -18,14 +21,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import page
-from penjing.probe.checkpoint import load_json
+import second_text
 from penjing.shrink import torch_model
 from penjing.shrink.divergence import divergence
 from penjing.shrink.examples import examples
@@ -37,13 +41,18 @@ from penjing.shrink.prune.anatomy import Anatomy
 from penjing.shrink.prune.cut import Kept, cut
 from penjing.shrink.prune.prune import PruneOptions, prune
 from penjing.shrink.texts.read import read
-from penjing.shrink.texts.text import Text
+from penjing.shrink.texts.text import Document, Text
+from second_model import Second
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = ROOT / "src" / "penjing" / "data" / "guide"
 YARDSTICK = "yardstick.jsonl"
 RATIO = 0.3
 CALIBRATION, CONTEXT, COMPARED = 160, 256, 400
+PIECE = 600
+"""Characters of the second model's text that make an example: about as many tokens as it was trained on."""
+MATRICES = 3
+"""Of a gated feed-forward part."""
 SLOTS = 4
 """Questions at once: few, so that none times out on a busy machine."""
 OURS, PEER = "penjing", "Taylor (torch-pruning)"
@@ -52,58 +61,112 @@ STAGES = ("pruned", "distilled")
 WORDS = {
     "en": {
         "title": "## Figures",
-        "head": "| model | parameters | right | points lost (95 %) | KL from the guide, nats a token |",
-        "parent": "guide",
-        "pruned": "{name}, pruned",
-        "distilled": "{name}, distilled",
-        "back": "{name}: {back:.0%} of the divergence that pruning cost came back.",
-        "how": "{questions} questions of the guide's yardstick; distilled for {steps} steps of {batch} conversations.",
+        "head": "| model | parameters | right | points lost (95 %) | KL from the original, nats a token |",
+        "pruned": "{model}: {name}, pruned",
+        "distilled": "{model}: {name}, distilled",
+        "back": "{model}, {name}: {back:.0%} of the divergence that pruning cost came back.",
+        "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled for {steps} steps of {batch} "
+        "examples ({minutes}).",
+        "comma": ", ",
+        "asked": "{model} answered {questions} questions",
+        "took": "{model} {least:.0f} to {most:.0f} minutes",
     },
     "zh": {
         "title": "## 数据",
-        "head": "| 模型 | 参数 | 答对 | 损失的百分点（95 %） | 与 guide 的 KL，nat/token |",
-        "parent": "guide",
-        "pruned": "{name}，剪枝后",
-        "distilled": "{name}，蒸馏后",
-        "back": "{name}：剪枝造成的散度恢复了 {back:.0%}。",
-        "how": "guide 尺规中的 {questions} 个问题；蒸馏 {steps} 步，每步 {batch} 段对话。",
+        "head": "| 模型 | 参数 | 答对 | 损失的百分点（95 %） | 与原模型的 KL，nat/token |",
+        "pruned": "{model}：{name}，剪枝后",
+        "distilled": "{model}：{name}，蒸馏后",
+        "back": "{model}，{name}：剪枝造成的散度恢复了 {back:.0%}。",
+        "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏 {steps} 步，每步 {batch} 个样本（{minutes}）。",
+        "comma": "，",
+        "asked": "{model} 回答 {questions} 个问题",
+        "took": "{model} 用时 {least:.0f} 至 {most:.0f} 分钟",
     },
 }
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One model on the yardstick: which questions it got right, and its divergence from the parent in nats."""
+    """One model on its yardstick: which questions it got right, and its divergence from the parent in nats; `minutes`
+    that distilling it took."""
 
     right: list[bool]
     parameters: int
     divergence: float
+    minutes: float = 0.0
 
 
-def corpus(model: Path, path: Path, folder: Path, count: int) -> tuple[Path, list[Example], list[Example]]:
-    """A file of `count` conversations to learn from; of others, calibration windows and conversations to compare on."""
-    with (path / "train.jsonl").open(encoding="utf-8") as lines:
+@dataclass(frozen=True)
+class Subject:
+    """A model, what it is calibrated on, learns from and is compared on, and its yardstick: which questions the GGUF
+    file of one of its sizes gets right."""
+
+    name: str
+    checkpoint: Path
+    calibration: list[Example]
+    learned: Path
+    compared: list[Example]
+    asked: Callable[[Path], list[bool]]
+
+
+def of_guide(given: argparse.Namespace) -> Subject:
+    """Conversations of the recipe's corpus; the first 4000 are not learned from."""
+    folder, count = given.folder, given.steps * given.batch
+    with (given.corpus / "train.jsonl").open(encoding="utf-8") as lines:
         first = list(islice(lines, count + 4000))
-    learned = folder / f"learn-{count}.jsonl"
-    learned.write_text("".join(first[4000:]), encoding="utf-8")
-    apart = folder / "calibration.jsonl"
-    apart.write_text("".join(first[:4000]), encoding="utf-8")
-    text = Text("calibration", read(apart).documents)
-    tokenizer = torch_model.tokenizer(model)
-    last = folder / "compared.jsonl"
-    last.write_text("".join(first[4000 - COMPARED : 4000]), encoding="utf-8")
-    compared = Turns(tokenizer, 1024).examples(rows.read([last]))
-    return learned, examples([text], tokenizer, context=CONTEXT, most=CALIBRATION), compared
+    files = {f"learn-{count}": first[4000:], "calibration": first[:4000], "compared": first[4000 - COMPARED : 4000]}
+    for name, rows_of in files.items():
+        (folder / f"{name}.jsonl").write_text("".join(rows_of), encoding="utf-8")
+    tokenizer = torch_model.tokenizer(GUIDE)
+    text = Text("calibration", read(folder / "calibration.jsonl").documents)
+    compared = Turns(tokenizer, 1024).examples(rows.read([folder / "compared.jsonl"]))
+    calibration = examples([text], tokenizer, context=CONTEXT, most=CALIBRATION)
+
+    def asked(gguf: Path) -> list[bool]:
+        from recipes.guide.evaluate import ask, running
+        from recipes.guide.evaluate import read as questions
+
+        records = questions(GUIDE / YARDSTICK)
+        chosen = records[:: max(1, len(records) // given.limit)] if given.limit else records
+        with running(gguf, SLOTS, given.threads) as engine:
+            return [each.right for each in ask(engine, chosen, SLOTS)]
+
+    return Subject("guide", GUIDE, calibration, folder / f"learn-{count}.jsonl", compared, asked)
 
 
-def ours(model: Path, target: Path, calibration: Sequence[Example]) -> None:
-    done = prune(model, target, PruneOptions(ratio=RATIO), calibration)
+def of_second(given: argparse.Namespace) -> Subject:
+    """Pieces of what it was trained on; it is compared on what was held out of that."""
+    second = Second(given.second)
+    documents, apart = second_text.split(second_text.documents())
+    pieces = [each[at : at + PIECE] for each in documents for at in range(0, len(each), PIECE)]
+    learned = given.folder / "second.jsonl"
+    lines = [json.dumps({"text": each}, ensure_ascii=False) for each in pieces if each.strip()]
+    learned.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tokenizer = torch_model.tokenizer(second.folder)
+    seen = Text("calibration", tuple(map(Document, documents)))
+    held = Text("held out", tuple(map(Document, apart)))
+    calibration, compared = (
+        examples([text], tokenizer, context=CONTEXT, most=most)
+        for text, most in ((seen, CALIBRATION), (held, COMPARED))
+    )
+
+    def asked(gguf: Path) -> list[bool]:
+        from penjing.shrink.evaluate.engine import Engine
+
+        with Engine(gguf) as engine:
+            return [bool(each) for each in second.task.points(engine, lambda share: None)]
+
+    return Subject("second", second.folder, calibration, learned, compared, asked)
+
+
+def ours(one: Subject, target: Path) -> None:
+    done = prune(one.checkpoint, target, PruneOptions(ratio=RATIO), one.calibration)
     for each in done.tried:
         print("tried", each, file=sys.stderr)
 
 
-def peer(source: Path, target: Path, calibration: Sequence[Example], inner: int) -> None:
-    """The `inner` channels of each layer that torch-pruning ranks highest."""
+def peer(one: Subject, parameters: int, target: Path) -> None:
+    """Of each layer the channels that torch-pruning ranks highest, so many that `parameters` are left or a few more."""
     import torch
     import torch_pruning as tp
 
@@ -122,7 +185,7 @@ def peer(source: Path, target: Path, calibration: Sequence[Example], inner: int)
 
         get_in_channels = get_out_channels
 
-    loaded = torch_model.load(source)
+    loaded = torch_model.load(one.checkpoint)
     model, anatomy = loaded.model, Anatomy(loaded.model)
     graph = tp.DependencyGraph().build_dependency(
         model,
@@ -130,23 +193,25 @@ def peer(source: Path, target: Path, calibration: Sequence[Example], inner: int)
         customized_pruners={type(model.model.norm): Norm()},
         forward_fn=lambda whole, given: whole(**given).logits,
     )
-    for batch in looked(calibration, 8):
+    for batch in looked(one.calibration, 8):
         logits = model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False).logits
         chosen = batch.labels != IGNORED
         torch.nn.functional.cross_entropy(logits[chosen].float(), batch.labels[chosen], reduction="sum").backward()
     ranking = tp.importance.GroupTaylorImportance()
+    inner = anatomy.inner - (loaded.parameters - parameters) // (MATRICES * anatomy.hidden * anatomy.layers)
     inner_kept = []
     for layer in range(anatomy.layers):
         gate = model.model.layers[layer].mlp.gate_proj
         group = graph.get_pruning_group(gate, tp.prune_linear_out_channels, idxs=list(range(anatomy.inner)))
         inner_kept.append(ranking(group).argsort()[anatomy.inner - inner :].sort().values)
     layers = range(anatomy.layers)
-    kept = Kept(tuple(layers), torch.arange(anatomy.hidden), tuple(inner_kept), (torch.arange(anatomy.groups),) * 6)
-    made = torch_model.TorchModel(source, cut(anatomy, kept), loaded.tokenizer, loaded.dtype)
+    heads = (torch.arange(anatomy.groups),) * anatomy.layers
+    kept = Kept(tuple(layers), torch.arange(anatomy.hidden), tuple(inner_kept), heads)
+    made = torch_model.TorchModel(one.checkpoint, cut(anatomy, kept), loaded.tokenizer, loaded.dtype)
     torch_model.save(made, target, Step("prune", {"criterion": "torch-pruning GroupTaylorImportance", "inner": inner}))
 
 
-def recovered(source: Path, target: Path, data: Path, given: argparse.Namespace) -> None:
+def recovered(one: Subject, source: Path, given: argparse.Namespace, target: Path) -> None:
     from penjing.shrink.distill.options import Distilling
     from penjing.shrink.distill.run import distill
     from penjing.shrink.finetune.attempt import states
@@ -156,40 +221,41 @@ def recovered(source: Path, target: Path, data: Path, given: argparse.Namespace)
         save_every=25, held_out=0.02, patience=0, precision="bf16",
     )  # fmt: skip
     begun = states(target).is_dir()
-    done = distill(source, [data], target, options, teacher=given.model, resume=begun)
+    done = distill(source, [one.learned], target, options, teacher=one.checkpoint, resume=begun)
     print(f"{target.name}: {done.before} -> {done.after}, {done.outcome.state.tokens} learned tokens", file=sys.stderr)
 
 
-def answered(model: Path, given: argparse.Namespace, compared: Sequence[Example]) -> Answered:
+def answered(one: Subject, model: Path, given: argparse.Namespace) -> Answered:
     """The model in `model` on the yardstick; kept in the work folder, so that it is asked only once."""
-    folder, limit = given.folder, given.limit
-    from recipes.guide.evaluate import ask, running
-    from recipes.guide.evaluate import read as questions
-
     from penjing.export.gguf.convert import convert
 
-    loaded, parent = torch_model.load(model), torch_model.load(given.model)
-    apart = divergence(parent.model, loaded.model, looked(compared, 16))
-    kept = folder / f"{model.name}.{limit}.json"
-    if kept.is_file():
-        return Answered(json.loads(kept.read_text())["right"], loaded.parameters, apart)
-    gguf = folder / f"{model.name}.gguf"
-    convert(model, gguf, 16)
-    records = questions(given.model / YARDSTICK)
-    with running(gguf, SLOTS, given.threads) as engine:
-        outcomes = ask(engine, records[:: max(1, len(records) // limit)] if limit else records, SLOTS)
-    found = Answered([each.right for each in outcomes], loaded.parameters, apart)
-    kept.write_text(json.dumps(vars(found)))
-    return found
+    kept = given.folder / f"{one.name}-{model.name}.{given.limit}.json"
+    if not kept.is_file():
+        gguf = given.folder / f"{one.name}-{model.name}.gguf"
+        gguf.unlink(missing_ok=True)
+        convert(model, gguf, 16)
+        loaded, parent = torch_model.load(model), torch_model.load(one.checkpoint)
+        apart = divergence(parent.model, loaded.model, looked(one.compared, 16))
+        found = Answered(one.asked(gguf), loaded.parameters, apart, minutes(model))
+        kept.write_text(json.dumps(vars(found)))
+    return Answered(**json.loads(kept.read_text()))
 
 
-def once(target: Path, make: Callable[[], None]) -> Path:
+def once(target: Path, make: Callable[[Path], None]) -> Path:
+    """`target`, and beside it how many minutes it took."""
     if not target.exists():
         began = time.monotonic(), time.process_time()
-        make()
+        make(target)
         took = time.monotonic() - began[0], time.process_time() - began[1]
+        target.with_suffix(".minutes").write_text(str(took[0] / 60))
         print(f"{target.name}: {took[0]:.0f} s, {took[1]:.0f} s of processor time", file=sys.stderr)
     return target
+
+
+def minutes(target: Path) -> float:
+    """That making it took; 0 for what was there."""
+    kept = target.with_suffix(".minutes")
+    return float(kept.read_text()) if kept.is_file() else 0.0
 
 
 def points(parent: Answered, child: Answered) -> tuple[float, float, float]:
@@ -202,42 +268,66 @@ def points(parent: Answered, child: Answered) -> tuple[float, float, float]:
     return found.value * 100, found.low * 100, found.high * 100
 
 
-def table(found: dict[str, Answered], given: argparse.Namespace, language: str) -> str:
-    """As it stands in the docs."""
-    words, parent = WORDS[language], found["parent"]
-    told = {"questions": len(parent.right), "steps": given.steps, "batch": given.batch}
+def measured(one: Subject, given: argparse.Namespace) -> dict[str, Answered]:
+    """The parent, and of each side what is pruned and what is distilled of that."""
+    folder = given.folder / one.name
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"parent": answered(one, one.checkpoint, given)}
+    for side, short in SHORT.items():
+        pruned, distilled = (folder / f"{short}-{stage}" for stage in STAGES)
+        if side == OURS:
+            once(pruned, partial(ours, one))
+        else:
+            once(pruned, partial(peer, one, found[f"{SHORT[OURS]}-{STAGES[0]}"].parameters))
+        found[pruned.name] = answered(one, pruned, given)
+        once(distilled, partial(recovered, one, pruned, given))
+        found[distilled.name] = answered(one, distilled, given)
+    return found
+
+
+def lines_of(name: str, found: dict[str, Answered], words: dict[str, str]) -> list[str]:
+    """Rows of the table."""
+    parent = found["parent"]
     right = sum(parent.right) / len(parent.right)
-    lines = [words["title"], "", words["how"].format(**told), "", words["head"], "|---|---|---|---|---|"]
-    lines.append(f"| {words['parent']} | {parent.parameters / 1e6:.2f} M | {right:.1%} | | 0 |")
-    for name, short in SHORT.items():
+    lines = [f"| {name} | {parent.parameters / 1e6:.2f} M | {right:.1%} | | 0 |"]
+    for side, short in SHORT.items():
         for stage in STAGES:
             child = found[f"{short}-{stage}"]
             lost, low, high = points(parent, child)
             right = sum(child.right) / len(child.right)
             gone = 1 - child.parameters / parent.parameters
-            cells = (
-                words[stage].format(name=name),
-                f"-{gone:.1%}",
-                f"{right:.1%}",
-                f"{lost:.2f} ({low:.2f} … {high:.2f})",
-            )
-            lines.append(f"| {' | '.join(cells)} | {child.divergence:.4f} |")
-    for name, short in SHORT.items():
-        before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
-        lines += ["", words["back"].format(name=name, back=1 - after / before)]
-    return "\n".join(lines)
+            cells = (words[stage].format(model=name, name=side), f"-{gone:.1%}", f"{right:.1%}")
+            lines.append(f"| {' | '.join(cells)} | {lost:.2f} ({low:.2f} … {high:.2f}) | {child.divergence:.4f} |")
+    return lines
+
+
+def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace, language: str) -> str:
+    """As it stands in the docs."""
+    words, asked, took, lines, back = WORDS[language], [], [], [], []
+    for name, found in everything.items():
+        lines += lines_of(name, found, words)
+        spent = [found[f"{short}-{STAGES[1]}"].minutes for short in SHORT.values()]
+        took.append(words["took"].format(model=name, least=min(spent), most=max(spent)))
+        asked.append(words["asked"].format(model=name, questions=len(found["parent"].right)))
+        for side, short in SHORT.items():
+            before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
+            back += ["", words["back"].format(model=name, name=side, back=1 - after / before)]
+    facts = {**page.machine(), "steps": given.steps, "batch": given.batch, "minutes": words["comma"].join(took)}
+    how = words["how"].format(**facts, asked=words["comma"].join(asked))
+    return "\n".join([words["title"], "", how, "", words["head"], "|---|---|---|---|---|", *lines, *back])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--model", type=Path, default=GUIDE, help="a checkpoint with a yardstick.jsonl")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--second", type=Path, help="the folder of the second yardstick model itself")
+    parser.add_argument("--only", choices=("guide", "second"))
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--mix", type=float, default=0.0)
-    parser.add_argument("--limit", type=int, default=0, help="about so many questions, 0: all")
+    parser.add_argument("--limit", type=int, default=0, help="about so many of the guide's questions, 0: all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="put the table into docs/{en,zh}/prune.md and distill.md")
     given = parser.parse_args()
@@ -246,17 +336,8 @@ def main() -> None:
 
     torch.set_num_threads(given.threads)
     given.folder.mkdir(parents=True, exist_ok=True)
-    learned, calibration, compared = corpus(given.model, given.corpus, given.folder, given.steps * given.batch)
-    found: dict[str, Answered] = {}
-    pruned = once(given.folder / "ours-pruned", lambda: ours(given.model, given.folder / "ours-pruned", calibration))
-    inner = int(load_json(pruned / "config.json")["intermediate_size"])
-    once(given.folder / "peer-pruned", lambda: peer(given.model, given.folder / "peer-pruned", calibration, inner))
-    found["parent"] = answered(given.model, given, compared)
-    for short in SHORT.values():
-        source, target = given.folder / f"{short}-pruned", given.folder / f"{short}-distilled"
-        found[source.name] = answered(source, given, compared)
-        once(target, lambda source=source, target=target: recovered(source, target, learned, given))  # type: ignore[misc]
-        found[target.name] = answered(target, given, compared)
+    makers = {"guide": of_guide, **({"second": of_second} if given.second else {})}
+    found = {name: measured(make(given), given) for name, make in makers.items() if given.only in (None, name)}
     print(table(found, given, "en"))
     if given.write:
         for name in ("prune", "distill"):
