@@ -176,7 +176,10 @@ class DiskFull(MachineError):
     """Facts: `path`, `needed`, `free` (human sizes)."""
 
     template = "No room in {path}: {needed} needed, {free} free."
-    hint = "Free some space, or move it: what a command writes with --output, penjing's own with PENJING_HOME=DIR."
+    hint = (
+        "Free some space, or move it: what a command writes with --output, penjing's own with PENJING_HOME=DIR, "
+        "temporary files with TMPDIR=DIR."
+    )
     code = "disk_full"
     status = 507
 

@@ -95,6 +95,22 @@ def test_no_room_to_keep_a_parent_is_told_at_once(tiny: Path, tmp_path: Path, mo
     assert not list(tmp_path.iterdir())
 
 
+def test_a_disk_that_fills_while_a_parent_is_kept(tiny: Path, tmp_path: Path) -> None:
+    """The limit on a file's size (RLIMIT_FSIZE) stands for others who take the room after the first window."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Engine(tiny, threads=1) as engine:
+        text = windows(PROSE, engine, context=64)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+            with pytest.raises(DiskFull, match="needed") as found:
+                Kept(engine, text, folder=tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "TMPDIR" in found.value.hint
+    assert not list(tmp_path.iterdir())
+
+
 def test_other_tokens_cannot_be_compared(tiny: Path) -> None:
     with pytest.raises(OtherTokenizer, match="do not have the same tokens"):
         evaluate(tiny, guide(), texts=[PROSE], threads=1)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penjing.errors import ModelError
-from penjing.files import require_room
+from penjing.files import filling
 from penjing.progress import Progress, Report
 from penjing.shrink.evaluate.quality import Divergence, Estimate, TextQuality
 from penjing.shrink.evaluate.statistics import Floats, Logits, compare, estimate, surprise
@@ -124,14 +124,15 @@ class Kept:
     closed: whoever measures many models against one parent need not run that each time.
 
     Takes 4 bytes x vocabulary for each scored token, in `folder` (None: that of temporary files). Raises DiskFull, told
-    after the first window, and what `inner.logits` raises.
+    after the first window or as soon as others have taken the room, and what `inner.logits` raises.
     """
 
     def __init__(
         self, inner: Predicts, windows: Windows, report: Report | None = None, folder: Path | None = None
     ) -> None:
         self.name = inner.name
-        self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this object
+        place = folder or Path(gettempdir())
+        self._file = TemporaryFile(dir=place, buffering=0)  # noqa: SIM115 - open as long as this object
         self._places: dict[bytes, tuple[int, int]] = {}
         rows = 0
         try:
@@ -141,16 +142,19 @@ class Kept:
                     report(Progress(number / len(wanted), "evaluating"))
                 if asked.any():
                     logits = np.ascontiguousarray(inner.logits(window, asked), np.float32)
-                    if not rows:
-                        require_room(folder or Path(gettempdir()), int(wanted.sum()) * logits.shape[1] * BYTES)
-                    self._file.write(logits.data)
+                    with filling(place, (int(wanted.sum()) - rows) * logits.shape[1] * BYTES):
+                        self._append(logits)
                     self._places[window.tobytes()] = (rows, rows + len(logits))
                     rows += len(logits)
-            self._file.flush()
         except BaseException:
             self._file.close()
             raise
         self._logits = np.memmap(self._file, np.float32, "r", shape=(rows, logits.shape[1]))
+
+    def _append(self, logits: Logits) -> None:
+        left = logits.data.cast("B")
+        while left:  # without a buffer a write may be a part of it
+            left = left[self._file.write(left) or 0 :]
 
     def logits(self, tokens: NDArray[np.int32], wanted: NDArray[np.bool_]) -> Logits:
         """As `Predicts`. Raises KeyError for a window that was not kept."""
