@@ -13,7 +13,7 @@ from penjing.errors import DiskFull
 from penjing.probe import single
 from penjing.progress import Progress
 from penjing.shrink.quantize import notes, refine
-from penjing.shrink.quantize.budget import bytes_of, fit, least_bytes
+from penjing.shrink.quantize.budget import Way, bytes_of, fit, least_bytes
 from penjing.shrink.quantize.faults import BudgetTooSmall
 from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.judge import Judge
@@ -59,15 +59,28 @@ def test_within_the_size_and_better_where_there_is_room(source: Path, windows: W
     assert set(stages) == {"calibrating", "trying types", "measuring", "refining", "quantizing"}
 
 
+def test_how_far_it_is_goes_with_what_is_read(source: Path, windows: Windows) -> None:
+    """Fewer windows to measure columns on, or none, leave more of the way to the other stages."""
+    model = single.read(source)
+    most = dataclasses.replace(windows, tokens=np.zeros((400, 64), np.int32), written=np.ones((400, 64), np.bool_))
+    ways = [Way.through(model, most, False), Way.through(model, windows, False), Way.through(model, windows, True)]
+    for way in ways:
+        assert 0 <= way.trying < way.measuring < way.refining < way.writing < 1
+    assert ways[0].trying > ways[1].trying > ways[2].trying == 0
+
+
 def test_what_was_measured_is_not_measured_again(
     source: Path, windows: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = bytes_of(single.read(source), 4.0)
     stopped: list[float] = []
+    measured: list[float] = []
 
     def stop(progress: Progress) -> None:
         stopped.append(progress.fraction)
-        if progress.stage == "measuring" and progress.fraction > 0.3:
+        if progress.stage == "measuring":
+            measured.append(progress.fraction)
+        if len(measured) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
