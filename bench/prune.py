@@ -65,11 +65,10 @@ WORDS = {
         "pruned": "{model}: {name}, pruned",
         "distilled": "{model}: {name}, distilled",
         "back": "{model}, {name}: {back:.0%} of the divergence that pruning cost came back.",
-        "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled for {steps} steps of {batch} "
-        "examples ({minutes}).",
+        "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}.",
         "comma": ", ",
         "asked": "{model} answered {questions} questions",
-        "took": "{model} {least:.0f} to {most:.0f} minutes",
+        "took": "{model} {steps} steps in {least:.0f} to {most:.0f} minutes",
     },
     "zh": {
         "title": "## 数据",
@@ -77,10 +76,10 @@ WORDS = {
         "pruned": "{model}：{name}，剪枝后",
         "distilled": "{model}：{name}，蒸馏后",
         "back": "{model}，{name}：剪枝造成的散度恢复了 {back:.0%}。",
-        "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏 {steps} 步，每步 {batch} 个样本（{minutes}）。",
+        "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。",
         "comma": "，",
         "asked": "{model} 回答 {questions} 个问题",
-        "took": "{model} 用时 {least:.0f} 至 {most:.0f} 分钟",
+        "took": "{model} {steps} 步，用时 {least:.0f} 至 {most:.0f} 分钟",
     },
 }
 
@@ -88,12 +87,13 @@ WORDS = {
 @dataclass(frozen=True)
 class Answered:
     """One model on its yardstick: which questions it got right, and its divergence from the parent in nats; `minutes`
-    that distilling it took."""
+    that making it took, `steps` of distilling."""
 
     right: list[bool]
     parameters: int
     divergence: float
     minutes: float = 0.0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def answered(one: Subject, model: Path, given: argparse.Namespace) -> Answered:
         convert(model, gguf, 16)
         loaded, parent = torch_model.load(model), torch_model.load(one.checkpoint)
         apart = divergence(parent.model, loaded.model, looked(one.compared, 16))
-        found = Answered(one.asked(gguf), loaded.parameters, apart, minutes(model))
+        found = Answered(one.asked(gguf), loaded.parameters, apart, minutes(model), given.steps)
         kept.write_text(json.dumps(vars(found)))
     return Answered(**json.loads(kept.read_text()))
 
@@ -306,13 +306,14 @@ def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace,
     words, asked, took, lines, back = WORDS[language], [], [], [], []
     for name, found in everything.items():
         lines += lines_of(name, found, words)
-        spent = [found[f"{short}-{STAGES[1]}"].minutes for short in SHORT.values()]
-        took.append(words["took"].format(model=name, least=min(spent), most=max(spent)))
+        last = [found[f"{short}-{STAGES[1]}"] for short in SHORT.values()]
+        spent = [each.minutes for each in last]
+        took.append(words["took"].format(model=name, steps=last[0].steps, least=min(spent), most=max(spent)))
         asked.append(words["asked"].format(model=name, questions=len(found["parent"].right)))
         for side, short in SHORT.items():
             before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
             back += ["", words["back"].format(model=name, name=side, back=1 - after / before)]
-    facts = {**page.machine(), "steps": given.steps, "batch": given.batch, "minutes": words["comma"].join(took)}
+    facts = {**page.machine(), "batch": given.batch, "minutes": words["comma"].join(took)}
     how = words["how"].format(**facts, asked=words["comma"].join(asked))
     return "\n".join([words["title"], "", how, "", words["head"], "|---|---|---|---|---|", *lines, *back])
 
