@@ -165,8 +165,8 @@ def ours(one: Subject, target: Path) -> None:
         print("tried", each, file=sys.stderr)
 
 
-def peer(one: Subject, parameters: int, target: Path) -> None:
-    """Of each layer the channels that torch-pruning ranks highest, so many that `parameters` are left or a few more."""
+def dependencies(model: Any) -> Any:
+    """torch-pruning's graph of what goes together."""
     import torch
     import torch_pruning as tp
 
@@ -185,14 +185,22 @@ def peer(one: Subject, parameters: int, target: Path) -> None:
 
         get_in_channels = get_out_channels
 
-    loaded = torch_model.load(one.checkpoint)
-    model, anatomy = loaded.model, Anatomy(loaded.model)
-    graph = tp.DependencyGraph().build_dependency(
+    return tp.DependencyGraph().build_dependency(
         model,
         example_inputs={"input_ids": torch.zeros(1, 16, dtype=torch.long), "use_cache": False},
         customized_pruners={type(model.model.norm): Norm()},
         forward_fn=lambda whole, given: whole(**given).logits,
     )
+
+
+def peer(one: Subject, parameters: int, target: Path) -> None:
+    """Of each layer the channels that torch-pruning ranks highest, so many that `parameters` are left or a few more."""
+    import torch
+    import torch_pruning as tp
+
+    loaded = torch_model.load(one.checkpoint)
+    model, anatomy = loaded.model, Anatomy(loaded.model)
+    graph = dependencies(model)
     for batch in looked(one.calibration, 8):
         logits = model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False).logits
         chosen = batch.labels != IGNORED

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from penjing.cli.local import Care
     from penjing.cli.quantize.wish import Wish
     from penjing.progress import Report
+    from penjing.shrink.qat.rounding import Rounded
+    from penjing.shrink.qat.run import Refined
     from penjing.shrink.quantize.budget import Budgeted
     from penjing.shrink.quantize.importance import Importance
     from penjing.shrink.quantize.mix import Quantized
@@ -82,7 +84,6 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
     from penjing.cli.quantize import rounding, trainable
     from penjing.cli.quantize.shown import document, tell
     from penjing.cli.quantize.train import options as training_of
-    from penjing.cli.quantize.train import tell as tell_learned
     from penjing.cli.quantize.train import train
     from penjing.cli.quantize.wish import wish
     from penjing.files import expanded
@@ -114,11 +115,20 @@ def quantize(model: str, as_json: bool, **given: Any) -> None:
         talk.data_json({**page, "rounding": rounded.found} if rounded else page)
         return
     tell(model, source, done, fitted)
+    if learned or rounded:
+        _tell_learned(learned, rounded)
+    talk.data(str(output))
+
+
+def _tell_learned(learned: Refined | None, rounded: Rounded | None) -> None:
+    """What a training, and what learning to round have brought."""
+    from penjing.cli.quantize import rounding
+    from penjing.cli.quantize.train import tell
+
     if learned:
-        tell_learned(learned)
+        tell(learned)
     if rounded:
         rounding.tell(rounded)
-    talk.data(str(output))
 
 
 @contextmanager

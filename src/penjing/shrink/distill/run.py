@@ -73,16 +73,13 @@ def distill(
     found = learner.load(student, taught, place, options.seed)
     learner.keep_zeros(found.model)
     lessons = learn(found, rows.read(data), heldout(options.reading), options.reading)
+    goal = objective(taught.model, options) if taught else next_token
+    identity = _identity(student, teacher, lessons, options)
     with attempt.under_way(folder):
         training = Training(
-            found.model,
-            lessons.examples,
-            options,
-            objective=objective(taught.model, options) if taught else next_token,
-            heldout=lessons.heldout,
-            folder=folder,
-            identity=_identity(student, teacher, lessons, options),
-        )
+            found.model, lessons.examples, options,
+            objective=goal, heldout=lessons.heldout, folder=folder, identity=identity,
+        )  # fmt: skip
         before = attempt.held_out(training)
         outcome = attempt.run(training, resume, notify)
         notify(Progress(1.0, "writing"))

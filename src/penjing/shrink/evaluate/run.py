@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from penjing.shrink.texts.known import HELD_OUT, YARDSTICK, builtin
 from penjing.shrink.texts.windows import CONTEXT, Windows, windows
 
 if TYPE_CHECKING:
+    from penjing.probe.facts import Model as ModelFacts
     from penjing.progress import Report
     from penjing.shrink.evaluate.tasks import Task
     from penjing.shrink.texts.text import Text
@@ -81,13 +82,19 @@ def evaluate(
         bytes=facts.bytes,
         parameters=facts.parameters,
         bits_per_weight=facts.bits_per_weight,
-        parent=(parents.name or parents.path.name) if parents else "",
-        parent_bytes=parents.bytes if parents else 0,
-        parent_bits_per_weight=parents.bits_per_weight if parents else 0.0,
         text=whole,
         parts=parts if len(parts) > 1 else (),
         tasks=answered,
+        **_of_parent(parents),
     )
+
+
+def _of_parent(facts: ModelFacts | None) -> dict[str, Any]:
+    """What is told of it; nothing where there is none."""
+    if facts is None:
+        return {"parent": "", "parent_bytes": 0, "parent_bits_per_weight": 0.0}
+    name = facts.name or facts.path.name
+    return {"parent": name, "parent_bytes": facts.bytes, "parent_bits_per_weight": facts.bits_per_weight}
 
 
 def suiting(engine: Engine) -> str:

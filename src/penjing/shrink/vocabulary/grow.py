@@ -97,8 +97,8 @@ def grow(
     page, model = opening.read(folder), checkpoint.read(folder)
     tables.tables(model)
     tell(0.02, "reading")
-    learned_from, held = divided([document.plain for text in texts for document in text.documents])
-    known = [document.plain for text in old for document in text.documents]
+    learned_from, held = divided(_plain_of(texts))
+    known = _plain_of(old)
     letters = _letters(texts, known)
     tell(0.1, "learning")
     found = runs(page, learned_from, letters)
@@ -106,21 +106,29 @@ def grow(
     learned = learn(page, found, letters, size)
     tell(0.6, "checking")
     new = type(page)(page.grown(learned.pieces, learned.uses))
-    usual = [document.plain for text in builtin(USUAL) for document in text.documents]
-    heldout, same = rate(page, new, held), unchanged(page, new, [*known, *usual], letters, folder)
+    heldout, same = rate(page, new, held), unchanged(page, new, known + _plain_of(builtin(USUAL)), letters, folder)
     leaves = page.leaves(learned.pieces)
     require_room(output.parent, tables.bytes_of(model, page.free, len(leaves)))
+    scripts = tuple(sorted(letters.scripts))
+    found_out = {"added": len(leaves), "first": page.free, "scripts": list(scripts), **_figures(heldout)}
+    step = _step(size, [*texts, *old], found_out)
     with whole_folder(output) as target:
         keep(folder, target)
         _tokenizer(page, new, learned, folder, target)
         tables.grow(model, target, page.free, leaves, report)
-        found_out = {"added": len(leaves), "first": page.free, "scripts": sorted(letters.scripts), **_figures(heldout)}
-        data = {text.name: text.digest for text in [*texts, *old]}
-        step = Step("vocabulary", {"size": size}, data=data, found=found_out, libraries=("tokenizers",))
         manifest = write(target, output.name, folder, step)
     rows = max(tables.tables(model)[0].shape[0], page.free + len(leaves))
-    scripts = tuple(sorted(letters.scripts))
     return Grown(output, scripts, page.free, len(leaves), rows, _plain(page, learned), heldout, same, manifest)
+
+
+def _step(size: int, texts: Sequence[Text], found: dict[str, object]) -> Step:
+    data = {text.name: text.digest for text in texts}
+    return Step("vocabulary", {"size": size}, data=data, found=found, libraries=("tokenizers",))
+
+
+def _plain_of(texts: Sequence[Text]) -> list[str]:
+    """What each of their documents says."""
+    return [document.plain for text in texts for document in text.documents]
 
 
 def _plain(page: Page, learned: Learned) -> tuple[str, ...]:
