@@ -72,7 +72,7 @@ WORDS = {
     },
     "zh": {
         "title": "## 数据",
-        "head": "| 模型 | 参数 | 答对 | 损失的百分点（95 %） | 与原模型的 KL，nat/token |",
+        "head": "| 模型 | 参数 | 答对 | 损失的百分点（95 %） | 与原模型的 KL（奈特/词元） |",
         "pruned": "{model}：{name}，剪枝后",
         "distilled": "{model}：{name}，蒸馏后",
         "back": "{model}，{name}：剪枝造成的散度恢复了 {back:.0%}。",

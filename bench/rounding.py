@@ -31,8 +31,8 @@ SAID = {
     "16-bit model in nats a token of {windows} held-out windows for each language; one run, the same bytes before and "
     "after; seconds of a processor core.\n\n| preset | begun with | KL rounded | KL learned | ratio | core seconds |\n"
     "|---|---|--:|--:|--:|--:|",
-    "zh": "`bench/rounding.py`，{cpu}：内置模型，在 {tokens} 个 token 上 {iterations} 步；KL 为每种语言 {windows} 个"
-    "留出窗口上与 16 位模型的差距，单位为每 token 奈特；一次运行，前后字节数相同；时间为单核处理器秒数。\n\n"
+    "zh": "`bench/rounding.py`，{cpu}：内置模型，在 {tokens} 个词元上 {iterations} 步；KL 为每种语言 {windows} 个"
+    "留出窗口上与 16 位模型的差距，单位为每词元奈特；一次运行，前后字节数相同；时间为单核处理器秒数。\n\n"
     "| 预设 | 起点 | 舍入后 KL | 学习后 KL | 比值 | 核秒 |\n|---|---|--:|--:|--:|--:|",
 }
 
