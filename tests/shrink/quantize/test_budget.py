@@ -13,7 +13,7 @@ from penjing.errors import DiskFull
 from penjing.probe import single
 from penjing.progress import Progress
 from penjing.shrink.quantize import notes, refine
-from penjing.shrink.quantize.budget import Way, bytes_of, fit, least_bytes
+from penjing.shrink.quantize.budget import bytes_of, fit, least_bytes
 from penjing.shrink.quantize.faults import BudgetTooSmall
 from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.judge import Judge
@@ -57,16 +57,6 @@ def test_within_the_size_and_better_where_there_is_room(source: Path, windows: W
         found.append(done.measured)
     assert found[1] < found[0] / 3
     assert set(stages) == {"calibrating", "trying types", "measuring", "refining", "quantizing"}
-
-
-def test_how_far_it_is_goes_with_what_is_read(source: Path, windows: Windows) -> None:
-    """Fewer windows to measure columns on, or none, leave more of the way to the other stages."""
-    model = single.read(source)
-    most = dataclasses.replace(windows, tokens=np.zeros((400, 64), np.int32), written=np.ones((400, 64), np.bool_))
-    ways = [Way.through(model, most, False), Way.through(model, windows, False), Way.through(model, windows, True)]
-    for way in ways:
-        assert 0 <= way.trying < way.measuring < way.refining < way.writing < 1
-    assert ways[0].trying > ways[1].trying > ways[2].trying == 0
 
 
 def test_what_was_measured_is_not_measured_again(

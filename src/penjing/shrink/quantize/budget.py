@@ -28,20 +28,17 @@ from penjing.shrink.quantize.collect import collect
 from penjing.shrink.quantize.errors import candidates, errors
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.importance import Importance
-from penjing.shrink.quantize.judge import Judge, affordable
+from penjing.shrink.quantize.judge import Judge
 from penjing.shrink.quantize.mix import Quantized, quantizable
 from penjing.shrink.quantize.notes import Notes, digest
 from penjing.shrink.quantize.refine import EXCHANGES, kinds, refine
 from penjing.shrink.quantize.sums import Sums
+from penjing.shrink.quantize.way import Way
 from penjing.shrink.quantize.workshop import Workshop, file_bytes
 from penjing.shrink.quantize.worth import FINE, groups, worth
 from penjing.shrink.quantize.write import quantize, require_floats
 from penjing.shrink.stream import cores
 from penjing.shrink.texts.windows import Windows
-
-TRYING, WRITING = 26_000, 7_000
-"""Trying a tensor at all its types, and writing it, take about as long as reading so many tokens with it (seen on a
-model of 6 million parameters; all three grow with the weights)."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +75,25 @@ def fit(
     require_possible(model, size, fixed or {})
     require_room(target.parent, file_bytes(model, {}))
     told = report or (lambda progress: None)
-    way = Way.through(model, windows, known=importance is not None)
+    way = _way(model, windows, importance is not None)
     if importance is None:
         importance = collect(
             source, windows.tokens, texts=(windows.name,), products=True, threads=threads or None,
-            report=span(told, 0.0, way.trying),
+            report=span(told, 0.0, way.starts[0]),
         )  # fmt: skip
     target.parent.mkdir(parents=True, exist_ok=True)
     with Work(model, importance, windows, threads, target, told, way) as work:
         chosen = work.choose(size, fixed or {})
     types = {name: each.kind for name, each in chosen.items()}
-    done = quantize(source, target, types, importance=importance, report=span(told, way.writing, 1.0))
+    done = quantize(source, target, types, importance=importance, report=span(told, way.starts[-1], 1.0))
     Sums(source, windows.tokens, products=True).forget()
     return Budgeted(done, types, cost(chosen), work.best, len(work.notes.kept.kl), work.worth)
+
+
+def _way(model: Model, windows: Windows, known: bool) -> Way:
+    many = groups(model, [tensor.name for tensor in _matrices(model)])
+    count, context = windows.tokens.shape
+    return Way.to_size(model.parameters, len(many), count, context, known)
 
 
 def require_possible(model: Model, size: int, fixed: Mapping[str, str]) -> None:
@@ -139,25 +142,6 @@ def _matrices(model: Model) -> list[Tensor]:
     return [tensor for tensor in model.tensors if quantizable(tensor.name, tensor.shape)]
 
 
-@dataclass(frozen=True)
-class Way:
-    """Where each stage begins on the way from 0 to 1, so that the time left can be told from how far it is."""
-
-    trying: float
-    measuring: float
-    refining: float
-    writing: float
-
-    @classmethod
-    def through(cls, model: Model, windows: Windows, known: bool) -> Way:
-        """By the tokens that each stage reads, or could. `known`: nothing needs to be collected."""
-        files = len(groups(model, [tensor.name for tensor in _matrices(model)]))
-        compared = affordable(model.parameters, windows) * windows.tokens.shape[1]
-        refined = (files + 2 * EXCHANGES) * compared if model.parameters <= FINE else 0
-        efforts = (0 if known else windows.tokens.size, TRYING, files * compared, refined, WRITING)
-        return cls(*(sum(efforts[:stage]) / sum(efforts) for stage in range(1, len(efforts))))
-
-
 class Work:
     """One model, what is known of it, and how files of it are tried."""
 
@@ -185,10 +169,10 @@ class Work:
 
     def choose(self, size: int, fixed: Mapping[str, str]) -> Chosen:
         """The types, refined where the model is small enough to be tried."""
-        way = self.way
-        found = self.errors(span(self.report, way.trying, way.measuring))
+        trying, measuring, refining, writing = self.way.starts
+        found = self.errors(span(self.report, trying, measuring))
         many = groups(self.model, list(self.tensors))
-        self.worth = worth(many, found, self.counted(len(many), "measuring", way.measuring, way.refining))
+        self.worth = worth(many, found, self.counted(len(many), "measuring", measuring, refining))
         options = self.options(found, self.worth)
         for name, kind in fixed.items():
             if name in options:
@@ -200,7 +184,7 @@ class Work:
         chosen = allocate(options, room)
         if self.model.parameters > FINE:
             return chosen
-        kl = self.counted(len(many) + 2 * EXCHANGES, "refining", way.refining, way.writing)
+        kl = self.counted(len(many) + 2 * EXCHANGES, "refining", refining, writing)
         chosen, self.best = refine(options, chosen, room, lambda one: kl(kinds(one)))
         return chosen
 

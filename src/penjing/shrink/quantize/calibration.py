@@ -12,15 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from penjing.shrink.evaluate.engine import Engine
+from penjing.shrink.quantize.way import calibrated
 from penjing.shrink.texts.faults import CalibrationTooShort, TextTooShort
 from penjing.shrink.texts.known import CALIBRATION, builtin
 from penjing.shrink.texts.text import Text
 from penjing.shrink.texts.windows import CONTEXT, Windows, windows
 
-WINDOWS, FEWEST = 96, 8
-"""Of all texts together: some 49,000 tokens, and what large models read at least."""
-EFFORT = 1e14
-"""Operations of the calibration, about: large models read fewer windows."""
 LEAST = 4
 """Fewer of a text say nothing of 256 columns."""
 
@@ -34,7 +31,7 @@ def calibration(
     texts = builtin(CALIBRATION) if texts is None else texts
     with Engine(source) as engine:
         length = min(context, engine.model.trained_context or context)
-        most = most or int(max(FEWEST, min(WINDOWS, EFFORT / (2 * engine.model.parameters * length))))
+        most = most or calibrated(engine.model.parameters, length)
         least = max(1, LEAST // len(texts))
         try:
             each = [windows(text, engine, context=length, most=-(-most // len(texts)), least=least) for text in texts]

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 from penjing.progress import Report
 from penjing.shrink.evaluate.engine import Engine
 from penjing.shrink.evaluate.measure import Kept, measure
+from penjing.shrink.quantize.way import compared
 from penjing.shrink.texts.windows import Windows
 
-WINDOWS = 8
-"""On which files are compared, at most."""
-EFFORT = 5e12
-"""Operations of one comparison, about: large models are compared on fewer windows."""
 ROOM = 1 << 30
 """Bytes of the source's logits that are kept at most."""
 
@@ -41,7 +38,9 @@ class Judge:
     ) -> None:
         self.threads = threads
         with Engine(source, threads=threads) as engine:
-            self.windows = first(windows, most or affordable(engine.model.parameters, windows), engine.vocabulary)
+            self.windows = first(
+                windows, most or compared(engine.model.parameters, windows.tokens.shape[1]), engine.vocabulary
+            )
             self.kept = Kept(engine, self.windows, report)
 
     def __enter__(self) -> Judge:
@@ -63,11 +62,6 @@ class Judge:
     def kl(self, path: Path) -> float:
         """Their mean."""
         return float(self.each(path).mean())
-
-
-def affordable(parameters: int, windows: Windows) -> int:
-    """How many windows a comparison takes."""
-    return int(max(1, min(WINDOWS, EFFORT / (2 * parameters * windows.tokens.shape[1]))))
 
 
 def first(windows: Windows, most: int, vocabulary: int) -> Windows:

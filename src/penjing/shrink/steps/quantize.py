@@ -27,6 +27,8 @@ from penjing.shrink.qat.layout import Layout
 from penjing.shrink.quantize.errors import candidates
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantizable
+from penjing.shrink.quantize.way import Way, calibrated
+from penjing.shrink.quantize.worth import groups
 from penjing.shrink.quantize.write import require_floats
 from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
@@ -57,15 +59,12 @@ BITS = 4.5
 """A weight, where nothing is said."""
 WHOLE_BYTES, TRAINED_BYTES = 2, 4
 """Of a number as a checkpoint is converted, and a file is tried; of one that learns."""
-CONTEXT, TOKENS, TRIED = 512, 8192, 3
-"""Tokens of a window; on which a file is tried at most; how many files for each tensor, where a size is to be
-reached."""
+CONTEXT = 512
+"""Tokens of a window."""
 READ_SHARE = 2.0 / 8000.0
 """How long reading a token takes against coding a weight: two operations against some thousand."""
 BLOCK = 256
 """Numbers that most types keep together."""
-FINE, COARSE = 300_000_000, 12
-"""Up to so many parameters each tensor is tried by itself; of larger models so many kinds of tensors."""
 
 
 class NoCheckpoint(ModelUnsupported):
@@ -79,16 +78,17 @@ class NoCheckpoint(ModelUnsupported):
 @dataclass(frozen=True)
 class Quantize:
     """One of `to` (bytes of the file: 1.5GB), `bits` a weight on average, and `preset`, a mixture of llama.cpp's; 4.5
-    bits where nothing is said. `texts` are what columns are measured on: files or built-in ones, `windows`
-    windows of all together. `train` steps of quantization-aware training follow, on the examples in the files `data`
-    (none: the built-in calibration text): that takes a checkpoint, as `rounding` "autoround" does, which learns to
-    round layer by layer, `iterations` steps for each ("feedback": errors are carried over, nothing is learned)."""
+    bits where nothing is said. `texts` are what columns are measured on: files or built-in ones, `windows` windows of
+    all together (by the model's size where not given). `train` steps of quantization-aware training follow, on the
+    examples in the files `data` (none: the built-in calibration text): that takes a checkpoint, as `rounding`
+    "autoround" does, which learns to round layer by layer, `iterations` steps for each ("feedback": errors are carried
+    over, nothing is learned)."""
 
     to: str = ""
     bits: Annotated[float, msgspec.Meta(ge=1.5, le=16)] | None = None
     preset: str = ""
     texts: tuple[Named, ...] = ()
-    windows: Annotated[int, msgspec.Meta(ge=4)] = 96
+    windows: Annotated[int, msgspec.Meta(ge=4)] | None = None
     train: Annotated[int, msgspec.Meta(ge=0)] = 0
     data: tuple[Path, ...] = ()
     rounding: Literal["feedback", "autoround"] = "feedback"
@@ -251,17 +251,17 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
     if options.preset:
         after = mixes.quantized(before.model, options.preset)
         size, exact, seen = file_bytes(before, after.tensors), before.header is not None, after.tensors
-        tried, most = 0, False
+        tried, most = False, False
     else:
         size = options.bytes or bare_bytes(before, tensors) + round((options.bits or BITS) * weights / 8)
         require_possible(before, tensors, size)
         after, exact, seen = _like(before.model, size, weights), False, tensors
-        tried = TRIED * (len(tensors) if before.model.parameters <= FINE else COARSE)
+        tried = True
         most = bool(options.bytes) or (before.exact and before.header is not None)
-    whole = (before.form == "checkpoint") + bool(tried)
+    whole = (before.form == "checkpoint") + tried
     steps = options.iterations if options.rounding == "autoround" else options.train
-    calibrated, compared = options.windows * CONTEXT, min(options.windows * CONTEXT, TOKENS)
-    effort = weights * (1.0 + (calibrated + tried * compared) * READ_SHARE + steps * EXAMPLES * LENGTH * LEARNING)
+    read = _way(before.model, tensors, options).tokens
+    effort = weights * (read * READ_SHARE + steps * EXAMPLES * LENGTH * LEARNING)
     return before.then(
         model=after,
         form="gguf",
@@ -274,6 +274,16 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
         room=size + WHOLE_BYTES * weights * whole + _learning(options, weights, size),
         remarks=fallbacks(before.model, seen, options.preset),
     )
+
+
+def _way(model: Model, tensors: Sequence[Tensor], options: Quantize) -> Way:
+    if options.preset in FLOATS:
+        return Way.to_mixture(0, CONTEXT)
+    windows = options.windows or calibrated(model.parameters, CONTEXT)
+    if options.preset:
+        return Way.to_mixture(windows, CONTEXT)
+    many = groups(model, [tensor.name for tensor in tensors if quantizable(tensor.name, tensor.shape)])
+    return Way.to_size(model.parameters, len(many), windows, CONTEXT)
 
 
 def _learning(options: Quantize, weights: int, size: int) -> int:

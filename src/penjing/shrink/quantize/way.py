@@ -1,0 +1,73 @@
+"""How much is read on the way to a file of a size, and how long each stage of the way is beside the others.
+
+All in tokens: a stage that takes as long as reading so many tokens with the whole model.
+
+Does not know: texts, files, what a stage does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penjing.shrink.quantize.refine import EXCHANGES
+from penjing.shrink.quantize.worth import FINE
+
+CALIBRATED, FEWEST = 96, 8
+"""Windows that columns are measured on: some 49,000 tokens, and what large models read at least."""
+CALIBRATION = 1e14
+"""Operations of that, about: large models read fewer windows."""
+COMPARED = 8
+"""Windows that a file is compared on, at most."""
+COMPARISON = 5e12
+"""Operations of one comparison, about."""
+TRYING, WRITING = 26_000, 7_000
+"""Trying a tensor at all its types, and writing it with its errors made good (seen on a model of 6 million parameters;
+both grow with the weights, as reading does)."""
+
+
+def calibrated(parameters: int, context: int) -> int:
+    """How many windows of `context` tokens a model of that size is calibrated on."""
+    return int(max(FEWEST, min(CALIBRATED, CALIBRATION / (2 * parameters * context))))
+
+
+def compared(parameters: int, context: int) -> int:
+    """How many windows a file of it is compared on."""
+    return int(max(1, min(COMPARED, COMPARISON / (2 * parameters * context))))
+
+
+@dataclass(frozen=True)
+class Way:
+    """Tokens of each stage: of the text that columns are measured on, of trying types, of measuring what errors cost,
+    of files that are tried as a whole, of writing the result."""
+
+    reading: int
+    trying: int
+    measuring: int
+    refining: int
+    writing: int
+
+    @classmethod
+    def to_size(cls, parameters: int, groups: int, windows: int, context: int, known: bool = False) -> Way:
+        """For a model whose tensors are measured in so many `groups`. `known`: what columns are worth is."""
+        each = min(windows, compared(parameters, context)) * context
+        refined = groups + 2 * EXCHANGES if parameters <= FINE else 0
+        return cls(0 if known else windows * context, TRYING, groups * each, refined * each, WRITING)
+
+    @classmethod
+    def to_mixture(cls, windows: int, context: int) -> Way:
+        """Where the types are given."""
+        return cls(windows * context, 0, 0, 0, WRITING)
+
+    @property
+    def tokens(self) -> int:
+        """Of all stages."""
+        return self.reading + self.trying + self.measuring + self.refining + self.writing
+
+    @property
+    def starts(self) -> tuple[float, float, float, float]:
+        """Where trying, measuring, refining and writing begin, from 0 to 1."""
+        done, found = 0, []
+        for stage in (self.reading, self.trying, self.measuring, self.refining):
+            done += stage
+            found.append(done / self.tokens)
+        return found[0], found[1], found[2], found[3]
