@@ -31,10 +31,18 @@ def test_a_worker_of_ours_spins_longer() -> None:
     assert said() == ("10000", "active")
 
 
+def test_a_worker_of_a_process_with_torch_spins_longer_all_the_same() -> None:
+    spin.stay_bound()
+    assert said() == ("1000", None)
+    spin.longer()
+    assert said() == ("10000", "active")
+
+
 def test_what_a_person_said_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     with spin.bound():
         assert os.environ["GOMP_SPINCOUNT"] == "7"
+    spin.stay_bound()
     spin.longer()
     assert said() == ("7", "active")
 

@@ -26,8 +26,16 @@ def longer() -> None:
     that loads the model stay: libgomp then lets all spin a hundred times only (libgomp/env.c,
     gomp_throttled_spin_count_var), unless waiting was said to be active; a step on two cores took half as long
     again."""
-    os.environ.setdefault(COUNT, LONGER)
+    if os.environ.get(COUNT, SPIN_COUNT) == SPIN_COUNT:  # which a parent of ours may have said
+        os.environ[COUNT] = LONGER
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
+
+
+def stay_bound() -> None:
+    """Bound it for all that this process loads from now on, unless a person has said something else. torch brings a
+    libgomp of its own, which llama.cpp's library then shares; so it must be said before torch is loaded. 8 answers of
+    the built-in model beside two busy programs took 1.15 s without, 0.43 s with it; training takes as long."""
+    os.environ.setdefault(COUNT, SPIN_COUNT)
 
 
 @contextmanager

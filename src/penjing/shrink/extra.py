@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from penjing.errors import InputError
+from penjing.native import spin
 
 TORCH = ("torch", "transformers", "safetensors")
 
@@ -22,7 +23,10 @@ class ShrinkExtraMissing(InputError):
 
 def require(*names: str) -> None:
     """Raises ShrinkExtraMissing where one of the packages (default: torch and what loads checkpoints) is not here.
-    Nothing is imported."""
-    missing = [name for name in names or TORCH if find_spec(name) is None]
+    Nothing is imported; where torch is going to be, its threads are kept from spinning (`native.spin`)."""
+    names = names or TORCH
+    missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ShrinkExtraMissing(detail=", ".join(missing))
+    if "torch" in names:
+        spin.stay_bound()
