@@ -30,7 +30,7 @@ from typing import Any
 
 import page
 import second_text
-from penjing.shrink import torch_model
+from penjing.shrink import extra, torch_model
 from penjing.shrink.divergence import divergence
 from penjing.shrink.examples import examples
 from penjing.shrink.finetune import rows
@@ -341,6 +341,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into docs/{en,zh}/prune.md and distill.md")
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT))  # for the recipe's questions and judge
+    extra.require()  # which keeps its threads from spinning
     import torch
 
     torch.set_num_threads(given.threads)

@@ -28,6 +28,7 @@ from penjing.export.gguf.convert import convert, layout
 from penjing.files import human
 from penjing.probe import single
 from penjing.progress import Steps
+from penjing.shrink import extra
 from penjing.shrink.evaluate.engine import Engine
 from penjing.shrink.evaluate.statistics import estimate
 from penjing.shrink.evaluate.tasks import Task, task
@@ -179,6 +180,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="put the table into docs/{en,zh}/quantize.md")
     given = parser.parse_args()
+    extra.require()  # which keeps its threads from spinning
     import torch
 
     torch.set_num_threads(given.threads)
