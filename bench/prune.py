@@ -68,7 +68,7 @@ WORDS = {
         "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}.",
         "comma": ", ",
         "asked": "{model} answered {questions} questions",
-        "took": "{model} {steps} steps in {least:.0f} to {most:.0f} minutes",
+        "took": "{model} {steps} steps in {least:.0f} to {most:.0f} minutes of a core",
     },
     "zh": {
         "title": "## 数据",
@@ -79,7 +79,7 @@ WORDS = {
         "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。",
         "comma": "，",
         "asked": "{model} 回答 {questions} 个问题",
-        "took": "{model} {steps} 步，用时 {least:.0f} 至 {most:.0f} 分钟",
+        "took": "{model} {steps} 步，单核用时 {least:.0f} 至 {most:.0f} 分钟",
     },
 }
 
@@ -87,7 +87,7 @@ WORDS = {
 @dataclass(frozen=True)
 class Answered:
     """One model on its yardstick: which questions it got right, and its divergence from the parent in nats; `minutes`
-    that making it took, `steps` of distilling."""
+    of a core that making it took, `steps` of distilling."""
 
     right: list[bool]
     parameters: int
@@ -250,18 +250,18 @@ def answered(one: Subject, model: Path, given: argparse.Namespace) -> Answered:
 
 
 def once(target: Path, make: Callable[[Path], None]) -> Path:
-    """`target`, and beside it how many minutes it took."""
+    """`target`, and beside it how many minutes of a core it took."""
     if not target.exists():
         began = time.monotonic(), time.process_time()
         make(target)
         took = time.monotonic() - began[0], time.process_time() - began[1]
-        target.with_suffix(".minutes").write_text(str(took[0] / 60))
+        target.with_suffix(".minutes").write_text(str(took[1] / 60))
         print(f"{target.name}: {took[0]:.0f} s, {took[1]:.0f} s of processor time", file=sys.stderr)
     return target
 
 
 def minutes(target: Path) -> float:
-    """That making it took; 0 for what was there."""
+    """Of a core, that making it took; 0 for what was there."""
     kept = target.with_suffix(".minutes")
     return float(kept.read_text()) if kept.is_file() else 0.0
 
