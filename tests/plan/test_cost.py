@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penjing.plan.cost import FIGURES, BadFigure, Cost, Running, Setup, Usage, moved, sensitivity
@@ -84,12 +84,14 @@ def test_at_once_where_nothing_is_paid() -> None:
 
 
 @given(costs)
+@example(Cost(Setup(483665, 568323, 0), Usage(0.5, 1, 1, 1), Running(0.03125, 0, 1, 1), Price(0.03125, 0.03125)))
 def test_the_tornado_is_sorted_and_around_the_plan(cost: Cost) -> None:
     swings = sensitivity(cost)
     widths = [swing.width for swing in swings]
     assert widths == sorted(widths, reverse=True)
     assert all(width > 0 for width in widths)
-    assert "price" in {swing.name for swing in swings}
+    if "price" not in {swing.name for swing in swings}:  # a price that is lost in rounding beside the rest
+        assert cost.cloud_per_month < 1e-9 * abs(cost.saved)
     assert len({swing.name for swing in swings}) == len(swings)
 
 
