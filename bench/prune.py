@@ -68,7 +68,7 @@ WORDS = {
         "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}.",
         "comma": ", ",
         "asked": "{model} answered {questions} questions",
-        "took": "{model} {steps} steps in {least:.0f} to {most:.0f} minutes of a core",
+        "took": "{model} {steps} steps, {minutes:.0f} minutes of a core",
     },
     "zh": {
         "title": "## 数据",
@@ -79,7 +79,7 @@ WORDS = {
         "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。",
         "comma": "，",
         "asked": "{model} 回答 {questions} 个问题",
-        "took": "{model} {steps} 步，单核用时 {least:.0f} 至 {most:.0f} 分钟",
+        "took": "{model} {steps} 步，单核 {minutes:.0f} 分钟",
     },
 }
 
@@ -314,9 +314,8 @@ def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace,
     words, asked, took, lines, back = WORDS[language], [], [], [], []
     for name, found in everything.items():
         lines += lines_of(name, found, words)
-        last = [found[f"{short}-{STAGES[1]}"] for short in SHORT.values()]
-        spent = [each.minutes for each in last]
-        took.append(words["took"].format(model=name, steps=last[0].steps, least=min(spent), most=max(spent)))
+        last = found[f"{SHORT[OURS]}-{STAGES[1]}"]
+        took.append(words["took"].format(model=name, steps=last.steps, minutes=last.minutes))
         asked.append(words["asked"].format(model=name, questions=len(found["parent"].right)))
         for side, short in SHORT.items():
             before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
