@@ -65,7 +65,8 @@ WORDS = {
         "pruned": "{model}: {name}, pruned",
         "distilled": "{model}: {name}, distilled",
         "back": "{model}, {name}: {back:.0%} of the divergence that pruning cost came back.",
-        "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}.",
+        "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a "
+        "step at a rate of {rate:g}: {minutes}.",
         "comma": ", ",
         "asked": "{model} answered {questions} questions",
         "took": "{model} {steps} steps, {minutes:.0f} minutes of a core",
@@ -76,7 +77,7 @@ WORDS = {
         "pruned": "{model}：{name}，剪枝后",
         "distilled": "{model}：{name}，蒸馏后",
         "back": "{model}，{name}：剪枝造成的散度恢复了 {back:.0%}。",
-        "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。",
+        "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本，学习率 {rate:g}：{minutes}。",
         "comma": "，",
         "asked": "{model} 回答 {questions} 个问题",
         "took": "{model} {steps} 步，单核 {minutes:.0f} 分钟",
@@ -320,7 +321,7 @@ def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace,
         for side, short in SHORT.items():
             before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
             back += ["", words["back"].format(model=name, name=side, back=1 - after / before)]
-    facts = {**page.machine(), "batch": given.batch, "minutes": words["comma"].join(took)}
+    facts = {**page.machine(), "batch": given.batch, "rate": given.rate, "minutes": words["comma"].join(took)}
     how = words["how"].format(**facts, asked=words["comma"].join(asked))
     return "\n".join([words["title"], "", how, "", words["head"], "|---|---|---|---|---|", *lines, *back])
 
