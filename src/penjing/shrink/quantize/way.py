@@ -27,12 +27,12 @@ both grow with the weights, as reading does)."""
 
 def calibrated(parameters: int, context: int) -> int:
     """How many windows of `context` tokens a model of that size is calibrated on."""
-    return int(max(FEWEST, min(CALIBRATED, CALIBRATION / (2 * parameters * context))))
+    return int(max(FEWEST, min(CALIBRATED, CALIBRATION / (2 * max(parameters, 1) * context))))
 
 
 def compared(parameters: int, context: int) -> int:
     """How many windows a file of it is compared on."""
-    return int(max(1, min(COMPARED, COMPARISON / (2 * parameters * context))))
+    return int(max(1, min(COMPARED, COMPARISON / (2 * max(parameters, 1) * context))))
 
 
 @dataclass(frozen=True)
