@@ -6,7 +6,9 @@ and on a second model (`second_model.py`).
     .venv-all/bin/python bench/prune.py --corpus CORPUS --folder WORK [--second FOLDER] [--only second] [--write]
 
 Both sides lose as many parameters, see the same calibration examples, and learn from the same examples for the same
-number of steps: conversations of the guide's recipe, the learned part of `second_text`. torch-pruning's dependency
+number of steps: conversations of the guide's recipe, the learned part of `second_text`. What is near its teacher wants
+a lower learning rate than what is far, so each side learns at each of the `--rates`, and what is better on examples
+that are held out of the learned ones counts. torch-pruning's dependency
 graph finds the groups and its importance ranks them; cutting a whole model with grouped queries by it never ends (seen
 with 1.6), so that the feed-forward channels that it ranks lowest are cut by penjing's own slicer, without repair.
 Models and answers that are in WORK are not made again.
@@ -30,6 +32,7 @@ from typing import Any
 
 import page
 import second_text
+from penjing import manifest
 from penjing.shrink import extra, torch_model
 from penjing.shrink.divergence import divergence
 from penjing.shrink.examples import examples
@@ -63,10 +66,10 @@ WORDS = {
         "title": "## Figures",
         "head": "| model | parameters | right | points lost (95 %) | KL from the original, nats a token |",
         "pruned": "{model}: {name}, pruned",
-        "distilled": "{model}: {name}, distilled",
+        "distilled": "{model}: {name}, distilled at {rate:g}",
         "back": "{model}, {name}: {back:.0%} of the divergence that pruning cost came back.",
-        "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a "
-        "step at a rate of {rate:g}: {minutes}.",
+        "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}. "
+        "Each side learned at the rates {rates}; what was better on held-out text counts.",
         "comma": ", ",
         "asked": "{model} answered {questions} questions",
         "took": "{model} {steps} steps, {minutes:.0f} minutes of a core",
@@ -75,9 +78,10 @@ WORDS = {
         "title": "## 数据",
         "head": "| 模型 | 参数 | 答对 | 损失的百分点（95 %） | 与原模型的 KL（奈特/词元） |",
         "pruned": "{model}：{name}，剪枝后",
-        "distilled": "{model}：{name}，蒸馏后",
+        "distilled": "{model}：{name}，以 {rate:g} 蒸馏后",
         "back": "{model}，{name}：剪枝造成的散度恢复了 {back:.0%}。",
-        "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本，学习率 {rate:g}：{minutes}。",
+        "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。"
+        "双方各以 {rates} 的学习率学习，取在留出文本上更好的。",
         "comma": "，",
         "asked": "{model} 回答 {questions} 个问题",
         "took": "{model} {steps} 步，单核 {minutes:.0f} 分钟",
@@ -88,13 +92,14 @@ WORDS = {
 @dataclass(frozen=True)
 class Answered:
     """One model on its yardstick: which questions it got right, and its divergence from the parent in nats; `minutes`
-    of a core that making it took, `steps` of distilling."""
+    of a core that making it took, `steps` of distilling at `rate`."""
 
     right: list[bool]
     parameters: int
     divergence: float
     minutes: float = 0.0
     steps: int = 0
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Subject:
     name: str
     checkpoint: Path
     calibration: list[Example]
-    learned: Path
+    lessons: Path
     compared: list[Example]
     asked: Callable[[Path], list[bool]]
 
@@ -140,9 +145,9 @@ def of_second(given: argparse.Namespace) -> Subject:
     second = Second(given.second)
     documents, apart = second_text.split(second_text.documents())
     pieces = [each[at : at + PIECE] for each in documents for at in range(0, len(each), PIECE)]
-    learned = given.folder / "second.jsonl"
+    lessons = given.folder / "second.jsonl"
     lines = [json.dumps({"text": each}, ensure_ascii=False) for each in pieces if each.strip()]
-    learned.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lessons.write_text("\n".join(lines) + "\n", encoding="utf-8")
     tokenizer = torch_model.tokenizer(second.folder)
     seen = Text("calibration", tuple(map(Document, documents)))
     held = Text("held out", tuple(map(Document, apart)))
@@ -157,7 +162,7 @@ def of_second(given: argparse.Namespace) -> Subject:
         with Engine(gguf) as engine:
             return [bool(each) for each in second.task.points(engine, lambda share: None)]
 
-    return Subject("second", second.folder, calibration, learned, compared, asked)
+    return Subject("second", second.folder, calibration, lessons, compared, asked)
 
 
 def ours(one: Subject, target: Path) -> None:
@@ -220,17 +225,34 @@ def peer(one: Subject, parameters: int, target: Path) -> None:
     torch_model.save(made, target, Step("prune", {"criterion": "torch-pruning GroupTaylorImportance", "inner": inner}))
 
 
-def recovered(one: Subject, source: Path, given: argparse.Namespace, target: Path) -> None:
+def last_step(model: Path) -> dict[str, Any]:
+    """What the manifest says of the last thing that was done to the model; nothing where it has none."""
+    if not (model / manifest.NAME).is_file():
+        return {}
+    steps = manifest.load(model).recipe.get("steps", [{}])
+    return dict(steps[-1])  # type: ignore[index]  # a manifest's recipe is any JSON
+
+
+def recovered(one: Subject, source: Path, given: argparse.Namespace, folder: Path) -> Path:
+    """Of what `source` became at each rate, the one with the lowest held-out loss."""
+    made = [
+        once(folder / f"{source.name.split('-')[0]}-{STAGES[1]}-{rate:g}", partial(learned, one, source, given, rate))
+        for rate in given.rates
+    ]
+    return min(made, key=lambda each: float(last_step(each)["found"]["after"]))
+
+
+def learned(one: Subject, source: Path, given: argparse.Namespace, rate: float, target: Path) -> None:
     from penjing.shrink.distill.options import Distilling
     from penjing.shrink.distill.run import distill
     from penjing.shrink.finetune.attempt import states
 
     options = Distilling(
-        steps=given.steps, rate=given.rate, batch=given.batch, mix=given.mix, warmup=0.1, look_every=100,
+        steps=given.steps, rate=rate, batch=given.batch, mix=given.mix, warmup=0.1, look_every=100,
         save_every=25, held_out=0.02, patience=0, precision="bf16",
     )  # fmt: skip
     begun = states(target).is_dir()
-    done = distill(source, [one.learned], target, options, teacher=one.checkpoint, resume=begun)
+    done = distill(source, [one.lessons], target, options, teacher=one.checkpoint, resume=begun)
     print(f"{target.name}: {done.before} -> {done.after}, {done.outcome.state.tokens} learned tokens", file=sys.stderr)
 
 
@@ -245,7 +267,9 @@ def answered(one: Subject, model: Path, given: argparse.Namespace) -> Answered:
         convert(model, gguf, 16)
         loaded, parent = torch_model.load(model), torch_model.load(one.checkpoint)
         apart = divergence(parent.model, loaded.model, looked(one.compared, 16))
-        found = Answered(one.asked(gguf), loaded.parameters, apart, minutes(model), given.steps)
+        told = last_step(model).get("options", {})
+        how = (minutes(model), told.get("steps", 0), told.get("rate", 0.0))
+        found = Answered(one.asked(gguf), loaded.parameters, apart, *how)
         kept.write_text(json.dumps(vars(found)))
     return Answered(**json.loads(kept.read_text()))
 
@@ -283,14 +307,13 @@ def measured(one: Subject, given: argparse.Namespace) -> dict[str, Answered]:
     folder.mkdir(parents=True, exist_ok=True)
     found = {"parent": answered(one, one.checkpoint, given)}
     for side, short in SHORT.items():
-        pruned, distilled = (folder / f"{short}-{stage}" for stage in STAGES)
+        pruned = folder / f"{short}-{STAGES[0]}"
         if side == OURS:
             once(pruned, partial(ours, one))
         else:
             once(pruned, partial(peer, one, found[f"{SHORT[OURS]}-{STAGES[0]}"].parameters))
         found[pruned.name] = answered(one, pruned, given)
-        once(distilled, partial(recovered, one, pruned, given))
-        found[distilled.name] = answered(one, distilled, given)
+        found[f"{short}-{STAGES[1]}"] = answered(one, recovered(one, pruned, given, folder), given)
     return found
 
 
@@ -305,7 +328,7 @@ def lines_of(name: str, found: dict[str, Answered], words: dict[str, str]) -> li
             lost, low, high = points(parent, child)
             right = sum(child.right) / len(child.right)
             gone = 1 - child.parameters / parent.parameters
-            cells = (words[stage].format(model=name, name=side), f"-{gone:.1%}", f"{right:.1%}")
+            cells = (words[stage].format(model=name, name=side, rate=child.rate), f"-{gone:.1%}", f"{right:.1%}")
             lines.append(f"| {' | '.join(cells)} | {lost:.2f} ({low:.2f} … {high:.2f}) | {child.divergence:.4f} |")
     return lines
 
@@ -321,7 +344,8 @@ def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace,
         for side, short in SHORT.items():
             before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
             back += ["", words["back"].format(model=name, name=side, back=1 - after / before)]
-    facts = {**page.machine(), "batch": given.batch, "rate": given.rate, "minutes": words["comma"].join(took)}
+    rates = words["comma"].join(f"{rate:g}" for rate in given.rates)
+    facts = {**page.machine(), "batch": given.batch, "rates": rates, "minutes": words["comma"].join(took)}
     how = words["how"].format(**facts, asked=words["comma"].join(asked))
     return "\n".join([words["title"], "", how, "", words["head"], "|---|---|---|---|---|", *lines, *back])
 
@@ -334,7 +358,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("guide", "second"))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4])
     parser.add_argument("--mix", type=float, default=0.0)
     parser.add_argument("--limit", type=int, default=0, help="about so many of the guide's questions, 0: all")
     parser.add_argument("--threads", type=int, default=2)
