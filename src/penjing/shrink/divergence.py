@@ -31,24 +31,16 @@ def _float(values: Tensor) -> Tensor:
     return values.float()
 
 
-def forward(wanted: Tensor, found: Tensor) -> Tensor:
-    """KL(wanted || found) of log-probabilities [n, vocabulary], summed."""
-    return (wanted.exp() * (wanted - found)).sum()
-
-
-def reverse(wanted: Tensor, found: Tensor) -> Tensor:
-    """KL(found || wanted), summed: found puts nothing where wanted has nothing."""
-    return (found.exp() * (found - wanted)).sum()
-
-
 def divergence(teacher: Any, student: Any, batches: Iterable[Batch]) -> float:
     """The mean of KL(teacher || student) over learned tokens."""
     import torch
+
+    from penjing.shrink.kl import kl
 
     total, tokens = 0.0, 0
     with torch.no_grad():
         for batch in batches:
             if batch.learned:
-                total += float(forward(logits(teacher, batch).log_softmax(-1), logits(student, batch).log_softmax(-1)))
+                total += float(kl(logits(teacher, batch), logits(student, batch)))
                 tokens += batch.learned
     return total / max(tokens, 1)

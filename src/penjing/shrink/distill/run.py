@@ -21,7 +21,7 @@ from penjing.progress import Progress, Report
 from penjing.shrink import lineage, torch_model
 from penjing.shrink.distill import student as learner
 from penjing.shrink.distill.options import FORWARD, Distilling
-from penjing.shrink.divergence import forward, logits, reverse
+from penjing.shrink.divergence import logits
 from penjing.shrink.finetune import adapter, attempt, rows
 from penjing.shrink.finetune.lessons import Lessons, heldout, learn
 from penjing.shrink.finetune.turns import Counts
@@ -95,12 +95,13 @@ def objective(teacher: Any, options: Distilling) -> Objective:
     Hinton et al. 2015), mixed with the nats of the data's own words; summed."""
     import torch
 
+    from penjing.shrink.kl import kl
+
     def loss(model: Any, batch: Batch) -> Tensor:
         found = logits(model, batch)
         with torch.no_grad():
-            wanted = (logits(teacher, batch) / options.temperature).log_softmax(-1)
-        warm = (found / options.temperature).log_softmax(-1)
-        apart = forward(wanted, warm) if options.divergence == FORWARD else reverse(wanted, warm)
+            wanted = logits(teacher, batch)
+        apart = kl(wanted, found, options.temperature, reverse=options.divergence != FORWARD)
         total = (1 - options.mix) * options.temperature**2 * apart
         if options.mix:
             words = batch.labels[batch.labels != IGNORED]
