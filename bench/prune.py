@@ -287,14 +287,19 @@ def once(target: Path, make: Callable[[Path], None]) -> Path:
         began = time.monotonic(), time.process_time()
         make(target)
         took = time.monotonic() - began[0], time.process_time() - began[1]
-        target.with_suffix(".minutes").write_text(str(took[1] / 60))
+        noted(target).write_text(str(took[1] / 60))
         print(f"{target.name}: {took[0]:.0f} s, {took[1]:.0f} s of processor time", file=sys.stderr)
     return target
 
 
+def noted(target: Path) -> Path:
+    """Beside it; its name may end in a rate, which has a point."""
+    return target.with_name(f"{target.name}.minutes")
+
+
 def minutes(target: Path) -> float:
     """Of a core, that making it took; 0 for what was there."""
-    kept = target.with_suffix(".minutes")
+    kept = noted(target)
     return float(kept.read_text()) if kept.is_file() else 0.0
 
 
