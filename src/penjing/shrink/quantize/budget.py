@@ -25,7 +25,7 @@ from penjing.shrink.blas import one_thread
 from penjing.shrink.container import padded
 from penjing.shrink.quantize.allocate import Chosen, Option, allocate, cost
 from penjing.shrink.quantize.collect import collect
-from penjing.shrink.quantize.errors import candidates, errors
+from penjing.shrink.quantize.errors import candidates, errors, sampled
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.judge import Judge
@@ -91,9 +91,9 @@ def fit(
 
 
 def _way(model: Model, windows: Windows, known: bool) -> Way:
-    many = groups(model, [tensor.name for tensor in _matrices(model)])
-    count, context = windows.tokens.shape
-    return Way.to_size(model.parameters, len(many), count, context, known)
+    matrices = _matrices(model)
+    many = groups(model, [tensor.name for tensor in matrices])
+    return Way.to_size(model.parameters, len(many), *windows.tokens.shape, sample=sampled(matrices), known=known)
 
 
 def require_possible(model: Model, size: int, fixed: Mapping[str, str]) -> None:

@@ -65,6 +65,11 @@ def errors(model: Model, tensor: Tensor, kinds: Sequence[str], importance: Impor
     return {kind: error / max(whole, 1e-30) for kind, error in found.items()}
 
 
+def sampled(tensors: Sequence[Tensor]) -> int:
+    """Numbers of `tensors` that are tried."""
+    return sum(count * tensor.shape[-1] for tensor in tensors for _, count in _sample(tensor))
+
+
 def _sample(tensor: Tensor) -> list[tuple[int, int]]:
     """Where the sample's rows begin and how many follow each other: pieces spread over the tensor."""
     rows = tensor.elements // tensor.shape[-1]

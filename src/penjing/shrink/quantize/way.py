@@ -20,9 +20,9 @@ COMPARED = 8
 """Windows that a file is compared on, at most."""
 COMPARISON = 5e12
 """Operations of one comparison, about."""
-TRYING, WRITING = 26_000, 7_000
-"""Trying a tensor at all its types, and writing it with its errors made good (seen on a model of 6 million parameters;
-both grow with the weights, as reading does)."""
+TRYING, WRITING = 83_000, 7_000
+"""Trying every number of a model at all its types (a sample is enough, so less of large ones is tried), and writing it
+with its errors made good: seen on a model of 6 million parameters; both grow with the weights, as reading does."""
 
 
 def calibrated(parameters: int, context: int) -> int:
@@ -47,11 +47,15 @@ class Way:
     writing: int
 
     @classmethod
-    def to_size(cls, parameters: int, groups: int, windows: int, context: int, known: bool = False) -> Way:
-        """For a model whose tensors are measured in so many `groups`. `known`: what columns are worth is."""
+    def to_size(
+        cls, parameters: int, groups: int, windows: int, context: int, *, sample: int, known: bool = False
+    ) -> Way:
+        """For a model whose tensors are measured in so many `groups`, and of which `sample` numbers are tried at all
+        types. `known`: what columns are worth is."""
         each = min(windows, compared(parameters, context)) * context
         refined = groups + 2 * EXCHANGES if parameters <= FINE else 0
-        return cls(0 if known else windows * context, TRYING, groups * each, refined * each, WRITING)
+        trying = TRYING * sample // max(parameters, sample, 1)
+        return cls(0 if known else windows * context, trying, groups * each, refined * each, WRITING)
 
     @classmethod
     def to_mixture(cls, windows: int, context: int) -> Way:

@@ -24,7 +24,7 @@ from penjing.progress import Report, span
 from penjing.shrink import container
 from penjing.shrink.container import Info
 from penjing.shrink.qat.layout import Layout
-from penjing.shrink.quantize.errors import candidates
+from penjing.shrink.quantize.errors import candidates, sampled
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantizable
 from penjing.shrink.quantize.way import Way, calibrated
@@ -282,8 +282,9 @@ def _way(model: Model, tensors: Sequence[Tensor], options: Quantize) -> Way:
     windows = options.windows or calibrated(model.parameters, CONTEXT)
     if options.preset:
         return Way.to_mixture(windows, CONTEXT)
-    many = groups(model, [tensor.name for tensor in tensors if quantizable(tensor.name, tensor.shape)])
-    return Way.to_size(model.parameters, len(many), windows, CONTEXT)
+    matrices = [tensor for tensor in tensors if quantizable(tensor.name, tensor.shape)]
+    many = groups(model, [tensor.name for tensor in matrices])
+    return Way.to_size(model.parameters, len(many), windows, CONTEXT, sample=sampled(matrices))
 
 
 def _learning(options: Quantize, weights: int, size: int) -> int:
