@@ -27,6 +27,11 @@ AFFORDABLE = 40e9
 four minutes on two cores."""
 
 
+def usual(parameters: int) -> int:
+    """Windows of each text that a model of so many parameters reads where nobody says how many."""
+    return max(LEAST, min(USUAL, int(AFFORDABLE / max(parameters, 1))))
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Section `[evaluate]`. `text` and `tasks` are files or names of built-in ones; no `text` means the built-in one
@@ -59,7 +64,7 @@ class Wanted:
             return None
         if self.windows:
             return self._count
-        return max(LEAST, min(USUAL, int(AFFORDABLE / max(parameters, 1))))
+        return usual(parameters)
 
     def texts(self) -> list[Text] | None:
         """Raises NoSuchText, NotAText; None for the one that suits the model."""

@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from penjing.progress import span
+from penjing.shrink.evaluate.wanted import usual
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
 from penjing.shrink.texts.known import FILES
 
@@ -36,17 +37,19 @@ ANSWERING = 8
 class Evaluate:
     """`texts` are files of held-out text or built-in ones, `tasks` are `yardstick` or files of questions; none are the
     built-in texts that suit the model, and the questions that lie beside it. Of each text at most `windows` windows are
-    read, of each task at most `questions` are asked. The same `seed` gives the same intervals."""
+    read (by the model's size where not given), of each task at most `questions` are asked. The same `seed` gives the
+    same intervals."""
 
     texts: tuple[Named, ...] = ()
     tasks: tuple[Named, ...] = ()
-    windows: Annotated[int, msgspec.Meta(ge=2)] = 24
+    windows: Annotated[int, msgspec.Meta(ge=2)] | None = None
     questions: Annotated[int, msgspec.Meta(ge=1)] = 200
     seed: int = 0
 
 
 def run(work: Work, options: Evaluate) -> Made:
     """Nothing is changed; `found` is `Quality.document()`."""
+    from penjing.probe import single
     from penjing.shrink.evaluate.run import OtherTokenizer, evaluate
     from penjing.shrink.evaluate.tasks import task
     from penjing.shrink.texts.known import texts
@@ -59,7 +62,7 @@ def run(work: Work, options: Evaluate) -> Made:
         model,
         texts=[each for name in options.texts for each in texts(name)] if options.texts else None,
         tasks=[each for name in names for each in task(name, options.questions)],
-        most_windows=options.windows,
+        most_windows=options.windows or usual(single.read(parent).parameters),
         seed=options.seed,
         report=span(work.report, 2 * CONVERTING, 1.0),
     )
@@ -79,7 +82,8 @@ def own(model: Path) -> Path:
 def foresee(before: Outlook, options: Evaluate, pace: Pace) -> Outlook:
     """Both models read the same, and answer one token after the other."""
     tasks = len(options.tasks) or own(before.model.path).is_file()
-    read = options.windows * (len(options.texts) or BUILT_IN) * WINDOW
+    windows = options.windows or usual(before.model.parameters)
+    read = windows * (len(options.texts) or BUILT_IN) * WINDOW
     effort = 2.0 * 2.0 * before.model.parameters * (read + options.questions * tasks * ANSWER * ANSWERING)
     files = 2 * before.model.parameters * 2 if before.form == "checkpoint" else 0
     return before.then(effort=effort, seconds=pace.time("evaluate", effort, "read"), room=files)
