@@ -1,6 +1,6 @@
 """What shrinking comes to: sizes, points lost on two yardsticks, and a 13B shape end to end.
 
-    python bench/shrink.py [--second FOLDER] [--work DIR] [--shape llama-13b] [--write]
+    python bench/shrink.py [--second FOLDER] [--work DIR] [--shape llama-13b] [--group FOLDER] [--write]
 
 Yardstick models: the built-in guide on its held-out questions, and with `--second` the model of `second_model` (it is
 made under FOLDER where it is not there, which needs torch). Of each the best file of 29 % and of 20 % of its size in
@@ -8,8 +8,11 @@ f16, by `quantize.budget.fit` with the built-in calibration text, and the points
 What was measured is kept in DIR/figures.json: parts can be measured one by one (`--only`) and written together.
 
 The 13B shape has a 26 GB source of f16 that lies on disk as holes, but for some rows of each tensor: enough to see
-what memory and disk it takes. Its types are those that fit 20 % of f16 with no measurement (a model of this size would
-have to run for that); what is looked at is that every step works, the file's size, and the highest resident memory.
+what memory, disk and time it takes. It goes the way of every model, `penjing shrink --to`: calibrated, types measured,
+compared with the original at the end. What is looked at is that every step works, the file's size, and the memory that
+the process has of its own (pages of the file that it reads count as resident too, but are given back when others need
+room). With `--group`, a folder of memory cgroups (Linux, version 1, as root), it gets 3 GB and no more, pages of files
+included. Killed, the same command goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import resources
@@ -47,7 +52,10 @@ GOALS = {"4 bits": 0.5, "20 %": 2.0}
 QUESTIONS = 1200
 FILLED = 64
 """Rows of a tensor of the large shape that are no hole."""
-PRESETS = ("Q3_K_M", "Q3_K_S", "Q2_K", "Q2_K_S")
+ROOM = 3_000_000_000
+"""Bytes of memory that the large shape may take."""
+LOOKED = 1.0
+"""Seconds from one look at its memory to the next."""
 WORDS = {
     "en": {
         "heads": (
@@ -60,16 +68,18 @@ WORDS = {
             "points lost (95 %)",
             "goal",
         ),
-        "shape": "{shape} shape: {source} of f16 (holes but for {rows} rows of each tensor) to {size} as {kind}, "
-        "{share:.1%} of it, in {minutes:.0f} minutes beside other programs, with at most {memory} resident "
-        "(goals: 20 %, 3 GB). Its weights are random, so this says that it works, not how well the model answers.",
+        "shape": "{shape} shape: {source} of f16 (holes but for {rows} rows of each tensor) by `penjing shrink --to` "
+        "to {size}, {share:.1%} of it, in {minutes:.0f} minutes, {memory} of memory of its own at most{within} (goals: "
+        "20 %, 3 GB). Its weights are random, so this says that it works, not how well the model answers.",
+        "within": ", in a group that was given {room}, pages of files included",
         "head": "{cpu}, {cores} cores, {date}, `bench/shrink.py`. Whole files, vocabulary included.",
     },
     "zh": {
         "heads": ("模型", "文件", "占 f16", "每权重位数", "此前答对", "现在答对", "损失的百分点（95 %）", "目标"),
-        "shape": "{shape} 形状：{source} 的 f16（除每个张量的 {rows} 行外均为空洞）量化为 {kind}，得到 {size}，"
-        "占 {share:.1%}，与其他程序同时运行用时 {minutes:.0f} 分钟，常驻内存最多 {memory}（目标：20 %，3 GB）。"
+        "shape": "{shape} 形状：{source} 的 f16（除每个张量的 {rows} 行外均为空洞），用 `penjing shrink --to` "
+        "得到 {size}，占 {share:.1%}，用时 {minutes:.0f} 分钟，自有内存最多 {memory}{within}（目标：20 %，3 GB）。"
         "其权重是随机的：这只说明能做到，并不说明模型答得如何。",
+        "within": "，在只给 {room}（含文件页）的控制组中运行",
         "head": "{cpu}，{cores} 核，{date}，`bench/shrink.py`。整个文件，含词表。",
     },
 }
@@ -121,39 +131,67 @@ def rows(name: str, folder: Path, asked: Task, work: Path) -> list[Row]:
     return found
 
 
-def large(shape: str, work: Path) -> dict[str, Any]:
-    """The 13B shape through quantization, in a process of its own whose memory is looked at."""
-    source = shapes.write(shape, "F16", work, hollow=True)
-    fill(source)
+def large(shape: str, work: Path, group: Path | None) -> dict[str, Any]:
+    """The large shape through the recipe that every model goes through, in a process of its own."""
+    source = work / f"{shape}-F16-hollow.gguf"
+    if not source.exists():
+        fill(shapes.write(shape, "F16", work, hollow=True))
     size, held = source.stat().st_size, source.stat().st_blocks * 512
-    model = single.read(source)
-    target = work / f"{shape}-20.gguf"
-    target.unlink(missing_ok=True)
-    kind = next(kind for kind in PRESETS if expected(source, kind) <= 0.2 * size)
-    sizes = [f"{count / 1e9:.2f} GB" for count in (size, held, least_bytes(model))]
+    sizes = [f"{count / 1e9:.2f} GB" for count in (size, held, least_bytes(single.read(source)))]
     print("{}: {}, of which {} on disk; the smallest possible file is {}".format(shape, *sizes), flush=True)
-    code = (
-        "import resource, sys; from pathlib import Path; from penjing.shrink.quantize import quantize\n"
-        "quantize(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
-    )
+    target = work / f"{shape}-20"
+    command = [sys.executable, "-m", "penjing", "shrink", str(source), "--to", str(size // 5), "--output", str(target)]
     begun = time.monotonic()
-    command = [sys.executable, "-c", code, str(source), str(target), kind]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ))
+    with limited(group) as join:
+        home = {"PENJING_HOME": str(work / "home")}
+        process = subprocess.Popen(command, env={**os.environ, **home}, preexec_fn=join)
+        own = watched(process)
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    made = target / f"{target.name}.gguf"
     found = {
         "shape": shape,
-        "kind": kind,
         "source": size,
-        "bytes": target.stat().st_size,
-        "share": target.stat().st_size / size,
-        "memory": int(done.stdout),
+        "bytes": made.stat().st_size,
+        "share": made.stat().st_size / size,
+        "memory": own,
         "minutes": (time.monotonic() - begun) / 60,
+        "room": ROOM if group else 0,
     }
-    single.read(target)
-    target.unlink()
-    source.unlink()
     print(json.dumps(found), flush=True)
     return found
+
+
+def watched(process: subprocess.Popen[bytes]) -> int:
+    """The most bytes of its own that it had, until it ends: resident, of no file."""
+    most = 0
+    while process.poll() is None:
+        with suppress(OSError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            most = max(
+                most, *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon"))
+            )
+        time.sleep(LOOKED)
+    return most
+
+
+@contextmanager
+def limited(group: Path | None) -> Iterator[Callable[[], None]]:
+    """A memory cgroup of ROOM bytes under `group`: what is given puts a new process into it."""
+    if group is None:
+        yield lambda: None
+        return
+    place = group / f"penjing-{os.getpid()}"
+    place.mkdir()
+
+    def join() -> None:
+        (place / "tasks").write_text(str(os.getpid()))
+
+    try:
+        (place / "memory.limit_in_bytes").write_text(str(ROOM))
+        yield join
+    finally:
+        place.rmdir()
 
 
 def fill(path: Path) -> None:
@@ -167,16 +205,6 @@ def fill(path: Path) -> None:
             else:
                 numbers = chance.standard_normal((min(FILLED, tensor.shape[0]), tensor.shape[-1]), np.float32)
                 stream.write((numbers * tensor.shape[-1] ** -0.5).astype(np.float16).tobytes())
-
-
-def expected(source: Path, kind: str) -> int:
-    """Bytes that the mixture `kind` would take."""
-    from penjing.shrink.quantize.mix import mix_of
-    from penjing.shrink.quantize.workshop import file_bytes
-
-    model = single.read(source)
-    mix = mix_of(model, kind)
-    return file_bytes(model, {each.name: mix.choose(each.name, each.shape) for each in model.tensors})
 
 
 def told(found: list[Row], shape: dict[str, Any] | None, language: str) -> str:
@@ -194,7 +222,9 @@ def told(found: list[Row], shape: dict[str, Any] | None, language: str) -> str:
         parts.append("\n".join(lines))
     if shape:
         sizes = {name: human(shape[name]) for name in ("source", "memory")}
-        parts.append(str(say["shape"]).format(**{**shape, **sizes}, size=human(shape["bytes"]), rows=FILLED))
+        within = str(say["within"]).format(room=human(shape["room"])) if shape["room"] else ""
+        told = {**shape, **sizes, "within": within, "size": human(shape["bytes"]), "rows": FILLED}
+        parts.append(str(say["shape"]).format(**told))
     return "\n\n".join(parts)
 
 
@@ -203,6 +233,7 @@ def main() -> None:
     parser.add_argument("--second", type=Path, help="folder of the second yardstick model")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "penjing-shrink"))
     parser.add_argument("--shape", default="llama-13b", help="the large shape")
+    parser.add_argument("--group", type=Path, help="memory cgroups in which the large shape gets one of 3 GB")
     parser.add_argument(
         "--only", choices=("shape", "guide", "second", "kept"), help="this part alone; kept: measure nothing"
     )
@@ -212,7 +243,7 @@ def main() -> None:
     figures = options.work / "figures.json"
     kept: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
     if options.only in (None, "shape"):
-        kept["shape"] = large(options.shape, options.work)
+        kept["shape"] = large(options.shape, options.work, options.group)
     for name, (folder, asked) in yardsticks(options.second).items() if options.only not in ("shape", "kept") else ():
         if options.only in (None, name):
             kept[name] = [asdict(row) for row in rows(name, folder, asked, options.work)]
