@@ -7,8 +7,8 @@ and on a second model (`second_model.py`).
 
 Both sides lose as many parameters, see the same calibration examples, and learn from the same examples for the same
 number of steps: conversations of the guide's recipe, the learned part of `second_text`. What is near its teacher wants
-a lower learning rate than what is far, so each side tries each of the `--rates` for --trial steps, and goes the whole
-way at the one that is better on examples that are held out of the learned ones. torch-pruning's dependency
+a lower learning rate than what is far, so each side goes the whole way at each of the `--rates`, and what is better on
+examples that are held out of the learned ones counts. torch-pruning's dependency
 graph finds the groups and its importance ranks them; cutting a whole model with grouped queries by it never ends (seen
 with 1.6), so that the feed-forward channels that it ranks lowest are cut by penjing's own slicer, without repair.
 Models and answers that are in WORK are not made again.
@@ -52,8 +52,8 @@ GUIDE = ROOT / "src" / "penjing" / "data" / "guide"
 YARDSTICK = "yardstick.jsonl"
 RATIO = 0.3
 CALIBRATION, CONTEXT, COMPARED = 160, 256, 400
-STEPS = {"guide": 700, "second": 1800}
-"""Of distilling: with its trials a side takes less than half an hour of two cores."""
+STEPS = {"guide": 700, "second": 1000}
+"""Of distilling: at all rates together a side takes less than half an hour of two cores or so."""
 PIECE = 600
 """Characters of the second model's text that make an example: about as many tokens as it was trained on."""
 MATRICES = 3
@@ -71,7 +71,7 @@ WORDS = {
         "distilled": "{model}: {name}, distilled at {rate:g}",
         "back": "{model}, {name}: {back:.0%} of the divergence that pruning cost came back.",
         "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}. "
-        "Each side tried the rates {rates} for {trial} steps and went on with what was better on held-out text.",
+        "Each side learned at the rates {rates}; what was better on held-out text counts.",
         "comma": ", ",
         "asked": "{model} answered {questions} questions",
         "took": "{model} {steps} steps, {minutes:.0f} minutes of a core",
@@ -83,7 +83,7 @@ WORDS = {
         "distilled": "{model}：{name}，以 {rate:g} 蒸馏后",
         "back": "{model}，{name}：剪枝造成的散度恢复了 {back:.0%}。",
         "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。"
-        "双方各以 {rates} 的学习率试 {trial} 步，再以留出文本上更好的学到底。",
+        "双方各以 {rates} 的学习率学习，取在留出文本上更好的。",
         "comma": "，",
         "asked": "{model} 回答 {questions} 个问题",
         "took": "{model} {steps} 步，单核 {minutes:.0f} 分钟",
@@ -236,26 +236,22 @@ def last_step(model: Path) -> dict[str, Any]:
 
 
 def recovered(one: Subject, source: Path, given: argparse.Namespace, folder: Path) -> Path:
-    """What `source` becomes at the rate that does best in a trial."""
+    """Of what `source` becomes at each rate, the one with the lowest held-out loss."""
     short = source.name.split("-")[0]
-
-    def at(rate: float, stage: str, steps: int) -> Path:
-        return once(folder / f"{short}-{stage}-{rate:g}", partial(learned, one, source, given, rate, steps))
-
-    def heldout(rate: float) -> float:
-        return float(last_step(at(rate, "trial", given.trial))["found"]["after"])
-
-    best = min(given.rates, key=heldout) if len(given.rates) > 1 else given.rates[0]
-    return at(best, STAGES[1], given.steps or STEPS[one.name])
+    made = [
+        once(folder / f"{short}-{STAGES[1]}-{rate:g}", partial(learned, one, source, given, rate))
+        for rate in given.rates
+    ]
+    return min(made, key=lambda each: float(last_step(each)["found"]["after"]))
 
 
-def learned(one: Subject, source: Path, given: argparse.Namespace, rate: float, steps: int, target: Path) -> None:
+def learned(one: Subject, source: Path, given: argparse.Namespace, rate: float, target: Path) -> None:
     from penjing.shrink.distill.options import Distilling
     from penjing.shrink.distill.run import distill
     from penjing.shrink.finetune.attempt import states
 
     options = Distilling(
-        steps=steps, rate=rate, batch=given.batch, mix=given.mix, warmup=0.1, look_every=100,
+        steps=given.steps or STEPS[one.name], rate=rate, batch=given.batch, mix=given.mix, warmup=0.1, look_every=100,
         save_every=25, held_out=0.02, patience=0, precision="bf16",
     )  # fmt: skip
     begun = states(target).is_dir()
@@ -357,7 +353,7 @@ def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace,
             before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
             back += ["", words["back"].format(model=name, name=side, back=1 - after / before)]
     rates = words["comma"].join(f"{rate:g}" for rate in given.rates)
-    facts = {**page.machine(), "batch": given.batch, "rates": rates, "trial": given.trial}
+    facts = {**page.machine(), "batch": given.batch, "rates": rates}
     how = words["how"].format(**facts, asked=words["comma"].join(asked), minutes=words["comma"].join(took))
     return "\n".join([words["title"], "", how, "", words["head"], "|---|---|---|---|---|", *lines, *back])
 
@@ -369,7 +365,6 @@ def main() -> None:
     parser.add_argument("--second", type=Path, help="the folder of the second yardstick model itself")
     parser.add_argument("--only", choices=("guide", "second"))
     parser.add_argument("--steps", type=int, default=0, help=f"of distilling, 0: {STEPS}")
-    parser.add_argument("--trial", type=int, default=200, help="steps at each rate before one is chosen")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4])
     parser.add_argument("--mix", type=float, default=0.0)
