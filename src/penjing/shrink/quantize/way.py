@@ -23,6 +23,9 @@ COMPARISON = 5e12
 TRYING, WRITING = 83_000, 7_000
 """Trying every number of a model at all its types (a sample is enough, so less of large ones is tried), and writing it
 with its errors made good: seen on a model of 6 million parameters; both grow with the weights, as reading does."""
+QUICKLY = WRITING // 3
+"""Coding all of a large model once for the files that are measured (rounding without sweeps is three to five times as
+fast); of small ones, reading takes nearly all the time."""
 
 
 def calibrated(parameters: int, context: int) -> int:
@@ -55,7 +58,8 @@ class Way:
         each = min(windows, compared(parameters, context)) * context
         refined = groups + 2 * EXCHANGES if parameters <= FINE else 0
         trying = TRYING * sample // max(parameters, sample, 1)
-        return cls(0 if known else windows * context, trying, groups * each, refined * each, WRITING)
+        coding = 0 if parameters <= FINE else QUICKLY
+        return cls(0 if known else windows * context, trying, groups * each + coding, refined * each, WRITING)
 
     @classmethod
     def to_mixture(cls, windows: int, context: int) -> Way:

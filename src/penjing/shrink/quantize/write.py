@@ -41,20 +41,21 @@ def quantize(
     types: int | str | Mapping[str, str],
     *,
     importance: Importance | None = None,
+    rounds: int = ROUNDS,
     report: Report | None = None,
 ) -> Quantized:
     """Write the F32, F16 or BF16 model `source` (a .gguf or its first shard) to `target`, whole or not at all. `types`
     is bits per weight (2, 3, 4, 5, 6, 8, 16, 32), a preset (`mix.PRESETS`), or a type for each tensor by name; what is
-    not named keeps its own. Columns are weighed by `importance`. Raises
-    AlreadyQuantized, ImportanceMissing, ImportanceMismatch, ModelCorrupt, NotFinite, DiskFull, SettingError,
-    TypeUnknown, TensorUnknown."""
+    not named keeps its own. Columns are weighed by `importance`; where it has products of theirs, errors are made good
+    in `rounds` sweeps. Raises AlreadyQuantized, ImportanceMissing, ImportanceMismatch, ModelCorrupt, NotFinite,
+    DiskFull, SettingError, TypeUnknown, TensorUnknown."""
     model = single.read(source)
     require_floats(model)
     wanted = dict(types) if isinstance(types, Mapping) else _of_mix(model, types, importance)
     if isinstance(types, Mapping):
         _check(model, wanted)
         wanted = {tensor.name: wanted.get(tensor.name, tensor.type) for tensor in model.tensors}
-    flows = [_flow(model, tensor, wanted[tensor.name], importance) for tensor in model.tensors]
+    flows = [_flow(model, tensor, wanted[tensor.name], importance, rounds) for tensor in model.tensors]
     label = commonest([flow.info for flow in flows]) if isinstance(types, Mapping) else mix_of(model, types).label
     metadata = kept(model) + header(label)
     infos = write(target, metadata, flows, stage="quantizing", report=report)
@@ -94,9 +95,9 @@ def _check(model: Model, types: Mapping[str, str]) -> None:
             raise TensorUnknown(tensor=name, path=str(model.path))
 
 
-def _flow(model: Model, tensor: Tensor, wanted: str, importance: Importance | None) -> Flow:
+def _flow(model: Model, tensor: Tensor, wanted: str, importance: Importance | None, rounds: int) -> Flow:
     info = Info(tensor.name, tensor.shape, mixes.fitting(wanted, tensor.shape))
-    return Flow(info, rows_of(model, tensor), coder(info, importance))
+    return Flow(info, rows_of(model, tensor), coder(info, importance, rounds))
 
 
 def coder(info: Info, importance: Importance | None, rounds: int = ROUNDS) -> Code | None:
