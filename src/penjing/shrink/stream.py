@@ -29,11 +29,13 @@ F16_LARGEST = 65504.0
 @dataclass(frozen=True)
 class Flow:
     """One tensor on its way: `read(first, last)` gives rows [first, last) as f32 [last - first, info.shape[-1]].
-    `code(rows, first)` makes bytes of them, where it is not just `encode`."""
+    `code(rows, first)` makes bytes of them, where it is not just `encode`; it gets at least `least` rows at once, but
+    for the last ones."""
 
     info: Info
     read: Callable[[int, int], NDArray[np.float32]]
     code: Callable[[NDArray[np.float32], int], NDArray[np.uint8]] | None = None
+    least: int = 1
 
 
 def write(
@@ -91,7 +93,7 @@ def _tensor(file: Container, flow: Flow, pool: ThreadPoolExecutor, workers: int,
 
 
 def _rows(file: Container, flow: Flow, info: Info, pool: ThreadPoolExecutor, workers: int, ticks: _Ticks) -> None:
-    step = max(1, NUMBERS_AT_ONCE // info.shape[-1])
+    step = max(flow.least, NUMBERS_AT_ONCE // info.shape[-1])
     spans = [(first, min(first + step, info.rows)) for first in range(0, info.rows, step)]
     done = 0
     for coded in _in_order(pool, workers, lambda span: _code(flow, info, span), spans):
