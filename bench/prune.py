@@ -73,6 +73,7 @@ WORDS = {
         "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}. "
         "Each side learned at the rates {rates}; what was better on held-out text counts.",
         "comma": ", ",
+        "list": ", ",
         "asked": "{model} answered {questions} questions",
         "took": "{model} {steps} steps, {minutes:.0f} minutes of a core",
     },
@@ -85,6 +86,7 @@ WORDS = {
         "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。"
         "双方各以 {rates} 的学习率学习，取在留出文本上更好的。",
         "comma": "，",
+        "list": "、",
         "asked": "{model} 回答 {questions} 个问题",
         "took": "{model} {steps} 步，单核 {minutes:.0f} 分钟",
     },
@@ -352,7 +354,7 @@ def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace,
         for side, short in SHORT.items():
             before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
             back += ["", words["back"].format(model=name, name=side, back=1 - after / before)]
-    rates = words["comma"].join(f"{rate:g}" for rate in given.rates)
+    rates = words["list"].join(f"{rate:g}" for rate in given.rates)
     facts = {**page.machine(), "batch": given.batch, "rates": rates}
     how = words["how"].format(**facts, asked=words["comma"].join(asked), minutes=words["comma"].join(took))
     return "\n".join([words["title"], "", how, "", words["head"], "|---|---|---|---|---|", *lines, *back])
