@@ -231,10 +231,10 @@ def peer(one: Subject, parameters: int, target: Path) -> None:
 
 def last_step(model: Path) -> dict[str, Any]:
     """What the manifest says of the last thing that was done to the model; nothing where it has none."""
-    if not (model / manifest.NAME).is_file():
-        return {}
-    steps = manifest.load(model).recipe.get("steps", [{}])
-    return dict(steps[-1])  # type: ignore[index]  # a manifest's recipe is any JSON
+    file = model / manifest.NAME
+    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    steps: list[dict[str, Any]] = told.get("recipe", {}).get("steps", [{}])
+    return steps[-1]
 
 
 def recovered(one: Subject, source: Path, given: argparse.Namespace, folder: Path) -> Path:

@@ -1,5 +1,5 @@
 """Kullback-Leibler divergence of two models' logits with its gradient in one pass, a few rows at a time: autograd's own
-way keeps eight tensors of [tokens, vocabulary], this one, the gradient.
+way keeps some eight tensors of [tokens, vocabulary], this one: the gradient.
 
 Does not know: models, batches.
 """
@@ -21,7 +21,7 @@ def kl(wanted: Tensor, found: Tensor, temperature: float = 1.0, *, reverse: bool
     return _KL.apply(found, wanted, temperature, reverse)
 
 
-class _KL(torch.autograd.Function):  # type: ignore[misc]  # torch is not there where types are checked
+class _KL(torch.autograd.Function):
     """With p of what is wanted and q = softmax(z / T) of what is found: d KL(p || q) / dz = (q - p) / T and
     d KL(q || p) / dz = q (log q - log p - KL(q || p)) / T."""
 
@@ -42,7 +42,8 @@ class _KL(torch.autograd.Function):  # type: ignore[misc]  # torch is not there 
             if gradient is not None:
                 slope = weight * (apart - each) if reverse else q.exp_() - weight
                 gradient[here] = slope.div_(temperature)
-        ctx.save_for_backward(*([] if gradient is None else [gradient]))
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
