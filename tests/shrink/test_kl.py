@@ -3,6 +3,8 @@
 import pytest
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.extras
+
 from penjing.shrink import kl as module  # noqa: E402
 from penjing.shrink.kl import kl  # noqa: E402
 
