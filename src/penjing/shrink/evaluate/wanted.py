@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NONE, ALL = "none", "all"
 WINDOWS = "a number above 0, or all"
-USUAL, LEAST = 40, 8
+USUAL, LEAST = 40, 4
 """Windows of a text where nobody says how many: of a small model, and of the largest."""
 AFFORDABLE = 40e9
 """Parameters times windows that are read of a text where nobody says how many: a model of 7 B reads so much in about

@@ -12,15 +12,15 @@ Does not know: files, which type a tensor should have.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from penjing.probe.ggml import NUMBERS, TYPES
 from penjing.shrink.ggml import encode
 from penjing.shrink.quantize.fields import FORMS, Bytes, Floats, Form
 from penjing.shrink.quantize.importance import BLOCK, Columns
+from penjing.shrink.quantize.scales import rescale
+from penjing.shrink.quantize.state import Hessian, State
 
 DAMP = 0.01
 """Share of H's mean diagonal that is added to it: calibration saw a sample only."""
@@ -28,17 +28,6 @@ STEP = 32
 """Columns that are settled before the others hear of it (one product of matrices instead of many)."""
 ROUNDS = 3
 """Sweeps over codes and scales."""
-TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class Hessian:
-    """H of a block of columns, made so that it can be inverted; `order` of its columns, those that matter most first;
-    `upper` with upper^T upper = inverse of H in that order."""
-
-    product: Floats
-    order: NDArray[np.intp]
-    upper: Floats
 
 
 @functools.lru_cache(maxsize=96)
@@ -71,177 +60,46 @@ def compensated(rows: Floats, kind: str, columns: Columns, matrix: int = 0, roun
     return blocks.reshape(len(rows), -1)
 
 
-class State:
-    """Rows on their way to codes, columns first: everything f32 [columns, n] but H [columns, columns]."""
-
-    def __init__(self, wanted: Floats, form: Form, blocks: Bytes, hessian: Hessian) -> None:
-        """`wanted` [n, columns], `blocks` u8 [n, blocks, size]."""
-        self.form, self.hessian, self.product = form, hessian, hessian.product
-        self.shape = blocks.shape
-        self.fields = form.unpack(blocks.reshape(-1, blocks.shape[2]))
-        self.wanted = np.ascontiguousarray(wanted.T)
-        self.middles = (form.levels[1:] + form.levels[:-1]) / 2
-        self.even = bool(np.all(np.diff(form.levels) == 1))
-        self.spread()
-
-    def spread(self) -> None:
-        """Scale and offset of each number, and what it stands for now, from the fields."""
-        fields, width = self.fields, self.form.width
-        rows = self.shape[0]
-        scale = np.repeat(fields.d[:, None] * fields.scales, width, axis=1).reshape(rows, -1)
-        offset = np.repeat(fields.dmin[:, None] * fields.minima, width, axis=1).reshape(rows, -1)
-        self.scale, self.offset = np.ascontiguousarray(scale.T), np.ascontiguousarray(offset.T)
-        with np.errstate(divide="ignore"):
-            self.inverse = np.where(self.scale == 0, 0, 1 / self.scale).astype(np.float32)
-        self.codes = np.ascontiguousarray(fields.codes.reshape(rows, -1).T)
-        self.now = self.scale * self.form.levels[self.codes] - self.offset
-
-    def gather(self) -> None:
-        """The codes back into the fields."""
-        self.fields.codes = np.ascontiguousarray(self.codes.T).reshape(-1, self.form.block)
-
-    def nearest(self, column: int, target: Floats) -> tuple[Bytes, Floats]:
-        """Codes of the levels nearest to `target` [n] in `column`, and what they stand for."""
-        levels = self.form.levels
-        raw = (target + self.offset[column]) * self.inverse[column]
-        if self.even:
-            np.rint(raw - levels[0], out=raw)
-            np.maximum(raw, 0, out=raw)
-            codes = np.minimum(raw, len(levels) - 1, out=raw).astype(np.uint8)
-        else:
-            codes = np.searchsorted(self.middles, raw).astype(np.uint8)
-        return codes, self.scale[column] * levels[codes] - self.offset[column]
-
-    def gradient(self) -> Floats:
-        """H e, [columns, n]."""
-        return np.asarray(self.product @ (self.now - self.wanted))
-
-    def losses(self) -> Floats:
-        """e^T H e of each row, [n]."""
-        error = self.now - self.wanted
-        return np.asarray(np.einsum("cn,cn->n", error, self.product @ error))
-
-
 def _settle(rows: Floats, form: Form, blocks: Bytes, hessian: Hessian, rounds: int) -> Bytes:
     state = State(rows, form, blocks, hessian)
-    before, kept = state.losses(), blocks
+    before = state.losses()
     carry(state)
     for _ in range(rounds):
-        state.gather()
-        rescale(state)
-        sweep(state)
-    state.gather()
+        sweep(state, rescale(state))
     better = state.losses() < before
-    made = form.pack(state.fields).reshape(blocks.shape)
-    return np.where(better[:, None, None], made, kept)
+    return np.where(better[:, None, None], state.packed(), blocks)
 
 
 def carry(state: State) -> None:
     """GPTQ: the codes one column after another, most important first, errors carried over to those that follow."""
     order, upper = state.hessian.order, state.hessian.upper
-    target = state.wanted[order]
+    target, lower = state.wanted[order], np.ascontiguousarray(upper.T)
     for begin in range(0, len(order), STEP):
         end = min(begin + STEP, len(order))
         errors = np.empty((end - begin, target.shape[1]), np.float32)
         for place in range(begin, end):
-            column = order[place]
-            state.codes[column], state.now[column] = state.nearest(column, target[place])
-            error = (target[place] - state.now[column]) / upper[place, place]
-            target[place + 1 : end] -= upper[place, place + 1 : end, None] * error
-            errors[place - begin] = error
-        target[end:] -= upper[begin:end, end:].T @ errors
+            column, wanted, own = order[place], target[place], errors[place - begin]
+            if place > begin:
+                wanted -= lower[place, begin:place] @ errors[: place - begin]
+            state.settle(column, wanted)
+            np.subtract(wanted, state.now[column], out=own)
+            own /= upper[place, place]
+        target[end:] -= lower[end:, begin:end] @ errors
 
 
-def sweep(state: State) -> None:
-    """Each code once: the best one while all others stay."""
-    gradient, product = state.gradient(), state.product
+def sweep(state: State, gradient: Floats) -> None:
+    """Each code once: the best one while all others stay. `gradient` is H e, and is used up."""
+    product = state.product
     for begin in range(0, len(product), STEP):
         end = min(begin + STEP, len(product))
-        change = np.empty((end - begin, gradient.shape[1]), np.float32)
+        changes = np.empty((end - begin, gradient.shape[1]), np.float32)
         for column in range(begin, end):
-            target = state.now[column] - gradient[column] / product[column, column]
-            state.codes[column], fresh = state.nearest(column, target)
-            change[column - begin] = delta = fresh - state.now[column]
-            state.now[column] = fresh
-            gradient[column + 1 : end] += product[column, column + 1 : end, None] * delta
-        gradient[end:] += product[end:, begin:end] @ change
-
-
-def rescale(state: State) -> None:
-    """The scales and minima of parts, then those of blocks, with the codes as they are."""
-    if state.form.scales[0] < state.form.scales[1]:
-        _parts(state)
-    _blocks(state)
-
-
-def _parts(state: State) -> None:
-    """Whole-number scales and minima moved to where e^T H e is least, part by part."""
-    form, fields, rows = state.form, state.fields, state.shape[0]
-    gradient, product = state.gradient(), state.product
-    per = form.block // form.width
-    d, dmin = fields.d.reshape(rows, -1), fields.dmin.reshape(rows, -1)
-    scales = fields.scales.reshape(rows, -1, per)
-    minima = fields.minima.reshape(rows, -1, per)
-    for part in range(state.wanted.shape[0] // form.width):
-        block, inner = divmod(part, per)
-        mine = slice(part * form.width, (part + 1) * form.width)
-        own = product[mine, mine]
-        moves = [(scales, d[:, block] * form.levels[state.codes[mine]], form.scales)]
-        if form.minima[0] < form.minima[1]:
-            moves.append((minima, -np.broadcast_to(dmin[:, block], (form.width, rows)), form.minima))
-        for whole, direction, (low, high) in moves:
-            steep = np.einsum("cn,cn->n", direction, gradient[mine])
-            bend = np.einsum("cn,cn->n", direction, own @ direction)
-            step = np.where(bend > TINY, -steep / np.maximum(bend, TINY), 0)
-            old = whole[:, block, inner]
-            new = np.clip(np.rint(old + step), low, high).astype(np.int16)
-            moved = direction * (new - old)
-            whole[:, block, inner] = new
-            state.now[mine] += moved
-            gradient += product[:, mine] @ moved
-    fields.scales, fields.minima = scales.reshape(-1, per), minima.reshape(-1, per)
-    state.spread()
-
-
-def _blocks(state: State) -> None:
-    """`d` and `dmin` of each block by least squares, rounded to f16, kept where e^T H e falls."""
-    form, fields = state.form, state.fields
-    per = state.wanted.shape[0] // form.block
-    for block in range(per):
-        mine = slice(block * form.block, (block + 1) * form.block)
-        own = state.product[mine, mine]
-        at = slice(block, None, per)
-        lift = (np.repeat(fields.scales[at], form.width, axis=1) * form.levels[fields.codes[at]]).T
-        drop = -np.repeat(fields.minima[at], form.width, axis=1).T.astype(np.float32)
-        fits = form.minima[0] < form.minima[1]
-        pull = (state.gradient()[mine] - own @ state.now[mine]) * -1  # what the block should stand for, times H
-        d, dmin = _least(lift.astype(np.float32), drop, own, pull, fits)
-        before = state.losses()
-        old = fields.d[at].copy(), fields.dmin[at].copy(), state.now[mine].copy()
-        fields.d[at], fields.dmin[at] = _half(d), _half(dmin)
-        state.now[mine] = fields.d[at] * lift + fields.dmin[at] * drop
-        worse = ~(state.losses() < before)
-        fields.d[at], fields.dmin[at] = np.where(worse, old[0], fields.d[at]), np.where(worse, old[1], fields.dmin[at])
-    state.spread()
-
-
-def _half(numbers: NDArray[np.generic]) -> Floats:
-    with np.errstate(over="ignore"):
-        return numbers.astype(np.float16).astype(np.float32)
-
-
-def _least(lift: Floats, drop: Floats, own: Floats, pull: Floats, fits: bool) -> tuple[Floats, Floats]:
-    """d and dmin [n] that minimise the error of d * lift + dmin * drop ([block, n])."""
-    high = own @ lift
-    aa, ap = np.einsum("cn,cn->n", lift, high), np.einsum("cn,cn->n", lift, pull)
-    if not fits:
-        return np.where(aa > TINY, ap / np.maximum(aa, TINY), 0), np.zeros_like(ap)
-    low = own @ drop
-    bb, bp = np.einsum("cn,cn->n", drop, low), np.einsum("cn,cn->n", drop, pull)
-    ab = np.einsum("cn,cn->n", lift, low)
-    determinant = aa * bb - ab * ab
-    sound = determinant > 1e-6 * np.maximum(aa * bb, TINY)
-    safe = np.where(sound, determinant, 1)
-    d = np.where(sound, (ap * bb - bp * ab) / safe, np.where(aa > TINY, ap / np.maximum(aa, TINY), 0))
-    dmin = np.where(sound, (bp * aa - ap * ab) / safe, 0)
-    return d.astype(np.float32), dmin.astype(np.float32)
+            slope, own, now = gradient[column], changes[column - begin], state.now[column]
+            if column > begin:
+                slope += product[column, begin:column] @ changes[: column - begin]
+            own[:] = now
+            slope /= -product[column, column]
+            slope += now
+            state.settle(column, slope)
+            np.subtract(now, own, out=own)
+        gradient[end:] += product[end:, begin:end] @ changes
