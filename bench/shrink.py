@@ -12,7 +12,8 @@ what memory, disk and time it takes. It goes the way of every model, `penjing sh
 compared with the original at the end. What is looked at is that every step works, the file's size, and the memory that
 the process has of its own (pages of the file that it reads count as resident too, but are given back when others need
 room). With `--group`, a folder of memory cgroups (Linux, version 1, as root), it gets 3 GB and no more, pages of files
-included. Killed, the same command goes on.
+included. Killed, the same command goes on,
+and what it took before is added.
 """
 
 from __future__ import annotations
@@ -141,11 +142,10 @@ def large(shape: str, work: Path, group: Path | None) -> dict[str, Any]:
     print("{}: {}, of which {} on disk; the smallest possible file is {}".format(shape, *sizes), flush=True)
     target = work / f"{shape}-20"
     command = [sys.executable, "-m", "penjing", "shrink", str(source), "--to", str(size // 5), "--output", str(target)]
-    begun = time.monotonic()
     with limited(group) as join:
         home = {"PENJING_HOME": str(work / "home")}
         process = subprocess.Popen(command, env={**os.environ, **home}, preexec_fn=join)
-        own = watched(process)
+        seen = watched(process, work / f"{shape}.json")
     if process.returncode:
         raise SystemExit(process.returncode)
     made = target / f"{target.name}.gguf"
@@ -154,25 +154,38 @@ def large(shape: str, work: Path, group: Path | None) -> dict[str, Any]:
         "source": size,
         "bytes": made.stat().st_size,
         "share": made.stat().st_size / size,
-        "memory": own,
-        "minutes": (time.monotonic() - begun) / 60,
+        "memory": seen.memory,
+        "minutes": seen.seconds / 60,
         "room": ROOM if group else 0,
     }
     print(json.dumps(found), flush=True)
     return found
 
 
-def watched(process: subprocess.Popen[bytes]) -> int:
-    """The most bytes of its own that it had, until it ends: resident, of no file."""
-    most = 0
+@dataclass
+class Seen:
+    """Of a process, and of those that were killed before it: how long they worked, and the most bytes of its own that
+    one had (resident, of no file)."""
+
+    seconds: float = 0.0
+    memory: int = 0
+
+
+def watched(process: subprocess.Popen[bytes], note: Path) -> Seen:
+    """Until it ends; kept in `note` for the next one, where it does not end well."""
+    seen = Seen(**json.loads(note.read_text())) if note.exists() else Seen()
+    before, begun = seen.seconds, time.monotonic()
     while process.poll() is None:
         with suppress(OSError):
             status = Path(f"/proc/{process.pid}/status").read_text()
-            most = max(
-                most, *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon"))
-            )
+            own = [int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon")]
+            seen.memory = max(seen.memory, *own)
         time.sleep(LOOKED)
-    return most
+        seen.seconds = before + time.monotonic() - begun
+        note.write_text(json.dumps(asdict(seen)))
+    if not process.returncode:
+        note.unlink(missing_ok=True)
+    return seen
 
 
 @contextmanager
