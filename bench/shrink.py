@@ -179,7 +179,7 @@ def watched(process: subprocess.Popen[bytes], note: Path) -> Seen:
         with suppress(OSError):
             status = Path(f"/proc/{process.pid}/status").read_text()
             own = [int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon")]
-            seen.memory = max(seen.memory, *own)
+            seen.memory = max([seen.memory, *own])  # none of a process that has just ended
         time.sleep(LOOKED)
         seen.seconds = before + time.monotonic() - begun
         note.write_text(json.dumps(asdict(seen)))
