@@ -118,9 +118,10 @@ def test_several_ways_open_one_file(plain: Path, command: SealSettings) -> None:
         opens(path)
 
 
+@pytest.mark.extras
 def test_a_keyring(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library's own door with a backend that keeps keys in memory: a real one needs a desktop."""
-    keyring = pytest.importorskip("keyring")
+    import keyring
     from keyring.backend import KeyringBackend
 
     class Kept(KeyringBackend):  # type: ignore[misc]  # the library has no types
