@@ -7,8 +7,8 @@ and on a second model (`second_model.py`).
 
 Both sides lose as many parameters, see the same calibration examples, and learn from the same examples for the same
 number of steps: conversations of the guide's recipe, the learned part of `second_text`. What is near its teacher wants
-a lower learning rate than what is far, so each side goes the whole way at each of the `--rates`, and what is better on
-examples that are held out of the learned ones counts. torch-pruning's dependency
+a lower learning rate than what is far, so each side learns all the steps in each of the WAYS (an optimizer and a rate),
+and what is better on examples that are held out of the learned ones counts. torch-pruning's dependency
 graph finds the groups and its importance ranks them; cutting a whole model with grouped queries by it never ends (seen
 with 1.6), so that the feed-forward channels that it ranks lowest are cut by penjing's own slicer, without repair.
 Models and answers that are in WORK are not made again.
@@ -39,6 +39,7 @@ from penjing.shrink.examples import examples
 from penjing.shrink.finetune import rows
 from penjing.shrink.finetune.turns import Turns
 from penjing.shrink.lineage import Step
+from penjing.shrink.optimizer import ADAMW
 from penjing.shrink.packing import IGNORED, Example, looked
 from penjing.shrink.prune.anatomy import Anatomy
 from penjing.shrink.prune.cut import Kept, cut
@@ -53,7 +54,8 @@ YARDSTICK = "yardstick.jsonl"
 RATIO = 0.3
 CALIBRATION, CONTEXT, COMPARED = 160, 256, 400
 STEPS = {"guide": 700, "second": 1000}
-"""Of distilling: at all rates together a side takes less than half an hour of two cores or so."""
+"""Of distilling, so that none takes half an hour."""
+WAYS = {"guide": ("adamw:0.0002", "adamw:0.0005"), "second": ("adamw:0.0002", "adamw:0.0005", "muon:0.0005")}
 PIECE = 600
 """Characters of the second model's text that make an example: about as many tokens as it was trained on."""
 MATRICES = 3
@@ -68,27 +70,31 @@ WORDS = {
         "title": "## Figures",
         "head": "| model | parameters | right | points lost (95 %) | KL from the original, nats a token |",
         "pruned": "{model}: {name}, pruned",
-        "distilled": "{model}: {name}, distilled at {rate:g}",
+        "distilled": "{model}: {name}, distilled with {optimizer} at {rate:g}",
         "back": "{model}, {name}: {back:.0%} of the divergence that pruning cost came back.",
         "how": "{cpu}, {cores} cores, `bench/prune.py`; {asked}; distilled with {batch} examples a step: {minutes}. "
-        "Each side learned at the rates {rates}; what was better on held-out text counts.",
+        "Each side learned in all of these ways; what was better on held-out text counts.",
         "comma": ", ",
+        "semicolon": "; ",
         "list": ", ",
         "asked": "{model} answered {questions} questions",
-        "took": "{model} {steps} steps, {minutes:.0f} minutes of a core",
+        "took": "{model} {steps} steps, {minutes:.0f} minutes of a core, with {ways}",
+        "way": "{optimizer} at {rate}",
     },
     "zh": {
         "title": "## 数据",
         "head": "| 模型 | 参数 | 答对 | 损失的百分点（95 %） | 与原模型的 KL（奈特/词元） |",
         "pruned": "{model}：{name}，剪枝后",
-        "distilled": "{model}：{name}，以 {rate:g} 蒸馏后",
+        "distilled": "{model}：{name}，用 {optimizer} 以 {rate:g} 蒸馏后",
         "back": "{model}，{name}：剪枝造成的散度恢复了 {back:.0%}。",
         "how": "{cpu}，{cores} 核，`bench/prune.py`；{asked}；蒸馏每步 {batch} 个样本：{minutes}。"
-        "双方各以 {rates} 的学习率学习，取在留出文本上更好的。",
+        "双方各以所有这些方式学习，取在留出文本上更好的。",
         "comma": "，",
+        "semicolon": "；",
         "list": "、",
         "asked": "{model} 回答 {questions} 个问题",
-        "took": "{model} {steps} 步，单核 {minutes:.0f} 分钟",
+        "took": "{model} {steps} 步，单核 {minutes:.0f} 分钟，方式为 {ways}",
+        "way": "{optimizer} {rate}",
     },
 }
 
@@ -96,7 +102,7 @@ WORDS = {
 @dataclass(frozen=True)
 class Answered:
     """One model on its yardstick: which questions it got right, and its divergence from the parent in nats; `minutes`
-    of a core that making it took, `steps` of distilling at `rate`."""
+    of a core that making it took, `steps` of distilling with `optimizer` at `rate`."""
 
     right: list[bool]
     parameters: int
@@ -104,6 +110,7 @@ class Answered:
     minutes: float = 0.0
     steps: int = 0
     rate: float = 0.0
+    optimizer: str = ADAMW
 
 
 @dataclass(frozen=True)
@@ -238,23 +245,28 @@ def last_step(model: Path) -> dict[str, Any]:
 
 
 def recovered(one: Subject, source: Path, given: argparse.Namespace, folder: Path) -> Path:
-    """Of what `source` becomes at each rate, the one with the lowest held-out loss."""
+    """Of what `source` becomes in each way, the one with the lowest held-out loss."""
     short = source.name.split("-")[0]
-    made = [
-        once(folder / f"{short}-{STAGES[1]}-{rate:g}", partial(learned, one, source, given, rate))
-        for rate in given.rates
-    ]
+    made = []
+    for optimizer, rate in ways(one.name, given):
+        name = f"{short}-{STAGES[1]}-{'' if optimizer == ADAMW else f'{optimizer}-'}{rate:g}"
+        made.append(once(folder / name, partial(learned, one, source, given, optimizer, rate)))
     return min(made, key=lambda each: float(last_step(each)["found"]["after"]))
 
 
-def learned(one: Subject, source: Path, given: argparse.Namespace, rate: float, target: Path) -> None:
+def ways(name: str, given: argparse.Namespace) -> list[tuple[str, float]]:
+    """Optimizers and rates that the model `name` is distilled with."""
+    return [(each.split(":")[0], float(each.split(":")[1])) for each in given.ways or WAYS[name]]
+
+
+def learned(one: Subject, source: Path, given: argparse.Namespace, optimizer: str, rate: float, target: Path) -> None:
     from penjing.shrink.distill.options import Distilling
     from penjing.shrink.distill.run import distill
     from penjing.shrink.finetune.attempt import states
 
     options = Distilling(
-        steps=given.steps or STEPS[one.name], rate=rate, batch=given.batch, mix=given.mix, warmup=0.1, look_every=100,
-        save_every=25, held_out=0.02, patience=0, precision="bf16",
+        steps=given.steps or STEPS[one.name], rate=rate, optimizer=optimizer, batch=given.batch, mix=given.mix,
+        warmup=0.1, look_every=100, save_every=25, held_out=0.02, patience=0, precision="bf16",
     )  # fmt: skip
     begun = states(target).is_dir()
     done = distill(source, [one.lessons], target, options, teacher=one.checkpoint, resume=begun)
@@ -273,7 +285,7 @@ def answered(one: Subject, model: Path, given: argparse.Namespace) -> Answered:
         loaded, parent = torch_model.load(model), torch_model.load(one.checkpoint)
         apart = divergence(parent.model, loaded.model, looked(one.compared, 16))
         told = last_step(model).get("options", {})
-        how = (minutes(model), told.get("steps", 0), told.get("rate", 0.0))
+        how = (minutes(model), told.get("steps", 0), told.get("rate", 0.0), told.get("optimizer", ADAMW))
         found = Answered(one.asked(gguf), loaded.parameters, apart, *how)
         kept.write_text(json.dumps(vars(found)))
     return Answered(**json.loads(kept.read_text()))
@@ -338,7 +350,11 @@ def lines_of(name: str, found: dict[str, Answered], words: dict[str, str]) -> li
             lost, low, high = points(parent, child)
             right = sum(child.right) / len(child.right)
             gone = 1 - child.parameters / parent.parameters
-            cells = (words[stage].format(model=name, name=side, rate=child.rate), f"-{gone:.1%}", f"{right:.1%}")
+            cells = (
+                words[stage].format(model=name, name=side, rate=child.rate, optimizer=child.optimizer),
+                f"-{gone:.1%}",
+                f"{right:.1%}",
+            )
             lines.append(f"| {' | '.join(cells)} | {lost:.2f} ({low:.2f} … {high:.2f}) | {child.divergence:.4f} |")
     return lines
 
@@ -346,17 +362,18 @@ def lines_of(name: str, found: dict[str, Answered], words: dict[str, str]) -> li
 def table(everything: dict[str, dict[str, Answered]], given: argparse.Namespace, language: str) -> str:
     """As it stands in the docs."""
     words, asked, took, lines, back = WORDS[language], [], [], [], []
+    comma = words["list"]
     for name, found in everything.items():
         lines += lines_of(name, found, words)
         last = found[f"{SHORT[OURS]}-{STAGES[1]}"]
-        took.append(words["took"].format(model=name, steps=last.steps, minutes=last.minutes))
+        tried = [words["way"].format(optimizer=each, rate=f"{rate:g}") for each, rate in ways(name, given)]
+        took.append(words["took"].format(model=name, steps=last.steps, minutes=last.minutes, ways=comma.join(tried)))
         asked.append(words["asked"].format(model=name, questions=len(found["parent"].right)))
         for side, short in SHORT.items():
             before, after = (found[f"{short}-{stage}"].divergence for stage in STAGES)
             back += ["", words["back"].format(model=name, name=side, back=1 - after / before)]
-    rates = words["list"].join(f"{rate:g}" for rate in given.rates)
-    facts = {**page.machine(), "batch": given.batch, "rates": rates}
-    how = words["how"].format(**facts, asked=words["comma"].join(asked), minutes=words["comma"].join(took))
+    facts = {**page.machine(), "batch": given.batch}
+    how = words["how"].format(**facts, asked=words["comma"].join(asked), minutes=words["semicolon"].join(took))
     return "\n".join([words["title"], "", how, "", words["head"], "|---|---|---|---|---|", *lines, *back])
 
 
@@ -368,7 +385,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("guide", "second"))
     parser.add_argument("--steps", type=int, default=0, help=f"of distilling, 0: {STEPS}")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4])
+    parser.add_argument("--ways", nargs="+", metavar="OPTIMIZER:RATE", help=f"where not given: {WAYS}")
     parser.add_argument("--mix", type=float, default=0.0)
     parser.add_argument("--limit", type=int, default=0, help="about so many of the guide's questions, 0: all")
     parser.add_argument("--threads", type=int, default=2)
