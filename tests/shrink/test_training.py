@@ -35,8 +35,11 @@ def texts(count: int = 12, seed: int = 0) -> list[Example]:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"batch": 0}, {"steps": 0}, {"rate": 0.0}, {"warmup": 1.0}, {"decay": "odd"}, {"precision": "f8"}, {"steps": -1}],
-)
+    [
+        {"batch": 0}, {"steps": 0}, {"rate": 0.0}, {"warmup": 1.0}, {"decay": "odd"}, {"precision": "f8"},
+        {"steps": -1}, {"optimizer": "sgd"},
+    ],
+)  # fmt: skip
 def test_a_regime_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
         Regime(**wrong)

@@ -36,6 +36,7 @@ OPTIONS = (
     option("--keep", metavar="COUNT", help="How many of the newest states stay; 2 where not given."),
     option("--warmup", metavar="SHARE", help="Of the run, until the rate is at its peak; 0.03 where not given."),
     option("--decay", metavar="NAME", help="How the rate falls: cosine, linear or constant."),
+    option("--optimizer", metavar="NAME", help="adamw, or muon: Muon for matrices, AdamW for the rest."),
     option("--weight-decay", metavar="NUMBER", help="Pull weights towards 0 by this share of the rate."),
     option("--clip", metavar="NUMBER", help="Longest gradient of a step; 1 where not given."),
     option("--seed", metavar="NUMBER", help="The same seed, the same run."),

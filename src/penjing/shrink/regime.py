@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from penjing.errors import SettingError
 from penjing.settings import one_of
+from penjing.shrink.optimizer import ADAMW, OPTIMIZERS
 
 DECAYS = ("cosine", "linear", "constant")
 PRECISIONS = ("auto", "f32", "bf16")
@@ -18,10 +19,11 @@ PRECISIONS = ("auto", "f32", "bf16")
 @dataclass(frozen=True)
 class Regime:
     """How a model is trained. `steps` or `minutes` (0: no limit) end it, whichever comes first; `rate` is the peak
-    learning rate, reached after the share `warmup` and then falling to 0 by `decay`. `batch` examples a step, in
-    `accumulate` passes. Every `save_every` steps its state is kept (the newest `keep`), every `look_every` the
-    held-out examples are measured; after `patience` looks without a better one it stops (0: never). `precision`:
-    `bf16` computes matrix products in bfloat16, `auto` does where that is faster. Raises SettingError."""
+    learning rate, reached after the share `warmup` and then falling to 0 by `decay`; `optimizer` is AdamW, or Muon for
+    the matrices of layers. `batch` examples a step, in `accumulate` passes. Every `save_every` steps its state is kept
+    (the newest `keep`), every `look_every` the held-out examples are measured; after `patience` looks without a better
+    one it stops (0: never). `precision`: `bf16` computes matrix products in bfloat16, `auto` does where that is
+    faster. Raises SettingError."""
 
     steps: int = 3000
     minutes: float = 0.0
@@ -30,6 +32,7 @@ class Regime:
     accumulate: int = 1
     warmup: float = 0.03
     decay: str = "cosine"
+    optimizer: str = ADAMW
     weight_decay: float = 0.0
     clip: float = 1.0
     seed: int = 0
@@ -50,6 +53,7 @@ class Regime:
         self._require("clip", self.clip > 0, "a number above 0")
         self._require("warmup", 0 <= self.warmup < 1, "a share from 0 up to 1")
         self._require("decay", self.decay in DECAYS, one_of(DECAYS))
+        self._require("optimizer", self.optimizer in OPTIMIZERS, one_of(OPTIMIZERS))
         self._require("precision", self.precision in PRECISIONS, one_of(PRECISIONS))
 
     def _require(self, name: str, fine: bool, wanted: str) -> None:
@@ -79,5 +83,5 @@ class Regime:
         return self.rate * {"constant": 1.0, "linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[self.decay]
 
 
-MATTERS = ("rate", "batch", "warmup", "decay", "weight_decay", "clip", "seed", "pack")
+MATTERS = ("rate", "batch", "warmup", "decay", "optimizer", "weight_decay", "clip", "seed", "pack")
 """Fields of a regime that a run may not change when it goes on."""

@@ -24,6 +24,7 @@ from penjing.files import held, require_room
 from penjing.progress import Report, Steps
 from penjing.shrink import checkpoints, packing
 from penjing.shrink.checkpoints import Checkpoints
+from penjing.shrink.optimizer import ADAMW, optimizer
 from penjing.shrink.packing import IGNORED, Batch, Example
 from penjing.shrink.regime import MATTERS, Regime
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 Objective = Callable[[Any, Batch], "Tensor"]
 """The loss of a model on a batch, summed over its learned positions: a scalar, float32."""
 
+EARLIER = {"optimizer": ADAMW}
+"""What runs of earlier versions had, which did not keep it."""
 BETTER = 1e-4
 """By how much of itself the held-out loss must fall to count as better."""
 SMOOTH = 0.9
@@ -126,7 +129,7 @@ class Training:
         self.identity = {**(identity or {}), **{name: str(asdict(self.regime)[name]) for name in MATTERS}}
         self.state = State()
         self.trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
-        self.optimizer = torch.optim.AdamW(self.trained.values(), regime.rate, weight_decay=regime.weight_decay)
+        self.optimizer = optimizer(model, self.trained, regime.optimizer, regime.rate, regime.weight_decay)
         auto = regime.precision == "auto"
         self._bf16 = faster_bf16(self.device.type) if auto else regime.precision == "bf16"
         self._best: dict[str, Tensor] = {}  # where there is no folder
@@ -148,7 +151,7 @@ class Training:
             path = self.checkpoints.newest()
         kept = checkpoints.read(path)
         for name, now in self.identity.items():
-            before = kept["identity"].get(name)
+            before = kept["identity"].get(name, EARLIER.get(name))
             if before != now:
                 raise AnotherRun(path=str(path), name=name, before=before, now=now)
         self._put(kept["trained"])
@@ -220,7 +223,7 @@ class Training:
         batches = [each for each in packing.passes(drawn, regime.accumulate, regime.pack) if each.learned]
         learned = sum(batch.learned for batch in batches)
         loss = 0.0
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         for batch in batches:
             with self._precision():
                 part = self.objective(self.model, batch.to(self.device)) / learned
