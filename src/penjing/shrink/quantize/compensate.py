@@ -30,7 +30,7 @@ ROUNDS = 3
 """Sweeps over codes and scales."""
 
 
-@functools.lru_cache(maxsize=96)
+@functools.lru_cache(maxsize=256)  # 128 MB
 def hessian(columns: Columns, matrix: int, block: int) -> Hessian:
     """H of a block of a matrix, for one row of activations."""
     assert columns.products is not None

@@ -50,17 +50,17 @@ def candidates(tensor: Tensor, seen: bool) -> list[str]:
 
 def errors(model: Model, tensor: Tensor, kinds: Sequence[str], importance: Importance) -> dict[str, float]:
     """E of each of `kinds` for `tensor`. Raises as reading and quantizing do."""
-    rows = _sample(tensor)
     read = rows_of(model, tensor)
     found = dict.fromkeys(kinds, 0.0)
     whole = 0.0
-    for first, count in rows:
-        numbers = read(first, first + count)
-        matrix = first // (tensor.shape[-2] if len(tensor.shape) > 2 else 1 << 62)
+    pieces, experts = _sample(tensor), len(tensor.shape) > 2
+    for some in [[each] for each in pieces] if experts else [pieces]:  # rows of one matrix are coded together
+        numbers = np.concatenate([read(first, first + count) for first, count in some])
+        matrix, begin = (some[0][0] // tensor.shape[-2], some[0][0]) if experts else (0, 0)
         whole += energy(numbers, tensor, matrix, importance)
         for kind in kinds:
             code = coder(Info(tensor.name, tensor.shape, kind), importance, QUICK)
-            coded = code(numbers, first) if code else encode(numbers, kind)
+            coded = code(numbers, begin) if code else encode(numbers, kind)
             found[kind] += energy(decode(coded, kind, tensor.shape[-1]) - numbers, tensor, matrix, importance)
     return {kind: error / max(whole, 1e-30) for kind, error in found.items()}
 
