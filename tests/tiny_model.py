@@ -21,7 +21,8 @@ MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 @dataclass(frozen=True)
 class Shape:
-    """The numbers of a tiny model. Widths are multiples of 32 (Q8_0's block)."""
+    """The numbers of a tiny model. Widths are multiples of 32 (Q8_0's block). Of its `experts` two are used; none: the
+    feed-forward part is one."""
 
     layers: int = 2
     width: int = 64
@@ -30,6 +31,7 @@ class Shape:
     feed_forward: int = 128
     context: int = 512
     seed: int = 0
+    experts: int = 0
 
     @property
     def head(self) -> int:
@@ -61,6 +63,9 @@ def write_tiny_gguf(path: Path, shape: Shape | None = None, *, pooling: int | No
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    if shape.experts:
+        writer.add_expert_count(shape.experts)
+        writer.add_expert_used_count(2)
     if pooling is not None:
         writer.add_pooling_type(gguf.PoolingType(pooling))
     if ranks:
@@ -107,10 +112,16 @@ def _tensors(shape: Shape, vocabulary: int) -> list[tuple[str, np.ndarray]]:
             (block + "attn_v.weight", weights(shape.kv_heads * shape.head, shape.width)),
             (block + "attn_output.weight", weights(shape.width, shape.heads * shape.head)),
             (block + "ffn_norm.weight", ones()),
-            (block + "ffn_gate.weight", weights(shape.feed_forward, shape.width)),
-            (block + "ffn_up.weight", weights(shape.feed_forward, shape.width)),
-            (block + "ffn_down.weight", weights(shape.width, shape.feed_forward)),
         ]
+        sizes = {"gate": (shape.feed_forward, shape.width), "up": (shape.feed_forward, shape.width)}
+        for part, size in {**sizes, "down": (shape.width, shape.feed_forward)}.items():
+            if shape.experts:
+                each = np.stack([weights(*size) for _ in range(shape.experts)])
+                tensors.append((block + f"ffn_{part}_exps.weight", each))
+            else:
+                tensors.append((block + f"ffn_{part}.weight", weights(*size)))
+        if shape.experts:
+            tensors.append((block + "ffn_gate_inp.weight", weights(shape.experts, shape.width)))
     return tensors
 
 

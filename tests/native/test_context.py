@@ -199,6 +199,34 @@ def test_a_watcher_sees_operations_and_numbers(model: Model) -> None:
     assert rows[0].std() > 0
 
 
+def test_what_a_watcher_puts_is_computed_with(model: Model) -> None:
+    """The last layer's feed-forward part adds nothing: as if its matrix were zeros."""
+    before: list[np.ndarray[Any, Any]] = []
+
+    def watch(tensor: Tensor, first: bool) -> bool:
+        if tensor.op != "MUL_MAT" or tensor.sources[0].name != "blk.5.ffn_down.weight":
+            return not first
+        if not first:
+            before.append(tensor.numbers())
+            with pytest.raises(WrongUse, match="float64"):
+                tensor.put(np.zeros((1, 1, 1, 1)))
+            with pytest.raises(WrongUse, match="not float32"):
+                tensor.sources[0].put(before[0])
+            tensor.put(np.zeros_like(before[-1]))
+            assert not tensor.numbers().any()
+        return True
+
+    tokens = model.tokenize(TEXT)
+    with Context(model, 256, threads=1) as context:
+        context.compute(tokens)
+        plain = context.logits().copy()
+    with Context(model, 256, threads=1, watcher=watch) as context:
+        context.compute(tokens)
+        changed = context.logits().copy()
+    assert before[0].any()
+    assert np.abs(changed - plain).max() > 0.1
+
+
 def test_what_a_watcher_raises_is_raised(model: Model) -> None:
     def watch(tensor: Tensor, before: bool) -> bool:
         context.decode(Batch(1))

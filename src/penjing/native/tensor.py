@@ -113,9 +113,26 @@ class Tensor:
             raise WrongUse(detail=f"{self.name} is {self.type}, which has no numbers to read")
         if not self._it.data:
             raise WrongUse(detail=f"{self.name} has no memory yet")
-        extent = function("ggml_nbytes", ctypes.c_size_t, POINTER)(self.address)
-        raw = np.empty(extent, np.uint8)
-        read()(self.address, raw.ctypes.data, 0, extent)
+        return self._seen(self._raw())
+
+    def put(self, numbers: NDArray[np.generic]) -> None:
+        """`numbers` [ne3, ne2, ne1, ne0] in the place of its own. Raises WrongUse for quantized ones, those without
+        memory, and another shape or type."""
+        wanted = (self.shape[::-1], np.dtype(DTYPES.get(self.type, object)))
+        if (numbers.shape, numbers.dtype) != wanted:
+            raise WrongUse(detail=f"{self.name} is {wanted[1]} {wanted[0]}, not {numbers.dtype} {numbers.shape}")
+        if not self._it.data:
+            raise WrongUse(detail=f"{self.name} has no memory yet")
+        raw = self._raw()  # a view of others' numbers has gaps
+        self._seen(raw)[...] = numbers
+        write()(self.address, raw.ctypes.data, 0, len(raw))
+
+    def _raw(self) -> NDArray[np.uint8]:
+        raw = np.empty(function("ggml_nbytes", ctypes.c_size_t, POINTER)(self.address), np.uint8)
+        read()(self.address, raw.ctypes.data, 0, len(raw))
+        return raw
+
+    def _seen(self, raw: NDArray[np.uint8]) -> NDArray[np.generic]:
         return np.ndarray(self.shape[::-1], DTYPES[self.type], raw, strides=self.strides[::-1])
 
 
@@ -124,6 +141,15 @@ def read() -> Callable[[int, int, int, int], None]:
     """`ggml_backend_tensor_get(tensor, data, offset, size)`."""
     found: Callable[[int, int, int, int], None] = function(
         "ggml_backend_tensor_get", None, POINTER, POINTER, ctypes.c_size_t, ctypes.c_size_t
+    )
+    return found
+
+
+@functools.cache
+def write() -> Callable[[int, int, int, int], None]:
+    """`ggml_backend_tensor_set(tensor, data, offset, size)`."""
+    found: Callable[[int, int, int, int], None] = function(
+        "ggml_backend_tensor_set", None, POINTER, POINTER, ctypes.c_size_t, ctypes.c_size_t
     )
     return found
 

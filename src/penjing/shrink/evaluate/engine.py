@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from penjing.errors import InputError, Unsupported
 from penjing.native.batch import Batch
-from penjing.native.context import Context
+from penjing.native.context import Context, Watcher
 from penjing.native.model import Model
 from penjing.shrink.evaluate.statistics import Logits, surprise
 
@@ -44,10 +44,12 @@ class _Answer:
 
 
 class Engine:
-    """The model at `path`, loaded. `threads` 0: one for each physical core. Use as a context manager. Raises
-    LibraryMissing, LoadFailed, Unsupported (no model that predicts tokens)."""
+    """The model at `path`, loaded. `threads` 0: one for each physical core. `watcher` sees, and may change, what is
+    computed. Use as a context manager. Raises LibraryMissing, LoadFailed, Unsupported (no model that predicts
+    tokens)."""
 
-    def __init__(self, path: Path, name: str = "", threads: int = 0) -> None:
+    def __init__(self, path: Path, name: str = "", threads: int = 0, watcher: Watcher | None = None) -> None:
+        self.watcher = watcher
         self.path, self.name = path, name or path.name
         self.threads = threads or _cores()
         self.model = Model(path)
@@ -86,7 +88,10 @@ class Engine:
         """A context of `tokens` for each of `sequences`, empty; the last one where it has that form."""
         if self._context is None or self._room != (tokens, sequences):
             self._leave()
-            self._context = Context(self.model, tokens * sequences, sequences, threads=self.threads, batch=BATCH)
+            room = tokens * sequences
+            self._context = Context(
+                self.model, room, sequences, threads=self.threads, batch=BATCH, watcher=self.watcher
+            )
             self._room = (tokens, sequences)
         self._context.memory.clear()
         return self._context

@@ -28,6 +28,7 @@ from penjing.shrink.quantize.collect import collect
 from penjing.shrink.quantize.errors import candidates, errors, sampled
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.importance import Importance
+from penjing.shrink.quantize.instead import instead
 from penjing.shrink.quantize.judge import Judge
 from penjing.shrink.quantize.mix import Quantized, quantizable
 from penjing.shrink.quantize.notes import Notes, digest
@@ -68,12 +69,13 @@ def fit(
 ) -> Budgeted:
     """Write the F32, F16 or BF16 model `source` to `target` in at most `size` bytes (the whole file), calibrated on
     `windows`. Tensors in `fixed` get that type. `importance` is measured where it is not given. What was measured is
-    kept for the next time. Raises BudgetTooSmall, and DiskFull where no whole file can be tried, before anything is
-    measured, and what `quantize` and `collect` raise; `report` cancels by raising."""
+    kept for the next time. Raises BudgetTooSmall, and DiskFull where a small model's whole file cannot be tried, before
+    anything is measured, and what `quantize` and `collect` raise; `report` cancels by raising."""
     model = single.read(source)
     require_floats(model)
     require_possible(model, size, fixed or {})
-    require_room(target.parent, file_bytes(model, {}))
+    if model.parameters <= FINE:
+        require_room(target.parent, file_bytes(model, {}))
     told = report or (lambda progress: None)
     way = _way(model, windows, importance is not None)
     if importance is None:
@@ -238,8 +240,16 @@ class Work:
         if key not in known:
             if self._judge is None:
                 self._judge = Judge(self.model.path, self.windows, threads=self.threads)
-            path = self.workshop.write(Path(self._place.name) / "try.gguf", types)
-            known[key] = self._judge.kl(path)
-            path.unlink()
+            known[key] = self._tried(self._judge, types)
             self.notes.write()
         return known[key]
+
+    def _tried(self, judge: Judge, types: dict[str, str]) -> float:
+        """Large models without a file: each would be as large as the source."""
+        if self.model.parameters > FINE:
+            with instead(self.model, types, self.importance, threads=self.threads) as engine:
+                return float(judge.of(engine).mean())
+        path = self.workshop.write(Path(self._place.name) / "try.gguf", types)
+        found = judge.kl(path)
+        path.unlink()
+        return found

@@ -55,13 +55,17 @@ class Judge:
     def each(self, path: Path) -> NDArray[np.float64]:
         """KL(source || file) of each scored token, nats, [n]."""
         with Engine(path, threads=self.threads) as engine:
-            scores = measure(engine, self.kept, self.windows)
-        assert scores.kl is not None  # there was a parent
-        return scores.kl
+            return self.of(engine)
 
     def kl(self, path: Path) -> float:
         """Their mean."""
         return float(self.each(path).mean())
+
+    def of(self, engine: Engine) -> NDArray[np.float64]:
+        """As `each`, of a model that is loaded."""
+        scores = measure(engine, self.kept, self.windows)
+        assert scores.kl is not None  # there was a parent
+        return scores.kl
 
 
 def first(windows: Windows, most: int, vocabulary: int) -> Windows:

@@ -24,7 +24,7 @@ TRYING, WRITING = 83_000, 4_000
 """Trying every number of a model at all its types (a sample is enough, so less of large ones is tried), and writing it
 with its errors made good: seen on a model of 6 million parameters; both grow with the weights, as reading does."""
 QUICKLY = WRITING // 2
-"""Coding all of a large model once for the files that are measured (rounding without sweeps is about twice as
+"""Coding all of a large model once for what is measured (rounding without sweeps is about twice as
 fast); of small ones, reading takes nearly all the time."""
 
 

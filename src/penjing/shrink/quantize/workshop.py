@@ -19,11 +19,8 @@ from penjing.progress import Report
 from penjing.shrink import container
 from penjing.shrink.container import Container, Info
 from penjing.shrink.ggml import encode
-from penjing.shrink.quantize.compensate import ROUNDS
-from penjing.shrink.quantize.errors import QUICK
 from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.mix import header
-from penjing.shrink.quantize.worth import FINE
 from penjing.shrink.quantize.write import coder, kept, quantize, rows_of
 from penjing.shrink.stream import cores
 
@@ -38,20 +35,18 @@ def file_bytes(model: Model, types: Mapping[str, str]) -> int:
 
 
 class Workshop:
-    """Writes `model` with types by name: one that is small enough to be refined as it is written in the end, others as
-    quickly as types are tried (`errors`). Raises as `quantize`."""
+    """Writes `model` with types by name, as it is written in the end. Raises as `quantize`."""
 
     def __init__(self, model: Model, importance: Importance) -> None:
         self.model, self.importance = model, importance
         self.small = model.bytes <= KEPT
-        self.rounds = ROUNDS if model.parameters <= FINE else QUICK
         self._metadata = kept(model)
         self._coded: dict[tuple[str, str], NDArray[np.uint8]] = {}
 
     def write(self, path: Path, types: Mapping[str, str], report: Report | None = None) -> Path:
         """The file with these types; tensors that are not named stay as they are."""
         if not self.small:
-            quantize(self.model.path, path, types, importance=self.importance, rounds=self.rounds, report=report)
+            quantize(self.model.path, path, types, importance=self.importance, report=report)
             return path
         tensors = self.model.tensors
         with ThreadPoolExecutor(cores()) as pool:

@@ -104,9 +104,13 @@ def _check(model: Model, types: Mapping[str, str]) -> None:
 def _flow(model: Model, tensor: Tensor, wanted: str, importance: Importance | None, rounds: int) -> Flow:
     info = Info(tensor.name, tensor.shape, mixes.fitting(wanted, tensor.shape))
     code = coder(info, importance, rounds)
+    return Flow(info, rows_of(model, tensor), code, together(info.shape[-1]) if code else 1)
+
+
+def together(columns: int) -> int:
+    """How many rows of so many `columns` are coded at once."""
     least, most = SIDE_BY_SIDE
-    together = max(least, min(most, NUMBERS_AT_ONCE // info.shape[-1])) if code else 1
-    return Flow(info, rows_of(model, tensor), code, together)
+    return max(least, min(most, NUMBERS_AT_ONCE // columns))
 
 
 def coder(info: Info, importance: Importance | None, rounds: int = ROUNDS) -> Code | None:

@@ -28,7 +28,7 @@ from penjing.shrink.quantize.errors import candidates, sampled
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.mix import FLOATS, PRESETS, header, mix_of, quantizable
 from penjing.shrink.quantize.way import Way, calibrated
-from penjing.shrink.quantize.worth import groups
+from penjing.shrink.quantize.worth import FINE, groups
 from penjing.shrink.quantize.write import require_floats
 from penjing.shrink.regime import Regime
 from penjing.shrink.steps.kind import Kind, Loss, Made, Named, Outlook, Pace, Work
@@ -256,7 +256,7 @@ def foresee(before: Outlook, options: Quantize, pace: Pace) -> Outlook:
         size = options.bytes or bare_bytes(before, tensors) + round((options.bits or BITS) * weights / 8)
         require_possible(before, tensors, size)
         after, exact, seen = _like(before.model, size, weights), False, tensors
-        tried = True
+        tried = before.model.parameters <= FINE  # large ones are tried without a file
         most = bool(options.bytes) or (before.exact and before.header is not None)
     whole = (before.form == "checkpoint") + tried
     steps = options.iterations if options.rounding == "autoround" else options.train
