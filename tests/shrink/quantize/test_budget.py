@@ -12,7 +12,7 @@ from fleet.adversity import small_disk
 from penjing.errors import DiskFull
 from penjing.probe import single
 from penjing.progress import Progress
-from penjing.shrink.quantize import budget, notes, refine, way, worth
+from penjing.shrink.quantize import budget, notes, refine, trial, way, worth
 from penjing.shrink.quantize.budget import bytes_of, fit, least_bytes
 from penjing.shrink.quantize.faults import BudgetTooSmall
 from penjing.shrink.quantize.importance import Importance
@@ -64,7 +64,7 @@ def test_a_large_model_is_measured_kind_by_kind(
 ) -> None:
     """Without a file; the result has all sweeps."""
     source = write_tiny_gguf(tmp_path / "two.gguf", dataclasses.replace(SHAPE, layers=2))
-    for module in (budget, worth, way):
+    for module in (budget, trial, worth, way):
         monkeypatch.setattr(module, "FINE", 0)
     monkeypatch.setattr(Workshop, "write", lambda *_: pytest.fail("a file was written"))
     model = single.read(source)

@@ -28,14 +28,13 @@ from penjing.shrink.quantize.collect import collect
 from penjing.shrink.quantize.errors import candidates, errors, sampled
 from penjing.shrink.quantize.faults import too_small
 from penjing.shrink.quantize.importance import Importance
-from penjing.shrink.quantize.instead import instead
-from penjing.shrink.quantize.judge import Judge
 from penjing.shrink.quantize.mix import Quantized, quantizable
 from penjing.shrink.quantize.notes import Notes, digest
 from penjing.shrink.quantize.refine import EXCHANGES, kinds, refine
 from penjing.shrink.quantize.sums import Sums
+from penjing.shrink.quantize.trial import Trial, trial
 from penjing.shrink.quantize.way import Way
-from penjing.shrink.quantize.workshop import Workshop, file_bytes
+from penjing.shrink.quantize.workshop import file_bytes
 from penjing.shrink.quantize.worth import FINE, groups, worth
 from penjing.shrink.quantize.write import quantize, require_floats
 from penjing.shrink.stream import cores
@@ -153,12 +152,11 @@ class Work:
     ) -> None:  # fmt: skip
         self.model, self.importance, self.report, self.way = model, importance, report, way
         self.windows, self.threads = windows, threads
-        self.workshop = Workshop(model, importance)
         self.notes = Notes(model, {"text": windows.digest, "windows": list(windows.tokens.shape)})
         self.tensors = {one.name: one for one in _matrices(model)}
         self.best: float | None = None
         self.worth: dict[str, float] = {}
-        self._judge: Judge | None = None
+        self._trial: Trial | None = None
         self._place = tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
 
     def __enter__(self) -> Work:
@@ -166,8 +164,8 @@ class Work:
 
     def __exit__(self, *_: object) -> None:
         self._place.cleanup()
-        if self._judge is not None:
-            self._judge.__exit__(None, None, None)
+        if self._trial is not None:
+            self._trial.close()
 
     def choose(self, size: int, fixed: Mapping[str, str]) -> Chosen:
         """The types, refined where the model is small enough to be tried."""
@@ -238,18 +236,9 @@ class Work:
         """Divergence of the file with these types, nats; measured once."""
         key, known = digest(types), self.notes.kept.kl
         if key not in known:
-            if self._judge is None:
-                self._judge = Judge(self.model.path, self.windows, threads=self.threads)
-            known[key] = self._tried(self._judge, types)
+            if self._trial is None:
+                folder = Path(self._place.name)
+                self._trial = trial(self.model, self.importance, self.windows, self.threads, folder)
+            known[key] = self._trial.kl(types)
             self.notes.write()
         return known[key]
-
-    def _tried(self, judge: Judge, types: dict[str, str]) -> float:
-        """Large models without a file: each would be as large as the source."""
-        if self.model.parameters > FINE:
-            with instead(self.model, types, self.importance, threads=self.threads) as engine:
-                return float(judge.of(engine).mean())
-        path = self.workshop.write(Path(self._place.name) / "try.gguf", types)
-        found = judge.kl(path)
-        path.unlink()
-        return found

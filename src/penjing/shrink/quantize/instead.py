@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,6 @@ from penjing.native.tensor import Tensor
 from penjing.plan import mixes
 from penjing.probe.facts import Model
 from penjing.shrink.container import Info
-from penjing.shrink.evaluate.engine import Engine
 from penjing.shrink.ggml import decode, encode
 from penjing.shrink.quantize.collect import PLAIN, ROUTED
 from penjing.shrink.quantize.errors import QUICK
@@ -33,23 +31,18 @@ LOOKED_UP = "GET_ROWS"
 Floats = NDArray[np.float32]
 
 
-def instead(model: Model, types: Mapping[str, str], importance: Importance, *, threads: int = 0) -> Engine:
-    """The F32, F16 or BF16 file of `model` on the engine, as if its tensors had these `types` by name, rounded as types
-    are tried (`errors`). Raises as `Engine`, and in computing as reading and quantizing do."""
-    return Engine(Path(model.path), threads=threads, watcher=Errors(model, types, importance))
-
-
 class Errors:
-    """Puts right what the matrices with `types` give; called as `native.context.Watcher`."""
+    """Called as `native.context.Watcher` while an F32, F16 or BF16 file of `model` computes: its matrices give what
+    they would with `types` by name, rounded as types are tried (`errors`). Raises as reading and quantizing do."""
 
-    def __init__(self, model: Model, types: Mapping[str, str], importance: Importance) -> None:
+    def __init__(self, model: Model, importance: Importance) -> None:
         self.model, self.importance = model, importance
-        self.tensors = {each.name: each for each in model.tensors if each.name in types}
-        self.kinds = {name: mixes.fitting(types[name], each.shape) for name, each in self.tensors.items()}
+        self.tensors = {each.name: each for each in model.tensors}
+        self.types: Mapping[str, str] = {}
 
     def __call__(self, tensor: Tensor, before: bool) -> bool:
         if before:
-            return tensor.op in (PLAIN, ROUTED, LOOKED_UP) and tensor.sources[0].name in self.tensors
+            return tensor.op in (PLAIN, ROUTED, LOOKED_UP) and tensor.sources[0].name in self.types
         given = tensor.numbers()
         right = given.astype(np.float32)
         if tensor.op == PLAIN:
@@ -103,6 +96,7 @@ class Errors:
 
     def _coded(self, name: str, rows: Floats, first: int) -> Floats:
         """What `rows` become, of which the first is row `first` of the tensor."""
-        kind = self.kinds[name]
-        code = coder(Info(name, self.tensors[name].shape, kind), self.importance, QUICK)
+        shape = self.tensors[name].shape
+        kind = mixes.fitting(self.types[name], shape)
+        code = coder(Info(name, shape, kind), self.importance, QUICK)
         return decode(code(rows, first) if code else encode(rows, kind), kind, rows.shape[1])

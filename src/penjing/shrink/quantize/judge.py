@@ -6,8 +6,8 @@ Does not know: how the file was made.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ ROOM = 1 << 30
 
 class Judge:
     """Measures files against the model at `source` on the first `most` of `windows` (None: as many as are affordable);
-    the source is run once. `threads` 0: one for each physical core. Use as a context manager. Raises LoadFailed,
-    NotFinite."""
+    the source is run once, on `engine` where that has it loaded already. `threads` 0: one for each physical core. Use
+    as a context manager. Raises LoadFailed, NotFinite."""
 
     def __init__(
         self,
@@ -34,23 +34,24 @@ class Judge:
         *,
         most: int | None = None,
         threads: int = 0,
+        engine: Engine | None = None,
         report: Report | None = None,
     ) -> None:
         self.threads = threads
-        with Engine(source, threads=threads) as engine:
-            self.windows = first(
-                windows, most or compared(engine.model.parameters, windows.tokens.shape[1]), engine.vocabulary
-            )
-            self.kept = Kept(engine, self.windows, report)
+        with nullcontext(engine) if engine else Engine(source, threads=threads) as loaded:
+            affordable = compared(loaded.model.parameters, windows.tokens.shape[1])
+            self.windows = first(windows, most or affordable, loaded.vocabulary)
+            self.kept = Kept(loaded, self.windows, report)
 
     def __enter__(self) -> Judge:
-        self.kept.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kept.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget what the source said."""
+        self.kept.__exit__(None, None, None)
 
     def each(self, path: Path) -> NDArray[np.float64]:
         """KL(source || file) of each scored token, nats, [n]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from penjing.probe import single
 from penjing.shrink.quantize.collect import collect
 from penjing.shrink.quantize.importance import Importance
-from penjing.shrink.quantize.instead import instead
 from penjing.shrink.quantize.judge import Judge
 from penjing.shrink.quantize.mix import quantizable
+from penjing.shrink.quantize.trial import InPlace
 from penjing.shrink.quantize.write import quantize
 from penjing.shrink.rows import NotFinite
 from penjing.shrink.texts.windows import Windows
@@ -37,34 +38,30 @@ def test_each_kind_of_tensor_loses_what_it_loses_in_a_file(shape: Shape, tmp_pat
     assert any("exps" in name for name in names) == bool(shape.experts)
     with Judge(source, text, threads=1) as judge:
         for importance in (seen, Importance({})):
-            for name in names:
-                target = tmp_path / "tried.gguf"
-                quantize(source, target, {name: "Q3_K"}, importance=importance, rounds=0)
-                with instead(model, {name: "Q3_K"}, importance, threads=1) as engine:
-                    found = float(judge.of(engine).mean())
-                assert found == pytest.approx(judge.kl(target), rel=0.15), name
-                assert found > 1e-6, name
+            with closing(InPlace(model, importance, text, 1)) as place:
+                for name in names:
+                    target = tmp_path / "tried.gguf"
+                    quantize(source, target, {name: "Q3_K"}, importance=importance, rounds=0)
+                    found = place.kl({name: "Q3_K"})
+                    assert found == pytest.approx(judge.kl(target), rel=0.15), name
+                    assert found > 1e-6, name
 
 
 def test_nothing_changed_is_nothing_lost(tmp_path: Path) -> None:
     source = write_tiny_gguf(tmp_path / "tiny.gguf", SHAPE)
     model = single.read(source)
-    with Judge(source, windows(), threads=1) as judge:
-        with instead(model, {}, Importance({}), threads=1) as engine:
-            assert float(judge.of(engine).max()) == 0
-        whole = {each.name: "F32" for each in model.tensors if len(each.shape) > 1}
-        with instead(model, whole, Importance({}), threads=1) as engine:
-            assert float(judge.of(engine).max()) < 1e-9
+    with closing(InPlace(model, Importance({}), windows(), 1)) as place:
+        assert place.kl({}) == 0
+        assert place.kl({each.name: "F32" for each in model.tensors if len(each.shape) > 1}) < 1e-9
 
 
 def test_a_damaged_weight_is_named(tmp_path: Path) -> None:
     source = write_tiny_gguf(tmp_path / "tiny.gguf", SHAPE)
     model = single.read(source)
     tensor = next(each for each in model.tensors if each.name == "blk.1.ffn_up.weight")
-    with Judge(source, windows(), threads=1) as judge:
+    with closing(InPlace(model, Importance({}), windows(), 1)) as place:
         with source.open("r+b") as stream:
             stream.seek(tensor.offset)
             stream.write(np.array([np.nan], np.float32).tobytes())
-        engine = instead(model, {tensor.name: "Q3_K"}, Importance({}), threads=1)
-        with engine, pytest.raises(NotFinite, match=r"blk\.1\.ffn_up"):
-            judge.of(engine)
+        with pytest.raises(NotFinite, match=r"blk\.1\.ffn_up"):
+            place.kl({tensor.name: "Q3_K"})
