@@ -27,6 +27,7 @@ from penjing.shrink.quantize.budget import bytes_of
 from penjing.shrink.quantize.faults import AlreadyQuantized, BudgetTooSmall
 from penjing.shrink.quantize.write import quantize
 from penjing.shrink.regime import Regime
+from penjing.shrink.steps import quantize as quantizing
 from penjing.shrink.steps.kind import Loss, Outlook, Pace
 from penjing.shrink.steps.table import kinds
 from penjing.shrink.work import require_there
@@ -71,6 +72,16 @@ def test_room_for_what_is_learned(before: Outlook, tmp_path: Path) -> None:
     ]
     assert rooms[:2] == [before.bytes + Regime(keep=3).room(weights)] * 2
     assert before.bytes < rooms[2] < before.bytes + Regime(keep=3).room(weights) / 4
+
+
+def test_room_for_what_is_tried(before: Outlook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small model is tried in whole files, a large one without any."""
+    step = recipe.made(kinds()["quantize"], to="3MB")
+    small = foresee(recipe.Recipe((step,)), before, kinds(), PACE).room
+    monkeypatch.setattr(quantizing, "FINE", before.model.parameters - 1)
+    large = foresee(recipe.Recipe((step,)), before, kinds(), PACE).room
+    assert small - large == 2 * before.model.parameters
+    assert large == 3_000_000 + 2 * before.model.parameters  # the result, and the checkpoint as a 16-bit file
 
 
 def test_a_size_that_bits_reach(before: Outlook) -> None:
