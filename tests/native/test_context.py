@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +227,23 @@ def test_what_a_watcher_puts_is_computed_with(model: Model) -> None:
         changed = context.logits().copy()
     assert before[0].any()
     assert np.abs(changed - plain).max() > 0.1
+
+
+def test_what_a_watcher_has_gathered_goes_with_the_context(model: Model) -> None:
+    class Watch:
+        def __call__(self, tensor: Tensor, before: bool) -> bool:
+            return False
+
+    watch = Watch()
+    alive = weakref.ref(watch)
+    gc.disable()
+    try:
+        with Context(model, 64, threads=1, watcher=watch) as context:
+            context.compute([5])
+        del watch
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_what_a_watcher_raises_is_raised(model: Model) -> None:

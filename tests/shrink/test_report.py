@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ from penjing.files import human
 from penjing.language import catalogue
 from penjing.manifest import Manifest
 from penjing.plan.report.frame import About
+from penjing.probe import machine
 from penjing.probe import model as probe
 from penjing.shrink import recipe
 from penjing.shrink.planning import foresee
@@ -27,6 +29,7 @@ from penjing.shrink.run import Order, Result, Taken
 from penjing.shrink.steps.kind import Pace
 from penjing.shrink.steps.table import kinds
 from penjing.store.resolve import guide
+from tiny_model import Shape, write_tiny_gguf
 
 PACE = Pace({"copy": 1e6, "train": 1e9, "read": 1e9, "encode": 1e6})
 FOLDER = guide().parent
@@ -172,6 +175,24 @@ def test_questions_are_the_models_own(tmp_path: Path) -> None:
     assert answers.questions(tmp_path / "none") == [
         (language, question) for language, asked in answers.QUESTIONS.items() for question in asked
     ]
+
+
+def test_a_model_larger_than_the_free_memory_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It would be read from the disk for each token; the smaller one is asked all the same, where it fits."""
+    large, small = write_tiny_gguf(tmp_path / "large.gguf"), write_tiny_gguf(tmp_path / "small.gguf", Shape(layers=1))
+    here = machine.read(gpus=False)
+    asked = []
+    for free in (large.stat().st_size, large.stat().st_size - 1, small.stat().st_size - 1):
+        now = dataclasses.replace(here, memory_available=free)
+        monkeypatch.setattr(answers.machine, "read", lambda gpus, now=now: now)
+        asked.append(answers.asked(large, small, [("en", "Hi?")], lambda progress: None))
+    both, one, none = asked
+    assert [each.after for each in both] == [each.after for each in one]
+    assert [each.before is None for each in (*both, *one)] == [False, True]
+    assert none == []
+    about = About("small", "guide", "penjing shrink guide", "2026-11-21", "0.1.0")
+    assert "not asked: it is larger than the free memory" in page(about, result(QUALITY), one)
+    assert "not asked" not in page(about, result(QUALITY), both)
 
 
 def test_tables_are_translated() -> None:

@@ -153,6 +153,7 @@ class Context:
             address, self._address = self._address, None
             if address is not None:
                 self.model.release(address)
+        self._watcher = self._callback = None  # a circle, in which all lived on that a watcher has gathered
 
     @property
     def address(self) -> int:

@@ -21,7 +21,7 @@ from penjing.progress import Report
 from penjing.shrink.blas import one_thread
 from penjing.shrink.container import Info
 from penjing.shrink.ggml import encode
-from penjing.shrink.quantize.compensate import ROUNDS, compensated
+from penjing.shrink.quantize.compensate import ROUNDS, compensated, hessian
 from penjing.shrink.quantize.faults import AlreadyQuantized, TensorUnknown, TypeUnknown
 from penjing.shrink.quantize.importance import Importance
 from penjing.shrink.quantize.mix import FLOATS, Quantized, commonest, header, known_types, mix_of, summary
@@ -65,6 +65,7 @@ def quantize(
     label = commonest([flow.info for flow in flows]) if isinstance(types, Mapping) else mix_of(model, types).label
     metadata = kept(model) + header(label)
     infos = write(target, metadata, flows, stage="quantizing", report=report)
+    hessian.cache_clear()  # it holds on to the products of the last tensors
     return summary(target, label, infos, wanted)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from penjing.probe import machine, single
 from penjing.progress import Progress, Report
 
 MOST_TOKENS = 80
@@ -25,11 +26,11 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Answered:
-    """`language` is `en` or `zh`; `before` is empty where the first model could not be asked."""
+    """`language` is `en` or `zh`; `before` is None where the first model was not asked."""
 
     language: str
     question: str
-    before: str
+    before: str | None
     after: str
 
 
@@ -57,16 +58,24 @@ def questions(own: Path) -> list[tuple[str, str]]:
 
 
 def asked(before: Path, after: Path, wanted: Sequence[tuple[str, str]], report: Report) -> list[Answered]:
-    """Both models' answers; `before` and `after` are GGUF files. Raises what the engine raises; `report` cancels by
-    raising."""
+    """Both models' answers; `before` and `after` are GGUF files. A model that is larger than the free memory is not
+    asked: it would be read from the disk for each token. Raises what the engine raises; `report` cancels by raising."""
     texts = [question for _, question in wanted]
+    free = machine.read(gpus=False).memory_available
+    if _bytes(after) > free:
+        return []
     report(Progress(0.0, "answering"))
-    first = _answers(before, texts)
+    first = _answers(before, texts) if _bytes(before) <= free else [None] * len(texts)
     report(Progress(0.5, "answering"))
     second = _answers(after, texts)
     report(Progress(1.0, "answering"))
     rows = zip(wanted, first, second, strict=True)
     return [Answered(language, question, old, new) for (language, question), old, new in rows]
+
+
+def _bytes(model: Path) -> int:
+    """Of all its files."""
+    return sum(path.stat().st_size for path in single.read(model).files)
 
 
 def _answers(model: Path, texts: Sequence[str]) -> list[str]:
