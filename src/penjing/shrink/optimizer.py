@@ -70,9 +70,10 @@ def optimizer(model: Any, trained: Mapping[str, Tensor], kind: str, rate: float,
 
 
 def _tables(model: Any) -> list[Tensor]:
-    """Of tokens: embeddings of all kinds, and the head."""
+    """Of tokens: embeddings of all kinds, and the head; where a training has put something else in the place of their
+    weights, the parameters of that."""
     import torch
 
-    found = [each.weight for each in model.modules() if isinstance(each, torch.nn.Embedding)]
+    found = [each for each in model.modules() if isinstance(each, torch.nn.Embedding)]
     head = getattr(model, "get_output_embeddings", lambda: None)()
-    return found if head is None else [*found, head.weight]
+    return [each for table in (*found, *([] if head is None else [head])) for each in table.parameters()]
