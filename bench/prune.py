@@ -260,6 +260,7 @@ def ways(name: str, given: argparse.Namespace) -> list[tuple[str, float]]:
 
 
 def learned(one: Subject, source: Path, given: argparse.Namespace, optimizer: str, rate: float, target: Path) -> None:
+    from penjing.shrink.checkpoints import Checkpoints
     from penjing.shrink.distill.options import Distilling
     from penjing.shrink.distill.run import distill
     from penjing.shrink.finetune.attempt import states
@@ -268,7 +269,7 @@ def learned(one: Subject, source: Path, given: argparse.Namespace, optimizer: st
         steps=given.steps or STEPS[one.name], rate=rate, optimizer=optimizer, batch=given.batch, mix=given.mix,
         warmup=0.1, look_every=100, save_every=25, held_out=0.02, patience=0, precision="bf16",
     )  # fmt: skip
-    begun = states(target).is_dir()
+    begun = bool(Checkpoints(states(target)).all())
     done = distill(source, [one.lessons], target, options, teacher=one.checkpoint, resume=begun)
     print(f"{target.name}: {done.before} -> {done.after}, {done.outcome.state.tokens} learned tokens", file=sys.stderr)
 
