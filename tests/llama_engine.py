@@ -59,7 +59,8 @@ class Engine:
 
 @contextmanager
 def running(path: Path, vocabulary: int, context: int = 128) -> Iterator[Engine]:
-    """llama.cpp with one slot, one thread and a cache in f32."""
+    """llama.cpp with one slot, one thread and a cache in f32. It has answered once before it is given out: a server
+    that is ended before its loop has begun waits for that loop for ever (llama.cpp's `server_queue`)."""
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.n_ctx = context
@@ -74,5 +75,6 @@ def running(path: Path, vocabulary: int, context: int = 128) -> Iterator[Engine]
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     server = xllamacpp.Server(params)
+    server.handle_completions({"prompt": [0], "n_predict": 1, "stream": False})
     yield Engine(server, vocabulary)
     del server

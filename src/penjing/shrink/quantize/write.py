@@ -105,7 +105,9 @@ def _check(model: Model, types: Mapping[str, str]) -> None:
 def _flow(model: Model, tensor: Tensor, wanted: str, importance: Importance | None, rounds: int) -> Flow:
     info = Info(tensor.name, tensor.shape, mixes.fitting(wanted, tensor.shape))
     code = coder(info, importance, rounds)
-    return Flow(info, rows_of(model, tensor), code, together(info.shape[-1]) if code else 1)
+    known = importance.columns.get(tensor.name) if importance and code else None
+    side_by_side = together(info.shape[-1]) if known and known.products is not None else 1
+    return Flow(info, rows_of(model, tensor), code, side_by_side)
 
 
 def together(columns: int) -> int:
