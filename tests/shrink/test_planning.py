@@ -12,6 +12,7 @@ from penjing.errors import PenjingError
 from penjing.probe import model as probe
 from penjing.probe import single
 from penjing.shrink import recipe
+from penjing.shrink.evaluate.questions import NotAYardstick
 from penjing.shrink.planning import (
     NoSuchStepHere,
     NothingToShrink,
@@ -188,3 +189,17 @@ def test_times_losses_and_room_add_up() -> None:
     assert again.seconds.basis == "measured"
     assert again.seconds.likely == 2000.0
     assert first.figures()["kl_nats"] is None
+
+
+def test_questions_that_cannot_be_read_are_told_before_anything_is_done(tmp_path: Path) -> None:
+    model = write_checkpoint(tmp_path / "model")
+    asked = model / "yardstick.jsonl"
+    asked.write_text('{"question": "1 + 1?", "answer": "2"}\n', encoding="utf-8")
+    look = recipe.Recipe((recipe.made(kinds()["evaluate"]),))
+    before = outlook(probe.read(model))
+    assert foresee(look, before, kinds(), PACE).seconds.likely
+    asked.write_text('{"prompt": "1 + 1"}\n', encoding="utf-8")
+    with pytest.raises(NotAYardstick, match="line 1: "):
+        foresee(look, before, kinds(), PACE)
+    named = recipe.Recipe((recipe.made(kinds()["evaluate"], tasks=("general",)),))
+    assert foresee(named, before, kinds(), PACE).seconds.likely

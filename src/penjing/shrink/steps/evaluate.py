@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from penjing.progress import span
+from penjing.shrink.evaluate import questions
 from penjing.shrink.evaluate.wanted import usual
 from penjing.shrink.steps.kind import Kind, Made, Named, Outlook, Pace, Work
 from penjing.shrink.texts.known import FILES
@@ -21,6 +22,7 @@ CONVERTING = 0.1
 """Of the time, for each of the two that may have to become GGUF files."""
 OWN = "yardstick.jsonl"
 """Questions that a model brings along, among its files."""
+QUESTIONS = Path(OWN).suffix
 TASKS = ("yardstick", "general")
 """Those that are built in (`evaluate.tasks.BUILT_IN`)."""
 WINDOW = 512
@@ -56,12 +58,11 @@ def run(work: Work, options: Evaluate) -> Made:
 
     model = work.gguf(work.model, span(work.report, 0.0, CONVERTING))
     parent = work.gguf(work.origin, span(work.report, CONVERTING, 2 * CONVERTING))
-    names: tuple[str, ...] = options.tasks or tuple(str(path) for path in (own(work.origin),) if path.is_file())
     measured = partial(
         evaluate,
         model,
         texts=[each for name in options.texts for each in texts(name)] if options.texts else None,
-        tasks=[each for name in names for each in task(name, options.questions)],
+        tasks=[each for name in names(options, work.origin) for each in task(name, options.questions)],
         most_windows=options.windows or usual(single.read(parent).parameters),
         seed=options.seed,
         report=span(work.report, 2 * CONVERTING, 1.0),
@@ -79,12 +80,21 @@ def own(model: Path) -> Path:
     return (model if model.is_dir() else model.parent) / OWN
 
 
+def names(options: Evaluate, model: Path) -> tuple[str, ...]:
+    """The tasks: those that are named, else what `model` brings along."""
+    return options.tasks or tuple(str(path) for path in (own(model),) if path.is_file())
+
+
 def foresee(before: Outlook, options: Evaluate, pace: Pace) -> Outlook:
-    """Both models read the same, and answer one token after the other."""
-    tasks = len(options.tasks) or own(before.model.path).is_file()
+    """Both models read the same, and answer one token after the other. Raises NotAYardstick: hours of work shall not
+    end at a question that cannot be read."""
+    asked = names(options, before.model.path)
+    for path in map(Path, asked):
+        if path.suffix == QUESTIONS and path.is_file():
+            questions.read(path)
     windows = options.windows or usual(before.model.parameters)
     read = windows * (len(options.texts) or BUILT_IN) * WINDOW
-    effort = 2.0 * 2.0 * before.model.parameters * (read + options.questions * tasks * ANSWER * ANSWERING)
+    effort = 2.0 * 2.0 * before.model.parameters * (read + options.questions * len(asked) * ANSWER * ANSWERING)
     files = 2 * before.model.parameters * 2 if before.form == "checkpoint" else 0
     return before.then(effort=effort, seconds=pace.time("evaluate", effort, "read"), room=files)
 
