@@ -97,11 +97,8 @@ def derive(
     computing = _computing(sheet, model, machine, options)
     settings = scheduling(sheet, options, library, computing, sees=eyes is not None)
     settings = own(sheet, machine, options, settings, draft)
-    names = ", ".join(each.name for each in options.adapters if each.name)
-    if names:
-        sheet.choose("lora", None, names, REASONS["adapters"])
-    free = machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
-    free -= eyes.total if eyes else 0
+    _adapters(sheet, options)
+    free = _free(machine, gpus) - (eyes.total if eyes else 0)
     terms = memory.Terms(settings.kv_type, settings.ubatch, settings.flash_attention != "off")
     fit = room.fit(model, free, options, terms, draft)
     for found in fit.choices:
@@ -116,10 +113,24 @@ def derive(
         cache_ram=_cache_ram(sheet, free - fit.need.total, options),
         mmproj=str(eyes.path) if eyes else "",
     )
-    need = fit.need
-    if eyes is not None:
-        need = replace(need, weights=need.weights + eyes.bytes, compute=need.compute + eyes.compute)
-    return Derived(settings, tuple(sheet.choices), need, options.adapters, model.chat_template, eyes)
+    return Derived(settings, tuple(sheet.choices), _seeing(fit.need, eyes), options.adapters, model.chat_template, eyes)
+
+
+def _adapters(sheet: Sheet, options: EngineOptions) -> None:
+    names = ", ".join(each.name for each in options.adapters if each.name)
+    if names:
+        sheet.choose("lora", None, names, REASONS["adapters"])
+
+
+def _free(machine: Machine, gpus: tuple[Device, ...]) -> int:
+    """Bytes; a Metal device's are the machine's."""
+    return machine.memory_available + sum(gpu.memory_free for gpu in gpus if gpu.kind != "metal")
+
+
+def _seeing(need: memory.Need, eyes: Projector | None) -> memory.Need:
+    if eyes is None:
+        return need
+    return replace(need, weights=need.weights + eyes.bytes, compute=need.compute + eyes.compute)
 
 
 def _computing(sheet: Sheet, model: Model, machine: Machine, options: EngineOptions) -> Settings:

@@ -111,12 +111,11 @@ def grow(
     require_room(output.parent, tables.bytes_of(model, page.free, len(leaves)))
     scripts = tuple(sorted(letters.scripts))
     found_out = {"added": len(leaves), "first": page.free, "scripts": list(scripts), **_figures(heldout)}
-    step = _step(size, [*texts, *old], found_out)
     with whole_folder(output) as target:
         keep(folder, target)
         _tokenizer(page, new, learned, folder, target)
         tables.grow(model, target, page.free, leaves, report)
-        manifest = write(target, output.name, folder, step)
+        manifest = write(target, output.name, folder, _step(size, [*texts, *old], found_out))
     rows = max(tables.tables(model)[0].shape[0], page.free + len(leaves))
     return Grown(output, scripts, page.free, len(leaves), rows, _plain(page, learned), heldout, same, manifest)
 
