@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from gateway.running import Running, Serving, until, user
 from penjing.engines.fake import Fake, Script
@@ -232,6 +233,27 @@ async def test_a_client_that_leaves_stops_the_engine(serving: Serving, stream: b
         writer.close()
         await until(lambda: running.engine.left == 1, "the engine notices")
         assert running.engine.requests[0].tokens < 200
+
+
+class Lingering(Fake):
+    """Its streams are over long after their last word."""
+
+    async def _stream(self, *given: Any) -> web.StreamResponse:
+        response = await super()._stream(*given)
+        await asyncio.sleep(60)
+        return response
+
+
+async def test_a_client_that_leaves_at_the_last_word_has_a_whole_answer(serving: Serving) -> None:
+    async with serving(Lingering()) as running:
+        reader, writer = await running.connect()
+        await ask(writer, {"messages": [user("hi")], "stream": True, "stream_options": {"include_usage": True}})
+        await asyncio.wait_for(reader.readuntil(b"[DONE]"), 30)
+        writer.close()
+        observed = running.gateway.house.observed
+        await until(lambda: observed.in_flight.value() == 0, "the request is over")
+        assert observed.requests.value("/v1/chat/completions", "fake", "200") == 1
+        assert observed.tokens.value("fake", "completion") == 4
 
 
 async def ask(writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:

@@ -254,3 +254,25 @@ async def test_tokens_are_counted_from_the_end_of_the_stream() -> None:
     await line.task
     assert line.watch.usage is not None
     assert (line.watch.usage.prompt_tokens, line.watch.usage.completion_tokens) == (5, 2)
+
+
+async def test_a_client_may_leave_at_the_last_word() -> None:
+    line = Line()
+    usage = b'data: {"usage":{"prompt_tokens":5,"completion_tokens":2}}\n\n'
+    await line.feed(b"data: {}\n\n", usage)
+    assert not line.watch.whole
+    await line.feed(b"data: [DONE]\n\n")  # the engine's answer is not over yet
+    assert line.watch.whole
+    assert line.watch.usage is not None
+    assert (line.watch.usage.prompt_tokens, line.watch.usage.completion_tokens) == (5, 2)
+    line.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await line.task
+
+
+async def test_an_error_before_the_last_word_is_counted_when_the_client_leaves() -> None:
+    line = Line()
+    await line.feed(b"data: 1\n\n", b'data: {"error":{"message":"x"}}\n\n', b"data: [DONE]\n\n")
+    assert line.watch.status == "engine_error"
+    line.answer.complete()
+    await line.task

@@ -75,7 +75,8 @@ class Gateway:
         except PenjingError as error:
             self._refuse(incoming, ask, reply, watch, error)
         except asyncio.CancelledError:
-            reply.status = CLIENT_LEFT
+            if not watch.whole:
+                reply.status = CLIENT_LEFT
             raise
         except Exception:  # whatever it is, the client gets an answer and the log what happened
             reference = token_hex(4)
@@ -142,6 +143,8 @@ class Gateway:
                     reply.begin(200, writer.content_type, STREAM_HEADERS, written)
                 elif written:
                     reply.write(written)
+                if data.endswith(sse.LAST):
+                    watch.told_all(before + last)
                 await reply.drained()
         except PenjingError as error:
             if not reply.started:
@@ -149,7 +152,7 @@ class Gateway:
             watch.status = watch.code = error.code
             reply.end(writer.failed(error))
             return
-        watch.usage = observe.last_counts(before + last)
+        watch.told_all(before + last)
         reply.end(writer.end())
 
     def reload(self, options: Mapping[str, object]) -> list[str]:

@@ -111,7 +111,7 @@ class Observed:
 class Watch:
     """One request being measured."""
 
-    __slots__ = ("_events", "_last", "_observed", "began", "code", "label", "model", "status", "ttft", "usage")
+    __slots__ = ("_events", "_last", "_observed", "began", "code", "label", "model", "status", "ttft", "usage", "whole")
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -126,6 +126,8 @@ class Watch:
         self.status = ""
         """What ended a stream early, in place of the status its head had told."""
         self.usage: Usage | None = None
+        self.whole = False
+        """Whether the client has the answer to its end, and may leave."""
 
     def named(self, model: str) -> None:
         self.model = model
@@ -144,6 +146,11 @@ class Watch:
             self._observed.ttft.observe(self.label, self.ttft)
         self._last = now
         return since
+
+    def told_all(self, tail: bytes) -> None:
+        """The client was told the end of a stream, of which `tail` are the last events: many leave at that word, before
+        the engine's own answer is over."""
+        self.usage, self.whole = last_counts(tail), True
 
     @property
     def age(self) -> float:

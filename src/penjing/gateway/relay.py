@@ -22,7 +22,7 @@ from penjing.gateway import sse
 from penjing.gateway.answer import Answer
 from penjing.gateway.ask import Writer
 from penjing.gateway.beat import BEATS, beat
-from penjing.gateway.observe import EVENT, Watch, last_counts
+from penjing.gateway.observe import EVENT, Watch
 from penjing.gateway.reply import Headers, Reply
 from penjing.gateway.sse import DONE, FIELD
 from penjing.gateway.upstream import EngineProtocol
@@ -92,6 +92,8 @@ class Relay:
                 self._reply.write(written)
         else:
             self._reply.begin(200, self._writer.content_type, STREAM_HEADERS, written)
+        if data.endswith(sse.LAST):
+            self._told_all()
         events = data.count(EVENT)
         since = self._watch.tokens(events)
         if since < LONGEST * events and not self._slow:
@@ -108,17 +110,23 @@ class Relay:
             self.data(rest + b"\n\n")  # some servers leave out the last blank line
         if self._done.done():
             return
-        tail = self._tail + self._last
-        self._watch.usage = last_counts(tail)
-        if FAILED.search(tail):
-            self._watch.status = self._watch.code = EngineError.code
-        elif sse.DONE not in tail and not sse.FINISHED.search(tail):
+        tail = self._told_all()
+        if not self._watch.code and sse.DONE not in tail and not sse.FINISHED.search(tail):
+            self._watch.whole = False
             self.fail(EngineProtocol(model=self._watch.model, detail="its stream ends before the answer does"))
             return
         if not self._reply.started:
             self._reply.begin(200, self._writer.content_type, STREAM_HEADERS)
         self._reply.end(self._writer.end())
         self._over()
+
+    def _told_all(self) -> bytes:
+        """Counts and complaints of the last events, which are returned."""
+        tail = self._tail + self._last
+        self._watch.told_all(tail)
+        if FAILED.search(tail):
+            self._watch.status = self._watch.code = EngineError.code
+        return tail
 
     def fail(self, error: PenjingError) -> None:
         if self._done.done():

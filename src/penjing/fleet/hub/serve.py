@@ -12,6 +12,7 @@ import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from penjing.files import write_whole
@@ -54,8 +55,17 @@ def run(settings: HubSettings, listening: Callable[[str, bool], None]) -> None:
             hub, log_level="warning", access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False
         )
         write_whole(url_path(), url_of(listener).encode() + b"\n")
-        listening(url_of(listener), made)
-        uvicorn.Server(options).run(sockets=[listener])
+        server: Any = uvicorn.Server(options)
+        server.startup = partial(_started, server, server.startup, partial(listening, url_of(listener), made))
+        server.run(sockets=[listener])
+
+
+async def _started(server: Any, begin: Callable[..., Awaitable[None]], tell: Callable[[], None], **given: Any) -> None:
+    """Who reads the URL may press Ctrl-C at once: it is told only when signals are heard, since Python can lose the
+    KeyboardInterrupt that they were until then (in a weak reference's callback, for one)."""
+    await begin(**given)
+    if server.started:
+        tell()
 
 
 def _admit(ledger: Ledger) -> bool:
