@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -195,6 +196,8 @@ def main() -> None:
     parser.add_argument("--autoround", action="store_true", help="make AutoRound's files that are not in --folder")
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
+    if options.autoround and importlib.util.find_spec("auto_round") is None:
+        parser.error("--autoround needs AutoRound's own program: pip install auto-round")
     options.folder.mkdir(parents=True, exist_ok=True)
     table = []
     for checkpoint in options.checkpoints:
