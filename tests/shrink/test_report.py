@@ -19,6 +19,7 @@ from penjing.plan.report.frame import About
 from penjing.probe import machine
 from penjing.probe import model as probe
 from penjing.shrink import recipe
+from penjing.shrink.evaluate.questions import NotAYardstick
 from penjing.shrink.planning import foresee
 from penjing.shrink.report import answers, bitmap, landscape, sensitivity
 from penjing.shrink.report.answers import Answered
@@ -175,6 +176,15 @@ def test_questions_are_the_models_own(tmp_path: Path) -> None:
     assert answers.questions(tmp_path / "none") == [
         (language, question) for language, asked in answers.QUESTIONS.items() for question in asked
     ]
+
+
+def test_questions_that_are_none_are_told_with_their_line(tmp_path: Path) -> None:
+    own = tmp_path / "yardstick.jsonl"
+    own.write_text('{"question": "1 + 1?", "answer": "2", "lang": 3}\nno JSON\n', encoding="utf-8")
+    with pytest.raises(NotAYardstick, match="line 2: "):
+        answers.questions(own)
+    own.write_text('{"question": "1 + 1?", "answer": "2", "lang": 3}\n', encoding="utf-8")
+    assert answers.questions(own) == answers.questions(tmp_path / "none")
 
 
 def test_a_model_larger_than_the_free_memory_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

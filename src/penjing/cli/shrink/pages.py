@@ -24,12 +24,13 @@ NAME = "report.html"
 
 
 def report(ordered: Ordered, progress: Report) -> Finish:
-    """What writes `report.html` into the folder of the result, with answers of both models."""
+    """What writes `report.html` into the folder of the result, with answers of both models. Raises NotAYardstick at
+    once, before anything is done."""
+    chosen = questions(own(ordered.order.origin))
 
     def finish(result: Result, folder: Path, gguf: Callable[[Path, Report], Path]) -> None:
-        origin = ordered.order.origin
-        before, after = gguf(origin, progress), gguf(result.taken[-1].model, progress)
-        answers = asked(before, after, questions(own(origin)), progress)
+        before, after = gguf(ordered.order.origin, progress), gguf(result.taken[-1].model, progress)
+        answers = asked(before, after, chosen, progress)
         write_whole(folder / NAME, page(about(ordered, result), result, answers, current()).encode())
 
     return finish

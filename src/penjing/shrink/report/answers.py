@@ -13,6 +13,7 @@ import msgspec
 
 from penjing.probe import machine, single
 from penjing.progress import Progress, Report
+from penjing.shrink.evaluate.questions import Message, read
 
 MOST_TOKENS = 80
 EACH = 2
@@ -34,24 +35,20 @@ class Answered:
     after: str
 
 
-class _Turn(msgspec.Struct):
-    role: str
-    content: str
-
-
 class _Line(msgspec.Struct):
-    messages: list[_Turn] = []
-    lang: str = ""
+    messages: list[Message] = []
+    lang: object = ""
 
 
 def questions(own: Path) -> list[tuple[str, str]]:
     """(language, question): those that the model brings along in the file `own`, the first of as many parts as are
-    asked; else built-in ones."""
+    asked; else built-in ones. Raises NotAYardstick."""
     found = {"en": list[str](), "zh": list[str]()}
     if own.is_file():
+        read(own)  # what is told of a line that is none is told there
         lines = [msgspec.json.decode(line, type=_Line) for line in own.read_bytes().splitlines() if line.strip()]
         for line in lines:
-            if len(line.messages) == 2 and line.lang in found:
+            if len(line.messages) == 2 and isinstance(line.lang, str) and line.lang in found:
                 found[line.lang].append(line.messages[0].content)
     chosen = {language: asked[:: max(1, len(asked) // EACH)][:EACH] for language, asked in found.items()}
     return [(language, each) for language, asked in chosen.items() for each in asked or QUESTIONS[language]]

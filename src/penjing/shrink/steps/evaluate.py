@@ -22,7 +22,6 @@ CONVERTING = 0.1
 """Of the time, for each of the two that may have to become GGUF files."""
 OWN = "yardstick.jsonl"
 """Questions that a model brings along, among its files."""
-QUESTIONS = Path(OWN).suffix
 TASKS = ("yardstick", "general")
 """Those that are built in (`evaluate.tasks.BUILT_IN`)."""
 WINDOW = 512
@@ -88,9 +87,11 @@ def names(options: Evaluate, model: Path) -> tuple[str, ...]:
 def foresee(before: Outlook, options: Evaluate, pace: Pace) -> Outlook:
     """Both models read the same, and answer one token after the other. Raises NotAYardstick: hours of work shall not
     end at a question that cannot be read."""
+    from penjing.shrink.evaluate.tasks import HARNESS
+
     asked = names(options, before.model.path)
     for path in map(Path, asked):
-        if path.suffix == QUESTIONS and path.is_file():
+        if path.is_file() and path.suffix.lower() not in HARNESS:
             questions.read(path)
     windows = options.windows or usual(before.model.parameters)
     read = windows * (len(options.texts) or BUILT_IN) * WINDOW
