@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 END = "<|endoftext|>"
 PLAN = "plan.json"
+PASSAGES = "passages.jsonl"
 FORM = 2
 """Of what is made; higher when the code makes something else of the same plan."""
 WORDS = {"en": re.compile(r"Ġ[a-z]{4,}"), "zh": re.compile(r"[\u4e00-\u9fff]{2,}")}
@@ -86,7 +87,7 @@ class Second:
     @property
     def questions(self) -> list[dict[str, Any]]:
         """`prompt`, `choices` (each goes on right after the prompt), `answer` (the index of the right one), `lang`."""
-        lines = (self.folder / "passages.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (self.folder / PASSAGES).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
     @property
@@ -146,7 +147,7 @@ def _make(folder: Path, plan: Plan, texts: list[str], threads: int) -> None:
     (folder / "heldout.txt").write_text("\n\n".join(held) + "\n", encoding="utf-8")
     asked = questions(tokenizer, learned, held, plan.seed)
     lines = [json.dumps(each, ensure_ascii=False) for each in asked]
-    (folder / "passages.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / PASSAGES).write_text("\n".join(lines) + "\n", encoding="utf-8")
     model, facts = train(tokenizer, learned, held, plan, threads)
     model.save_pretrained(folder)
     (folder / "run.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
